@@ -1,0 +1,262 @@
+"""``Distilled<Name>-v0``: a distilled dataset as a Gymnasium environment, scalar and vectorised."""
+
+from typing import Any, Literal
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+
+from distilled_envs.catalog import load_distilled
+from distilled_envs.dataset import DistilledDataset
+from distilled_envs.errors import DatasetError, SettingsError
+
+Mode = Literal["bandit", "supervised"]
+
+
+class _Lesson:
+    """The rows as arrays, with the spaces and the rewards that both environments share."""
+
+    def __init__(
+        self,
+        dataset: str | DistilledDataset,
+        mode: Mode,
+        dims: int | None,
+        instances: int | Literal["min"] | None,
+    ):
+        if mode not in ("bandit", "supervised"):
+            raise SettingsError(f"mode must be 'bandit' or 'supervised', got {mode!r}.")
+        if not isinstance(dataset, DistilledDataset):
+            dataset = load_distilled(dataset, dims=dims, instances=instances)
+        self.observations = dataset.observations.numpy()
+        self.targets = dataset.targets.numpy()
+        real = dataset.make_env()
+        self.observation_space, real_actions = real.observation_space, real.action_space
+        real.close()
+        inside = [self.observation_space.contains(row) for row in self.observations]
+        if not all(inside):
+            raise DatasetError(
+                f"{dataset.spec.name}: row {inside.index(False)} lies outside the real "
+                f"environment's observation space {self.observation_space}."
+            )
+        if mode == "supervised":
+            bound = np.full(self.targets.shape[1], np.abs(self.targets).max(), dtype=np.float32)
+            self.action_space: spaces.Space = spaces.Box(-bound, bound, dtype=np.float32)
+        else:
+            self.action_space = real_actions
+
+    def rewards(self, index: np.ndarray, actions: np.ndarray) -> np.ndarray:
+        """Rewards ``(n,)`` for actions at the rows ``index`` ``(n,)``."""
+        targets = self.targets[index]
+        if isinstance(self.action_space, spaces.Discrete):
+            chosen = np.take_along_axis(targets, actions[:, None] - self.action_space.start, 1)
+            return chosen[:, 0] - targets.max(axis=1)
+        wanted = np.clip(targets, self.action_space.low, self.action_space.high)
+        return -np.square(actions - wanted).mean(axis=1)
+
+
+class DistilledEnv(gym.Env):
+    """A distilled dataset as a drop-in for the environment it stands for.
+
+    ## Description
+
+    A contextual bandit: `reset` shows the observation of one row, one `step` ends the episode.
+    Spaces are those of the real environment, so that training code needs nothing but another id.
+    Method: Wilhelm & Ventura, arXiv 2508.09283; the bandit reading is this package's own.
+
+    ## Action Space
+
+    The real environment's. With `mode="supervised"` the space of targets: `Box` of shape
+    `(n_outputs,)`, bounded by the largest absolute target.
+
+    ## Observation Space
+
+    The real environment's (under the dataset's observation transform, if it has one).
+
+    ## Rewards
+
+    | mode           | action space | reward                                      |
+    |----------------|--------------|---------------------------------------------|
+    | `"bandit"`     | `Discrete`   | `target[action] - max(target)`: 0 is best    |
+    | `"bandit"`     | `Box`        | `-mean((action - clip(target))**2)`          |
+    | `"supervised"` | `Box`        | `-mean((prediction - target)**2)`            |
+
+    ## Starting State
+
+    A row drawn uniformly, or row `i` with `reset(options={"index": i})`.
+
+    ## Episode End
+
+    Termination after every step.
+
+    ## Information
+
+    `reset` and `step` return `{"index": row, "target": its target of shape (n_outputs,)}`.
+
+    ## Arguments
+
+    | Parameter   | Type               | Default    | Description                                 |
+    |-------------|--------------------|------------|---------------------------------------------|
+    | `dataset`   | **str or dataset** | by the id  | What `load_distilled` takes, or a dataset    |
+    | `mode`      | **str**            | `"bandit"` | `"bandit"` or `"supervised"`                 |
+    | `dims`      | **int**            | `2`        | Axes, for `DistilledCartPoleND-v0`           |
+    | `instances` | **int or "min"**   | the most   | Number of rows                              |
+
+    ```python
+    >>> import gymnasium as gym
+    >>> import distilled_envs
+    >>> env = gym.make("DistilledCartPoleND-v0", dims=2)
+    >>> observation, info = env.reset(seed=0)
+    >>> best = info["target"].argmax()
+    >>> float(env.step(best)[1])
+    0.0
+
+    ```
+
+    ## Vectorized environment
+
+    `gym.make_vec("DistilledCartPoleND-v0", num_envs=k)` with as many copies as rows shows the
+    whole batch at once: one `reset` and one `step` are the one-batch lesson.
+
+    ## Version History
+
+    * v0: Initial version.
+    """
+
+    metadata = {"render_modes": []}  # noqa: RUF012
+
+    def __init__(
+        self,
+        dataset: str | DistilledDataset,
+        *,
+        mode: Mode = "bandit",
+        dims: int | None = None,
+        instances: int | Literal["min"] | None = None,
+        render_mode: None = None,
+    ):
+        self._lesson = _Lesson(dataset, mode, dims, instances)
+        self.observation_space = self._lesson.observation_space
+        self.action_space = self._lesson.action_space
+        self.render_mode = render_mode
+        self._index: int | None = None
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
+        """Show a row: a random one, or ``options["index"]``."""
+        super().reset(seed=seed)
+        rows = len(self._lesson.observations)
+        index = (options or {}).get("index")
+        if index is None:
+            index = int(self.np_random.integers(rows))
+        if not 0 <= index < rows:
+            raise SettingsError(f"options['index'] must lie between 0 and {rows - 1}, got {index}.")
+        self._index = index
+        return self._lesson.observations[index].copy(), self._info()
+
+    def step(self, action):
+        """Reward the action (or prediction) at the row shown, and end the episode."""
+        if self._index is None:
+            raise gym.error.ResetNeeded("Call reset() before step().")
+        reward = self._lesson.rewards(np.array([self._index]), np.asarray(action)[None])[0]
+        return self._lesson.observations[self._index].copy(), float(reward), True, False, self._info()
+
+    def _info(self) -> dict[str, Any]:
+        return {"index": self._index, "target": self._lesson.targets[self._index].copy()}
+
+
+class DistilledVectorEnv(VectorEnv):
+    """Many rows of a distilled dataset at once; see :class:`DistilledEnv`.
+
+    The rows come in order, round after round: with as many copies as rows, every ``reset`` shows
+    the whole batch. ``info["index"]`` and ``info["target"]`` have one entry a copy.
+
+    Args:
+        num_envs: Number of copies.
+        dataset: What ``load_distilled`` takes, or a dataset.
+        mode: ``"bandit"`` or ``"supervised"``.
+        dims: Axes, for ``DistilledCartPoleND-v0``.
+        instances: Number of rows.
+        autoreset_mode: One of Gymnasium's autoreset modes, or its name.
+    """
+
+    metadata = {"render_modes": [], "autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012
+
+    def __init__(
+        self,
+        num_envs: int = 1,
+        *,
+        dataset: str | DistilledDataset,
+        mode: Mode = "bandit",
+        dims: int | None = None,
+        instances: int | Literal["min"] | None = None,
+        render_mode: None = None,
+        autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
+    ):
+        self._lesson = _Lesson(dataset, mode, dims, instances)
+        self.single_observation_space = self._lesson.observation_space
+        self.single_action_space = self._lesson.action_space
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self.num_envs = num_envs
+        self.render_mode = render_mode
+        self.autoreset_mode = AutoresetMode(autoreset_mode)
+        self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
+        self._next_row = 0
+        self._index: np.ndarray | None = None
+        self._done = np.zeros(num_envs, dtype=bool)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
+        """Show the next rows (all copies; or where ``options["reset_mask"]`` is True)."""
+        super().reset(seed=seed)
+        mask = (options or {}).get("reset_mask", np.ones(self.num_envs, dtype=bool))
+        if self._index is None:
+            self._index = np.zeros(self.num_envs, dtype=np.int64)
+        if mask.all():
+            self._next_row = 0
+        self._deal(mask)
+        return self._observation(), self._info()
+
+    def step(self, actions: np.ndarray):
+        """Reward the actions (or predictions) at the rows shown, and end the episodes."""
+        if self._index is None:
+            raise gym.error.ResetNeeded("Call reset() before step().")
+        everyone = np.ones(self.num_envs, dtype=bool)
+        nobody = np.zeros(self.num_envs, dtype=bool)
+        if self._done.any():
+            if self.autoreset_mode is AutoresetMode.DISABLED:
+                raise gym.error.ResetNeeded(
+                    "Episodes have ended: call reset(options={'reset_mask': mask}) before step()."
+                )
+            # NEXT_STEP: every episode ended together, so this step is the reset of all of them.
+            self._deal(everyone)
+            rewards = np.zeros(self.num_envs, dtype=np.float32)
+            return self._observation(), rewards, nobody, nobody.copy(), self._info()
+        rewards = self._lesson.rewards(self._index, np.asarray(actions)).astype(np.float32)
+        self._done = everyone
+        info = self._info()
+        if self.autoreset_mode is AutoresetMode.SAME_STEP:
+            last = np.full(self.num_envs, None)
+            last[:] = list(self._observation())
+            self._deal(everyone)
+            info = self._info() | {
+                "final_obs": last, "_final_obs": everyone, "final_info": info, "_final_info": everyone
+            }
+        return self._observation(), rewards, everyone.copy(), nobody, info
+
+    def _deal(self, mask: np.ndarray) -> None:
+        """Give the next rows to the copies in ``mask``."""
+        count = int(mask.sum())
+        rows = len(self._lesson.observations)
+        self._index[mask] = (self._next_row + np.arange(count)) % rows
+        self._next_row = (self._next_row + count) % rows
+        self._done = self._done & ~mask
+
+    def _observation(self) -> np.ndarray:
+        return self._lesson.observations[self._index]
+
+    def _info(self) -> dict[str, Any]:
+        everyone = np.ones(self.num_envs, dtype=bool)
+        targets = self._lesson.targets[self._index]
+        return {
+            "index": self._index.copy(), "_index": everyone, "target": targets, "_target": everyone
+        }

@@ -1,0 +1,26 @@
+"""The errors a user can mend; each says in one sentence what was wrong, where, and how to mend it."""
+
+
+class DistilledEnvsError(Exception):
+    """Base of every error this package raises on purpose."""
+
+
+class DatasetError(DistilledEnvsError, ValueError):
+    """A distilled dataset is damaged, unknown, or does not fit what it is used with."""
+
+
+class PolicyError(DistilledEnvsError, ValueError):
+    """A policy can't be trained on, or played with, a distilled dataset."""
+
+
+class SettingsError(DistilledEnvsError, ValueError):
+    """Settings or arguments that contradict each other or the environment."""
+
+
+class MissingExtraError(DistilledEnvsError, ImportError):
+    """An optional dependency is not installed."""
+
+    def __init__(self, package: str, purpose: str, extra: str):
+        super().__init__(
+            f'{purpose} needs {package}: run `pip install "distilled-envs[{extra}]"`.'
+        )

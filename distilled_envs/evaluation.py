@@ -1,0 +1,207 @@
+"""The evaluation protocol: a score belongs to a dataset, so it averages over fresh learners."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import gymnasium as gym
+import numpy as np
+import torch
+from scipy import stats
+from torch import Tensor, nn
+
+from distilled_envs.dataset import DistilledDataset
+from distilled_envs.errors import SettingsError
+from distilled_envs.inner_step import inner_step
+from distilled_envs.learner import forward, initial_parameters
+from distilled_envs.policies import policy_module, policy_outputs, sample_actions
+from distilled_envs.spec import TaskSpec
+
+EVALUATION_SEED = 1_000_000
+"""Default seed; distillation seeds are small numbers, so that learners here are new."""
+
+_MAX_COPIES = 64  # environments side by side when one policy plays many episodes
+
+
+@dataclass(frozen=True)
+class Score:
+    """Returns in the real environment, in one action mode.
+
+    Attributes:
+        returns: Undiscounted returns ``(learners, episodes)``.
+        mean: Mean over learners (each the mean of its episodes).
+        std: Standard deviation between learners; between episodes if there is one learner.
+        ci95: 95% percentile-bootstrap interval of the mean, resampling learners (or the episodes
+            of the only one); None for a single number.
+        iqm: Interquartile mean over learners (or episodes).
+    """
+
+    returns: np.ndarray
+    mean: float
+    std: float
+    ci95: tuple[float, float] | None
+    iqm: float
+
+    @classmethod
+    def of(cls, returns: np.ndarray) -> "Score":
+        """Summarise returns ``(learners, episodes)``."""
+        units = returns.mean(axis=1) if len(returns) > 1 else returns[0]
+        return cls(
+            returns=returns,
+            mean=float(units.mean()),
+            std=float(units.std(ddof=1)) if len(units) > 1 else 0.0,
+            ci95=_interval(units),
+            iqm=float(stats.trim_mean(units, 0.25)),
+        )
+
+    def to_dict(self) -> dict:
+        """Numbers for ``distillation.json``, rounded to three places."""
+        ci95 = None if self.ci95 is None else [round(bound, 3) for bound in self.ci95]
+        numbers = {key: round(getattr(self, key), 3) for key in ("mean", "std", "iqm")}
+        return numbers | {"ci95": ci95}
+
+    def __str__(self) -> str:
+        interval = "" if self.ci95 is None else f", 95% [{self.ci95[0]:.1f}, {self.ci95[1]:.1f}]"
+        return f"{self.mean:.1f}{interval}, std {self.std:.1f}, IQM {self.iqm:.1f}"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What :func:`evaluate` found.
+
+    Attributes:
+        sampled: Actions drawn from the policy.
+        greedy: The most likely action (the mean, for gaussian policies).
+        learners: Number of networks.
+        episodes: Episodes each network played, in each mode.
+        seed: Seed of initialisations, environments and actions.
+    """
+
+    sampled: Score
+    greedy: Score
+    learners: int
+    episodes: int
+    seed: int
+
+    def to_dict(self) -> dict:
+        """The record that ``distillation.json`` keeps."""
+        protocol = {"learners": self.learners, "episodes": self.episodes, "seed": self.seed}
+        return protocol | {"sampled": self.sampled.to_dict(), "greedy": self.greedy.to_dict()}
+
+    def __str__(self) -> str:
+        who = f"{self.learners} learners x " if self.learners > 1 else ""
+        spread = "between learners" if self.learners > 1 else "between episodes"
+        return (
+            f"mean return over {who}{self.episodes} episodes (std {spread})\n"
+            f"  sampled  {self.sampled}\n"
+            f"  greedy   {self.greedy}"
+        )
+
+
+def evaluate(
+    dataset: DistilledDataset,
+    policy: nn.Module | object | None = None,
+    *,
+    learners: int | None = None,
+    episodes: int | None = None,
+    seed: int = EVALUATION_SEED,
+) -> Evaluation:
+    """Play in the real environment with its own reward, in both action modes.
+
+    Args:
+        dataset: The distilled dataset; its spec names the environment.
+        policy: A trained policy (module or Stable-Baselines3 model). None evaluates the dataset:
+            fresh learners, one gradient step each.
+        learners: Number of fresh learners (default 100); only without ``policy``.
+        episodes: Episodes for each learner (default 5), or for the policy (default 20).
+        seed: Seed of initialisations, environments and sampled actions.
+
+    Returns:
+        Scores of both modes.
+
+    Raises:
+        SettingsError: Counts below 1, or ``learners`` together with a policy.
+        PolicyError: The policy does not fit the environment.
+    """
+    if policy is not None and learners is not None:
+        raise SettingsError("learners counts fresh networks: leave it out when you give a policy.")
+    learners = 1 if policy is not None else 100 if learners is None else learners
+    episodes = (5 if policy is None else 20) if episodes is None else episodes
+    if learners < 1 or episodes < 1:
+        raise SettingsError(
+            f"learners and episodes must be at least 1, got {learners} and {episodes}."
+        )
+    if policy is None:
+        outputs, copies = _fresh_learners(dataset, learners, seed), learners
+    else:
+        outputs, copies = _one_policy(policy), min(episodes, _MAX_COPIES)
+    rounds = -(-episodes * learners // copies)
+    scores = {}
+    for mode in ("sampled", "greedy"):
+        env = dataset.make_vec_env(copies)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            returns = _play(env, dataset.spec.task, outputs, rounds, seed, mode == "greedy")
+        env.close()
+        scores[mode] = Score.of(returns.reshape(-1)[: learners * episodes].reshape(learners, -1))
+    return Evaluation(**scores, learners=learners, episodes=episodes, seed=seed)
+
+
+def _fresh_learners(
+    dataset: DistilledDataset, learners: int, seed: int
+) -> Callable[[Tensor], Tensor]:
+    spec = dataset.spec
+    n_inputs, n_outputs = dataset.observations.shape[1], dataset.targets.shape[1]
+    generator = torch.Generator().manual_seed(seed)
+    initial = initial_parameters(spec.learner, n_inputs, n_outputs, learners, generator)
+    trained = inner_step(
+        spec.learner, initial, dataset.observations, dataset.targets, spec.inner.learning_rate
+    )
+    # Learner i acts in environment i.
+    return lambda observations: forward(spec.learner, trained, observations.unsqueeze(1)).squeeze(1)
+
+
+def _one_policy(policy: nn.Module | object) -> Callable[[Tensor], Tensor]:
+    parameter = next(policy_module(policy).parameters(), torch.empty(0))
+    return lambda observations: policy_outputs(policy, observations.to(parameter.device)).cpu()
+
+
+def _play(
+    env: gym.vector.VectorEnv,
+    task: TaskSpec,
+    outputs: Callable[[Tensor], Tensor],
+    episodes: int,
+    seed: int,
+    greedy: bool,
+) -> np.ndarray:
+    """Returns ``(num_envs, episodes)`` of the first episodes in each environment.
+
+    Taking the first ones, not the ones that end first, keeps short episodes from counting more.
+    """
+    log_std = None if task.target_log_std is None else torch.tensor(task.target_log_std)
+    returns = np.zeros((env.num_envs, episodes + 1))  # the last column takes what comes after
+    episode = np.zeros(env.num_envs, dtype=int)
+    copies = np.arange(env.num_envs)
+    observations, _ = env.reset(seed=seed)
+    while episode.min() < episodes:
+        with torch.no_grad():
+            logits = outputs(torch.as_tensor(observations, dtype=torch.float32))
+            actions = sample_actions(task.kind, logits, log_std, greedy).numpy()
+        if task.kind == "gaussian":
+            space = env.single_action_space
+            actions = np.clip(actions, space.low, space.high)
+        # A reset step of Gymnasium's NEXT_STEP mode has reward 0, so it adds nothing.
+        observations, rewards, terminated, truncated, _ = env.step(actions)
+        returns[copies, episode] += rewards
+        episode = np.minimum(episode + (terminated | truncated), episodes)
+    return returns[:, :episodes]
+
+
+def _interval(units: np.ndarray) -> tuple[float, float] | None:
+    if len(units) < 2:
+        return None
+    if np.ptp(units) == 0:
+        return float(units[0]), float(units[0])
+    interval = stats.bootstrap(
+        (units,), np.mean, method="percentile", rng=np.random.default_rng(0)
+    ).confidence_interval
+    return float(interval.low), float(interval.high)

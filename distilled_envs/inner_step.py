@@ -1,0 +1,96 @@
+"""The learner's one step of gradient descent on a distilled batch.
+
+:func:`inner_step` trains a population at once and can keep the graph, so that the outer loop
+differentiates through it; :func:`train_one_step` trains any policy in place.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from distilled_envs.errors import PolicyError
+from distilled_envs.learner import Parameters, forward
+from distilled_envs.policies import policy_module, policy_outputs
+from distilled_envs.spec import LearnerSpec
+
+
+def inner_loss(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Mean squared error over rows and outputs: ``(..., k, n_outputs)`` to ``(...)``."""
+    return (outputs - targets).square().mean((-2, -1))
+
+
+def inner_step(
+    spec: LearnerSpec,
+    parameters: Parameters,
+    observations: Tensor,
+    targets: Tensor,
+    learning_rate: Tensor | float,
+    *,
+    keep_graph: bool = False,
+) -> Parameters:
+    """One SGD step of every learner of a population on the distilled batch.
+
+    Args:
+        spec: The learners' architecture.
+        parameters: Stacked initial parameters of L learners.
+        observations: Distilled observations ``(k, n_inputs)``.
+        targets: Distilled targets ``(k, n_outputs)``.
+        learning_rate: The inner learning rate.
+        keep_graph: Whether the result can be differentiated with respect to observations, targets
+            and learning rate (the paper's meta-gradient).
+
+    Returns:
+        The stacked parameters after the step.
+    """
+    with torch.enable_grad():
+        leaves = {name: value.detach().requires_grad_() for name, value in parameters.items()}
+        # Learners don't share parameters: the sum's gradient is each one's own.
+        loss = inner_loss(forward(spec, leaves, observations), targets).sum()
+        gradients = torch.autograd.grad(loss, list(leaves.values()), create_graph=keep_graph)
+    stepped = {
+        name: value - learning_rate * gradient
+        for (name, value), gradient in zip(leaves.items(), gradients, strict=True)
+    }
+    return stepped if keep_graph else {name: value.detach() for name, value in stepped.items()}
+
+
+def train_one_step(
+    policy: nn.Module | object, observations: Tensor, targets: Tensor, learning_rate: float
+) -> None:
+    """One SGD step of any policy on the distilled batch, in place.
+
+    Args:
+        policy: A module that maps observations ``(k, n_inputs)`` to outputs ``(k, n_outputs)``, or
+            a Stable-Baselines3 actor-critic model or policy.
+        observations: Distilled observations ``(k, n_inputs)``.
+        targets: Distilled targets ``(k, n_outputs)``.
+        learning_rate: The inner learning rate.
+
+    Raises:
+        PolicyError: The policy does not take these observations, its outputs don't have the
+            targets' shape, it has nothing to train, or the step would make it non-finite.
+    """
+    module = policy_module(policy)
+    parameters = [p for p in module.parameters() if p.requires_grad]
+    if not parameters:
+        raise PolicyError(f"{type(policy).__name__} has no parameters that require a gradient.")
+    device = parameters[0].device
+    with torch.enable_grad():
+        outputs = policy_outputs(policy, observations.to(device))
+        if outputs.shape != targets.shape:
+            raise PolicyError(
+                f"{type(policy).__name__} maps the observations {tuple(observations.shape)} to "
+                f"outputs of shape {tuple(outputs.shape)}, but the targets have shape "
+                f"{tuple(targets.shape)}: the policy needs {targets.shape[-1]} outputs."
+            )
+        loss = inner_loss(outputs, targets.to(device))
+        gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
+    # SB3's critic gets no gradient: only what makes the outputs is trained.
+    steps = [(p, g) for p, g in zip(parameters, gradients, strict=True) if g is not None]
+    if not all(g.isfinite().all() for _, g in steps):
+        raise PolicyError(
+            f"{type(policy).__name__} has a gradient on the distilled rows that is not finite: "
+            "it was left as it was; check its parameters for NaN or infinity."
+        )
+    with torch.no_grad():
+        for parameter, gradient in steps:
+            parameter -= learning_rate * gradient

@@ -1,0 +1,249 @@
+"""What a distilled dataset says of itself: the typed form of ``distillation.json``.
+
+The format is version 1. Unknown keys are kept under ``extra`` and written back, so that an older
+package does not lose what a newer one wrote; a newer format version is refused by name.
+"""
+
+import dataclasses
+import json
+import math
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from gymnasium.envs.registration import EnvSpec
+
+from distilled_envs.errors import DatasetError
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    """How a learner's outputs become actions.
+
+    Attributes:
+        kind: ``"categorical"`` (outputs are logits) or ``"gaussian"`` (outputs are action means).
+        n_outputs: Number of outputs: actions, or action dimensions.
+        target_log_std: Log standard deviation of each action dimension; None when categorical.
+    """
+
+    kind: Literal["categorical", "gaussian"]
+    n_outputs: int
+    target_log_std: tuple[float, ...] | None = None
+
+    def __post_init__(self):
+        _require(self.kind in ("categorical", "gaussian"), "task.kind", self.kind)
+        _require(self.n_outputs >= 1, "task.n_outputs", self.n_outputs)
+
+
+@dataclass(frozen=True)
+class InnerSpec:
+    """The learner's one step.
+
+    Attributes:
+        learning_rate: Step size of the SGD step, distilled together with the data.
+        optimizer: ``"sgd"``.
+        loss: ``"mse"``, the mean over rows and outputs.
+        steps: 1.
+    """
+
+    learning_rate: float
+    optimizer: Literal["sgd"] = "sgd"
+    loss: Literal["mse"] = "mse"
+    steps: int = 1
+
+    def __post_init__(self):
+        rate = self.learning_rate
+        _require(math.isfinite(rate) and rate > 0, "inner.learning_rate", rate)
+        _require(self.optimizer == "sgd", "inner.optimizer", self.optimizer)
+        _require(self.loss == "mse", "inner.loss", self.loss)
+        _require(self.steps == 1, "inner.steps", self.steps)
+
+
+@dataclass(frozen=True)
+class InitialisationSpec:
+    """How a learner's weights are drawn.
+
+    Attributes:
+        kind: ``"orthogonal"`` (Saxe et al., 2014), biases zero.
+        hidden_gain: Gain of the hidden layers.
+        output_gain: Gain of the last layer.
+    """
+
+    kind: Literal["orthogonal"] = "orthogonal"
+    hidden_gain: float = math.sqrt(2)
+    output_gain: float = 0.01
+
+    def __post_init__(self):
+        _require(self.kind == "orthogonal", "learner.initialisation.kind", self.kind)
+
+
+@dataclass(frozen=True)
+class LearnerSpec:
+    """The network a dataset was distilled for. The default is that of Stable-Baselines3's PPO.
+
+    Attributes:
+        architecture: ``"mlp"``.
+        hidden_sizes: Units in each hidden layer.
+        activation: ``"tanh"`` or ``"relu"``.
+        initialisation: How its weights are drawn.
+    """
+
+    architecture: Literal["mlp"] = "mlp"
+    hidden_sizes: tuple[int, ...] = (64, 64)
+    activation: Literal["tanh", "relu"] = "tanh"
+    initialisation: InitialisationSpec = field(default_factory=InitialisationSpec)
+
+    def __post_init__(self):
+        _require(self.architecture == "mlp", "learner.architecture", self.architecture)
+        _require(self.activation in ("tanh", "relu"), "learner.activation", self.activation)
+        sizes = self.hidden_sizes
+        _require(all(size >= 1 for size in sizes), "learner.hidden_sizes", list(sizes))
+
+
+@dataclass(frozen=True)
+class ObservationTransform:
+    """The fixed transform ``scale * clip((observation - mean) / std, -clip, clip)``.
+
+    Attributes:
+        mean: One number a coordinate.
+        std: One positive number a coordinate.
+        scale: Factor after clipping.
+        clip: Bound, in standard deviations.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    scale: float = 1.0
+    clip: float = 10.0
+
+    def __post_init__(self):
+        same = len(self.mean) == len(self.std)
+        _require(same and all(s > 0 for s in self.std), "observation_transform.std", self.std)
+        _require(self.clip > 0, "observation_transform.clip", self.clip)
+
+
+@dataclass(frozen=True)
+class DistillationSpec:
+    """Everything a distilled dataset knows beside its rows.
+
+    Attributes:
+        name: ``<family>-<variant>``, e.g. ``"cartpole-nd-2d-min"``.
+        env: The real environment; ``gym.make(spec.env)`` builds it.
+        task: How outputs become actions.
+        inner: The one gradient step.
+        learner: The network it was distilled for.
+        observation_transform: What learners see of the real observation; None: all of it, as is.
+        provenance: Algorithm, settings, seed, env steps, wall seconds, versions, command.
+        evaluation: Protocol and results of fresh learners, and of other ways to train on the rows.
+        files: sha256 of each file beside ``distillation.json``, in hexadecimal.
+        format_version: Version of this format.
+        extra: Keys of the file that this version does not know.
+    """
+
+    name: str
+    env: EnvSpec
+    task: TaskSpec
+    inner: InnerSpec
+    learner: LearnerSpec = field(default_factory=LearnerSpec)
+    observation_transform: ObservationTransform | None = None
+    provenance: dict[str, Any] = field(default_factory=dict)
+    evaluation: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+    format_version: int = FORMAT_VERSION
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    def replace(self, **changes: Any) -> "DistillationSpec":
+        """A copy with other values."""
+        return dataclasses.replace(self, **changes)
+
+    def to_json(self) -> str:
+        """The text of ``distillation.json``."""
+        record = {
+            key: getattr(self, key) for key in ("format_version", "name")
+        } | {"env": json.loads(self.env.to_json())}
+        for part in ("task", "inner", "learner", "observation_transform"):
+            value = getattr(self, part)
+            record[part] = value if value is None else dataclasses.asdict(value)
+        for part in ("provenance", "evaluation", "files"):
+            record[part] = getattr(self, part)
+        return json.dumps(record | self.extra, indent=2, allow_nan=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> "DistillationSpec":
+        """Read the text of ``distillation.json``.
+
+        Raises:
+            DatasetError: The text is not JSON, of a newer version, or a value is missing or wrong.
+        """
+        try:
+            record = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise DatasetError(f"distillation.json is not JSON: {error}.") from None
+        if not isinstance(record, dict):
+            raise DatasetError("distillation.json must hold one JSON object.")
+        version = record.pop("format_version", None)
+        if version != FORMAT_VERSION:
+            raise DatasetError(
+                f"distillation.json has format version {version!r}, and this package reads "
+                f"version {FORMAT_VERSION}: upgrade with `pip install -U distilled-envs`."
+            )
+        known = {f.name for f in dataclasses.fields(cls)} - {"format_version", "extra"}
+        values = {key: record.pop(key) for key in known & record.keys()}
+        for key in ("name", "env", "task", "inner", "learner", "files"):
+            if key not in values:
+                raise DatasetError(f"distillation.json lacks {key!r}.")
+        try:
+            values["env"] = EnvSpec.from_json(json.dumps(values["env"]))
+        except (ValueError, TypeError, AttributeError, KeyError) as error:
+            raise DatasetError(f"distillation.json: env is not an EnvSpec: {error}.") from None
+        values["task"] = _build(TaskSpec, values["task"], "task")
+        values["inner"] = _build(InnerSpec, values["inner"], "inner")
+        values["learner"] = _build(LearnerSpec, values["learner"], "learner")
+        if values.get("observation_transform") is not None:
+            transform = values["observation_transform"]
+            values["observation_transform"] = _build(
+                ObservationTransform, transform, "observation_transform"
+            )
+        for key in ("provenance", "evaluation", "files"):
+            _require(isinstance(values.get(key, {}), dict), key, values.get(key))
+        _require(isinstance(values["name"], str), "name", values["name"])
+        return cls(**values, extra=record)
+
+
+_SCALARS = {"n_outputs": int, "steps": int, "learning_rate": float, "hidden_gain": float,
+            "output_gain": float, "scale": float, "clip": float}
+_TUPLES = {"target_log_std": float, "hidden_sizes": int, "mean": float, "std": float}
+
+
+def _build(cls: type, record: Any, where: str):
+    """A spec dataclass from a JSON object, its numbers and lists checked and converted."""
+    _require(isinstance(record, dict), where, record)
+    values = {}
+    for f in dataclasses.fields(cls):
+        if f.name not in record:
+            if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING:
+                raise DatasetError(f"distillation.json lacks {where}.{f.name}.")
+            continue
+        value = record[f.name]
+        path = f"{where}.{f.name}"
+        if f.name == "initialisation":
+            value = _build(InitialisationSpec, value, path)
+        elif f.name in _TUPLES and value is not None:
+            _require(isinstance(value, list), path, value)
+            value = tuple(_number(item, _TUPLES[f.name], path) for item in value)
+        elif f.name in _SCALARS:
+            value = _number(value, _SCALARS[f.name], path)
+        values[f.name] = value
+    return cls(**values)
+
+
+def _number(value: Any, kind: type, path: str) -> int | float:
+    numeric = isinstance(value, int | float) and not isinstance(value, bool)
+    _require(numeric and math.isfinite(value) and kind(value) == value, path, value)
+    return kind(value)
+
+
+def _require(condition: bool, path: str, value: Any) -> None:
+    if not condition:
+        raise DatasetError(f"distillation.json: {path} can't be {value!r}.")

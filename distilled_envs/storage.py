@@ -1,0 +1,137 @@
+"""A dataset folder on disk: ``train.parquet`` beside ``distillation.json``. Nothing is pickled."""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+
+from distilled_envs.errors import DatasetError
+from distilled_envs.spec import DistillationSpec
+
+SPEC_FILE = "distillation.json"
+ROWS_FILE = "train.parquet"
+
+
+def write_folder(
+    folder: Path, observations: Tensor, targets: Tensor, spec: DistillationSpec
+) -> DistillationSpec:
+    """Write a dataset as a new folder, whole or not at all.
+
+    Args:
+        folder: Where; must not exist, or be empty.
+        observations: ``(k, n_inputs)`` float32.
+        targets: ``(k, n_outputs)`` float32.
+        spec: What the dataset says of itself.
+
+    Returns:
+        The spec as written, with the files' hashes.
+
+    Raises:
+        DatasetError: The folder holds something already.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise DatasetError(f"{folder} exists already: choose another folder, or remove it first.")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        columns = {"observation": _fixed_size_lists(observations), "target": _fixed_size_lists(targets)}
+        pq.write_table(pa.table(columns), temporary / ROWS_FILE)
+        spec = spec.replace(files={ROWS_FILE: _sha256(temporary / ROWS_FILE)})
+        (temporary / SPEC_FILE).write_text(spec.to_json(), encoding="utf-8")
+        temporary.chmod(0o755)
+        os.replace(temporary, folder)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    return spec
+
+
+def write_spec(folder: Path, spec: DistillationSpec) -> None:
+    """Replace the spec of a dataset folder, atomically."""
+    with atomic_path(folder / SPEC_FILE) as temporary:
+        temporary.write_text(spec.to_json(), encoding="utf-8")
+
+
+def read_folder(folder: Path) -> tuple[Tensor, Tensor, DistillationSpec]:
+    """Read and check a dataset folder.
+
+    Returns:
+        Observations ``(k, n_inputs)``, targets ``(k, n_outputs)``, and the spec.
+
+    Raises:
+        DatasetError: A file is missing, changed or not readable, or its content is not valid.
+    """
+    try:
+        if not (folder / SPEC_FILE).is_file():
+            raise DatasetError(f"{SPEC_FILE} is missing: this is no distilled dataset.")
+        spec = DistillationSpec.from_json((folder / SPEC_FILE).read_text(encoding="utf-8"))
+        if set(spec.files) != {ROWS_FILE}:
+            raise DatasetError(
+                f"{SPEC_FILE} lists the files {sorted(spec.files)}, expected {[ROWS_FILE]}."
+            )
+        if not (folder / ROWS_FILE).is_file():
+            raise DatasetError(f"{ROWS_FILE} is missing: fetch or distil the dataset again.")
+        if _sha256(folder / ROWS_FILE) != spec.files[ROWS_FILE]:
+            raise DatasetError(
+                f"{ROWS_FILE} has changed since it was written (its sha256 differs from the one "
+                f"in {SPEC_FILE}): fetch or distil the dataset again."
+            )
+        try:
+            table = pq.read_table(folder / ROWS_FILE)
+        except (pa.ArrowException, OSError) as error:
+            raise DatasetError(f"{ROWS_FILE} is not readable as Parquet: {error}.") from None
+        return _matrix(table, "observation"), _matrix(table, "target"), spec
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{folder}: {SPEC_FILE} is not UTF-8 text: {error}.") from None
+    except DatasetError as error:
+        raise DatasetError(f"{folder}: {error}") from None
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A temporary path that takes the place of ``path`` when the block ends without an error."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _fixed_size_lists(matrix: Tensor) -> pa.FixedSizeListArray:
+    values = pa.array(matrix.numpy().reshape(-1), type=pa.float32())
+    return pa.FixedSizeListArray.from_arrays(values, matrix.shape[1])
+
+
+def _matrix(table: pa.Table, name: str) -> Tensor:
+    if name not in table.column_names:
+        raise DatasetError(f"{ROWS_FILE} lacks the column {name!r}.")
+    column = table.column(name).combine_chunks()
+    if column.null_count or not pa.types.is_list(column.type) | pa.types.is_fixed_size_list(
+        column.type
+    ):
+        raise DatasetError(f"{ROWS_FILE}: column {name!r} must hold one list of numbers a row.")
+    try:
+        matrix = np.array(column.to_pylist(), dtype=np.float32)
+    except (ValueError, TypeError):
+        raise DatasetError(
+            f"{ROWS_FILE}: column {name!r} must hold lists of numbers of one length."
+        ) from None
+    return torch.from_numpy(matrix)
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

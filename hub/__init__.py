@@ -1,0 +1,1 @@
+"""Publishing and downloading distilled datasets; imported as ``distilled_envs.hub``."""

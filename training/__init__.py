@@ -1,0 +1,9 @@
+"""Distilling environments into datasets: meta-PPO, its settings and presets, and the run around it.
+
+Imported as ``distilled_envs.training``.
+"""
+
+from distilled_envs.training.run import distill
+from distilled_envs.training.settings import PRESETS, Settings
+
+__all__ = ["PRESETS", "Settings", "distill"]

@@ -1,0 +1,194 @@
+"""Meta-PPO: PPO's clipped loss of a learner, differentiated through the learner's one step.
+
+Wilhelm & Ventura, "Distilling Reinforcement Learning into Single-Batch Datasets", arXiv
+2508.09283 (there: proximal policy meta-optimisation). One iteration:
+
+1. draw fresh learners, a population of them;
+2. one gradient step each on the distilled batch;
+3. roll them out, each in its own environments; advantages from a critic that all share;
+4. epochs of minibatches: take the inner step again with its graph kept, and let the gradient of
+   the clipped loss flow through it into observations, targets and inner learning rate.
+"""
+
+import gymnasium as gym
+import torch
+from torch import Tensor, nn
+
+from distilled_envs.errors import DistilledEnvsError
+from distilled_envs.inner_step import inner_loss, inner_step
+from distilled_envs.learner import Parameters, forward, initial_parameters, make_policy
+from distilled_envs.spec import LearnerSpec, TaskSpec
+from distilled_envs.training.batch import DistilledBatch
+from distilled_envs.training.rollout import Actors
+from distilled_envs.training.settings import Settings
+
+DIVERGED_KL = 10.0
+"""Nats between a policy and its update, far beyond what clipping leaves a run that learns."""
+
+
+class DivergedError(DistilledEnvsError, ArithmeticError):
+    """A run whose numbers are no longer finite, or whose policies jump."""
+
+
+class MetaPPO:
+    """The outer loop's state: distilled batch, critic, their optimisers, and the environments.
+
+    Randomness comes from torch's global generator and from the environments' own.
+
+    Args:
+        settings: See :class:`~distilled_envs.training.settings.Settings`.
+        env: Vector environment with ``learners * envs_per_learner`` copies.
+        task: How outputs become actions.
+    """
+
+    def __init__(self, settings: Settings, env: gym.vector.VectorEnv, task: TaskSpec):
+        self.settings = settings
+        self.task = task
+        self.learner = LearnerSpec(hidden_sizes=settings.hidden_sizes)
+        self.actors = Actors(env, settings.seed)
+        space = env.single_observation_space
+        self.n_inputs = space.shape[0]
+        self.batch = DistilledBatch(
+            space, settings.instances, task.n_outputs, settings.initial_inner_learning_rate
+        )
+        self.critic = make_policy(LearnerSpec(), self.n_inputs, 1)
+        self.optimizer = torch.optim.Adam(self.batch.parameters(), settings.learning_rate, eps=1e-5)
+        self.critic_optimizer = torch.optim.Adam(
+            self.critic.parameters(), settings.critic_learning_rate, eps=1e-5
+        )
+        self.iteration = 0
+
+    def iterate(self) -> dict[str, float]:
+        """One outer iteration.
+
+        Returns:
+            Its metrics: mean return of recent episodes, losses, KL, and what the batch looks like.
+
+        Raises:
+            DivergedError: The run can't go on.
+        """
+        settings = self.settings
+        self._anneal()
+        initial = initial_parameters(
+            self.learner, self.n_inputs, self.task.n_outputs, settings.learners
+        )
+        learners = self._inner_step(initial, keep_graph=False)
+        rollout = self.actors.collect(
+            lambda observations: self._act(learners, observations), self.task.kind, settings.horizon
+        )
+        with torch.no_grad():
+            values = self.critic(rollout.observations).squeeze(-1)
+        advantages = rollout.advantages(values, settings.discount, settings.gae_lambda)
+
+        # From (T, B, ...) to (L, T * E, ...): a minibatch has the same steps of every learner.
+        observations = self._by_learner(rollout.observations[:-1])
+        actions = self._by_learner(rollout.actions)
+        old_log_probs = self._log_probs(self._by_learner(rollout.outputs), actions)
+        returns = self._by_learner(advantages + values[:-1])
+        advantages = self._by_learner(advantages)
+        valid = self._by_learner(rollout.valid)
+
+        metrics: list[Tensor] = []
+        for _ in range(settings.epochs):
+            for rows in torch.randperm(observations.shape[1]).chunk(settings.minibatches):
+                weights = valid[:, rows] / valid[:, rows].sum()
+                learners = self._inner_step(initial, keep_graph=True)
+                outputs = forward(self.learner, learners, observations[:, rows])
+                log_ratio = self._log_probs(outputs, actions[:, rows]) - old_log_probs[:, rows]
+                policy_loss = self._clipped_loss(log_ratio, advantages[:, rows], weights)
+                after = forward(self.learner, learners, self.batch.observations)
+                consistency = inner_loss(after, self.batch.targets).mean() / (
+                    self.batch.targets.square().mean()
+                )
+                values = self.critic(observations[:, rows]).squeeze(-1)
+                value_loss = ((values - returns[:, rows]).square() * weights).sum()
+
+                self._descend(self.optimizer, policy_loss + settings.consistency * consistency)
+                self.batch.project()
+                self._descend(self.critic_optimizer, value_loss)
+                kl = ((log_ratio.exp() - 1 - log_ratio) * weights).sum()
+                metrics.append(torch.stack([policy_loss, value_loss, consistency, kl]).detach())
+        self.iteration += 1
+        return self._metrics(torch.stack(metrics))
+
+    def state_dict(self) -> dict:
+        """Everything the run goes on from."""
+        return {
+            "iteration": self.iteration,
+            "batch": self.batch.state_dict(),
+            "critic": self.critic.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "critic_optimizer": self.critic_optimizer.state_dict(),
+            "actors": self.actors.get_state(),
+            "torch_rng": torch.get_rng_state(),
+        }
+
+    def load_state_dict(self, state: dict) -> None:
+        """Go on from :meth:`state_dict`."""
+        self.iteration = state["iteration"]
+        for part in ("batch", "critic", "optimizer", "critic_optimizer"):
+            getattr(self, part).load_state_dict(state[part])
+        self.actors.set_state(state["actors"])
+        torch.set_rng_state(state["torch_rng"])
+
+    def _inner_step(self, initial: Parameters, *, keep_graph: bool) -> Parameters:
+        batch = self.batch
+        return inner_step(
+            self.learner,
+            initial,
+            batch.observations,
+            batch.targets,
+            batch.learning_rate,
+            keep_graph=keep_graph,
+        )
+
+    def _act(self, learners: Parameters, observations: Tensor) -> Tensor:
+        grouped = observations.unflatten(0, (self.settings.learners, -1))
+        return forward(self.learner, learners, grouped).flatten(0, 1)
+
+    def _by_learner(self, steps: Tensor) -> Tensor:
+        """``(T, L * E, ...)`` to ``(L, T * E, ...)``."""
+        return steps.unflatten(1, (self.settings.learners, -1)).transpose(0, 1).flatten(1, 2)
+
+    def _log_probs(self, outputs: Tensor, actions: Tensor) -> Tensor:
+        """Log-probabilities of actions. Logits are normalised first: raw, they are not log-probs."""
+        return outputs.log_softmax(-1).gather(-1, actions.unsqueeze(-1)).squeeze(-1)
+
+    def _clipped_loss(self, log_ratio: Tensor, advantages: Tensor, weights: Tensor) -> Tensor:
+        """PPO's clipped surrogate over steps ``(L, n)``; weights sum to 1 and skip resets."""
+        mean = (advantages * weights).sum()
+        std = ((advantages - mean).square() * weights).sum().sqrt()
+        advantages = (advantages - mean) / (std + 1e-8)
+        ratio = log_ratio.exp()
+        clipped = ratio.clamp(1 - self.settings.clip, 1 + self.settings.clip)
+        return -(torch.minimum(ratio * advantages, clipped * advantages) * weights).sum()
+
+    def _descend(self, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+        optimizer.zero_grad()
+        loss.backward()
+        parameters = optimizer.param_groups[0]["params"]
+        nn.utils.clip_grad_norm_(parameters, self.settings.max_grad_norm)
+        optimizer.step()
+
+    def _anneal(self) -> None:
+        left = 1 - self.iteration / self.settings.iterations if self.settings.anneal else 1.0
+        self.optimizer.param_groups[0]["lr"] = self.settings.learning_rate * left
+        self.critic_optimizer.param_groups[0]["lr"] = self.settings.critic_learning_rate * left
+
+    def _metrics(self, minibatches: Tensor) -> dict[str, float]:
+        """Means over minibatches ``(n, 4)``, checked for divergence."""
+        names = ("policy_loss", "value_loss", "consistency", "kl")
+        metrics = dict(zip(names, minibatches.mean(0).tolist(), strict=True))
+        finite = all(parameter.isfinite().all() for parameter in self.batch.parameters())
+        if not finite or not minibatches.isfinite().all() or metrics["kl"] > DIVERGED_KL:
+            raise DivergedError(
+                f"The run diverged in iteration {self.iteration}: KL {metrics['kl']:.3g}, policy "
+                f"loss {metrics['policy_loss']:.3g}, batch {'finite' if finite else 'not finite'}."
+            )
+        recent = self.actors.recent_returns
+        return metrics | {
+            "return": sum(recent) / len(recent) if recent else float("nan"),
+            "inner_learning_rate": self.batch.learning_rate.item(),
+            "observations_rms": self.batch.observations.detach().square().mean().sqrt().item(),
+            "targets_rms": self.batch.targets.detach().square().mean().sqrt().item(),
+        }

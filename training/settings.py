@@ -1,0 +1,122 @@
+"""Every setting of a distillation, and the presets that make the shipped datasets."""
+
+import dataclasses
+from dataclasses import dataclass, field
+
+from distilled_envs.errors import SettingsError
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of one distillation. Section numbers are those of arXiv 2508.09283."""
+
+    name: str
+    """Name of the dataset, "<family>-<variant>"."""
+    env_id: str
+    """Gymnasium id of the environment to distil."""
+    instances: int
+    """Rows of the distilled dataset, k."""
+    total_steps: int
+    """Environment steps of the whole run, over all learners."""
+    dims: int | None = None
+    """Cart-pole axes (CartPoleND-v0 only)."""
+    seed: int = 0
+    """Seed of everything random in the run."""
+    threads: int | None = None
+    """Threads of torch; None leaves torch's own choice, 1 makes runs repeat bit for bit."""
+
+    hidden_sizes: tuple[int, ...] = (64, 64)
+    """Hidden layers of the learner."""
+    learners: int = 32
+    """Fresh networks trained and rolled out side by side in one iteration, the population L."""
+    envs_per_learner: int = 8
+    """Environments in which each learner acts."""
+    horizon: int = 128
+    """Environment steps in each environment in one iteration."""
+    epochs: int = 4
+    """Passes over an iteration's steps."""
+    minibatches: int = 8
+    """Minibatches in each pass."""
+
+    learning_rate: float = 5e-3
+    """Outer learning rate (Adam) of observations, targets and log inner learning rate."""
+    critic_learning_rate: float = 1e-3
+    """Learning rate (Adam) of the value network."""
+    anneal: bool = True
+    """Whether both learning rates fall linearly to 0 over the run."""
+    discount: float = 0.99
+    """Reward discount, gamma."""
+    gae_lambda: float = 0.95
+    """Lambda of generalised advantage estimation."""
+    clip: float = 0.2
+    """PPO's clipping range of the probability ratio."""
+    max_grad_norm: float = 0.5
+    """Bound on the norm of the outer gradient, and of the critic's."""
+    consistency: float = 1.0
+    """Weight of the normalised inner loss after the step; 0 distils as in the paper."""
+    initial_inner_learning_rate: float = 1.0
+    """Where the inner learning rate starts; it is learned in log space."""
+
+    checkpoint_seconds: float = 30.0
+    """Wall time between checkpoints."""
+    eval_learners: int = 100
+    """Fresh learners in the final evaluation."""
+    eval_episodes: int = 5
+    """Episodes of each of them, in each action mode."""
+
+    def __post_init__(self):
+        for name in ("instances", "total_steps", "learners", "envs_per_learner", "horizon",
+                     "epochs", "minibatches", "eval_learners", "eval_episodes"):
+            if getattr(self, name) < 1:
+                raise SettingsError(f"{name} must be at least 1, got {getattr(self, name)}.")
+        for name in ("learning_rate", "critic_learning_rate", "clip", "max_grad_norm",
+                     "initial_inner_learning_rate"):
+            if getattr(self, name) <= 0:
+                raise SettingsError(f"{name} must be above 0, got {getattr(self, name)}.")
+        for name in ("discount", "gae_lambda"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise SettingsError(f"{name} must lie in 0..1, got {getattr(self, name)}.")
+        if self.consistency < 0:
+            raise SettingsError(f"consistency must not be negative, got {self.consistency}.")
+        if not self.hidden_sizes or min(self.hidden_sizes) < 1:
+            raise SettingsError(f"hidden_sizes must be positive, got {self.hidden_sizes}.")
+        if self.minibatches > self.horizon * self.envs_per_learner:
+            raise SettingsError(
+                f"minibatches={self.minibatches} is more than the "
+                f"{self.horizon * self.envs_per_learner} steps of a learner in one iteration."
+            )
+
+    @property
+    def env_kwargs(self) -> dict[str, int]:
+        """Arguments of ``gym.make`` beside the id."""
+        return {} if self.dims is None else {"dims": self.dims}
+
+    @property
+    def steps_per_iteration(self) -> int:
+        """Environment steps in one iteration."""
+        return self.learners * self.envs_per_learner * self.horizon
+
+    @property
+    def iterations(self) -> int:
+        """Iterations of the whole run, at least one."""
+        return max(1, self.total_steps // self.steps_per_iteration)
+
+
+def _cartpole(dims: int, minimum: bool) -> Settings:
+    variant = "min" if minimum else "64"
+    return Settings(
+        name=f"cartpole-nd-{dims}d-{variant}",
+        env_id="CartPoleND-v0",
+        dims=dims,
+        instances=dims + 1 if minimum else 64,
+        total_steps=10_000_000,
+    )
+
+
+PRESETS: dict[str, Settings] = {
+    settings.name: settings
+    for dims in (1, 2, 3, 4, 5, 6, 8, 10)
+    for settings in (_cartpole(dims, minimum=True), _cartpole(dims, minimum=False))
+}
+"""Settings by dataset name: N-dimensional cart-pole at the paper's minimum size (N + 1 rows, its
+section on minimum distilled dataset sizes) and at 64 rows."""
