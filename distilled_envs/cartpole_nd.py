@@ -59,8 +59,8 @@ def _physics_step(state: np.ndarray, force: np.ndarray) -> np.ndarray:
 
 
 def _failed(state: np.ndarray) -> np.ndarray:
-    """Whether any axis (the last dimension) has left its limits, shape ``state.shape[1:-1]``."""
-    return ((np.abs(state[0]) > X_LIMIT) | (np.abs(state[2]) > THETA_LIMIT)).any(axis=-1)
+    """Whether any axis has left its limits: ``(4, dims, ...)`` to ``(...)``."""
+    return ((np.abs(state[0]) > X_LIMIT) | (np.abs(state[2]) > THETA_LIMIT)).any(axis=0)
 
 
 class CartPoleNDEnv(gym.Env[np.ndarray, np.int64]):
@@ -239,12 +239,13 @@ class CartPoleNDVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         self.render_mode = render_mode
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
-        self.state: np.ndarray | None = None  # (4, num_envs, dims) float64
+        # Copies come last, so that every operation runs along contiguous memory.
+        self.state: np.ndarray | None = None  # (4, dims, num_envs) float64
         self._low, self._high = -RESET_BOUND, RESET_BOUND
         self._steps = np.zeros(num_envs, dtype=np.int32)
         self._done = np.zeros(num_envs, dtype=bool)
         self._copies = np.arange(num_envs)
-        self._force = np.zeros((num_envs, dims))
+        self._force = np.zeros((dims, num_envs))
         self._painter = _Painter()
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
@@ -260,9 +261,9 @@ class CartPoleNDVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         if self.state is None:
             if not mask.all():
                 raise gym.error.ResetNeeded("The first reset must reset every copy.")
-            self.state = np.zeros((4, self.num_envs, self.dims))
+            self.state = np.zeros((4, self.dims, self.num_envs))
         self._restart(mask)
-        self._force = np.zeros((self.num_envs, self.dims))
+        self._force = np.zeros((self.dims, self.num_envs))
         return self._observation(), {}
 
     def step(self, actions: np.ndarray):
@@ -285,8 +286,8 @@ class CartPoleNDVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
                 "Episodes have ended: call reset(options={'reset_mask': mask}) before step()."
             )
         resetting = self._done
-        self._force = np.zeros((self.num_envs, self.dims))
-        self._force[self._copies, actions // 2] = np.where(actions % 2, FORCE, -FORCE)
+        self._force = np.zeros((self.dims, self.num_envs))
+        self._force[actions >> 1, self._copies] = (actions & 1) * (2 * FORCE) - FORCE
         self.state = _physics_step(self.state, self._force)
         self._steps += 1
         terminated = _failed(self.state)
@@ -323,9 +324,9 @@ class CartPoleNDVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         Returns:
             The observations there, shape ``(num_envs, 4 * dims)``.
         """
-        self.state = np.array(saved["state"])
-        self._steps = np.array(saved["steps"])
-        self._done = np.array(saved["done"])
+        self.state = saved["state"].copy()
+        self._steps = saved["steps"].copy()
+        self._done = saved["done"].copy()
         self.np_random.bit_generator.state = saved["rng"]
         return self._observation()
 
@@ -340,17 +341,20 @@ class CartPoleNDVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         if self.state is None:
             raise gym.error.ResetNeeded("Call reset() before render().")
         return tuple(
-            self._painter.frame(self.state[:, copy], self._force[copy]) for copy in self._copies
+            self._painter.frame(self.state[:, :, copy], self._force[:, copy])
+            for copy in self._copies
         )
 
     def _restart(self, mask: np.ndarray) -> None:
         draws = self.np_random.uniform(self._low, self._high, size=(mask.sum(), self.dims, 4))
-        self.state[:, mask] = np.moveaxis(draws, -1, 0)
+        self.state[:, :, mask] = draws.transpose()
         self._steps[mask] = 0
         self._done = self._done & ~mask
 
     def _observation(self) -> np.ndarray:
-        return np.moveaxis(self.state, 0, -1).reshape(self.num_envs, -1).astype(np.float32)
+        observations = np.empty((self.num_envs, self.dims, 4), dtype=np.float32)
+        observations[...] = self.state.transpose()
+        return observations.reshape(self.num_envs, -1)
 
 
 class _Painter:

@@ -158,7 +158,13 @@ class DistilledEnv(gym.Env):
         if self._index is None:
             raise gym.error.ResetNeeded("Call reset() before step().")
         reward = self._lesson.rewards(np.array([self._index]), np.asarray(action)[None])[0]
-        return self._lesson.observations[self._index].copy(), float(reward), True, False, self._info()
+        return (
+            self._lesson.observations[self._index].copy(),
+            float(reward),
+            True,
+            False,
+            self._info(),
+        )
 
     def _info(self) -> dict[str, Any]:
         return {"index": self._index, "target": self._lesson.targets[self._index].copy()}
@@ -239,7 +245,10 @@ class DistilledVectorEnv(VectorEnv):
             last[:] = list(self._observation())
             self._deal(everyone)
             info = self._info() | {
-                "final_obs": last, "_final_obs": everyone, "final_info": info, "_final_info": everyone
+                "final_obs": last,
+                "_final_obs": everyone,
+                "final_info": info,
+                "_final_info": everyone,
             }
         return self._observation(), rewards, everyone.copy(), nobody, info
 
@@ -258,5 +267,8 @@ class DistilledVectorEnv(VectorEnv):
         everyone = np.ones(self.num_envs, dtype=bool)
         targets = self._lesson.targets[self._index]
         return {
-            "index": self._index.copy(), "_index": everyone, "target": targets, "_target": everyone
+            "index": self._index.copy(),
+            "_index": everyone,
+            "target": targets,
+            "_target": everyone,
         }

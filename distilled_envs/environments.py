@@ -24,9 +24,7 @@ def make_vec_env(spec: DistillationSpec, num_envs: int, **kwargs: Any) -> gym.ve
     if spec.observation_transform is None:
         return env
     transform, single = _transform(spec.observation_transform, env.single_observation_space)
-    return gym.wrappers.vector.TransformObservation(
-        env, transform, single_observation_space=single
-    )
+    return gym.wrappers.vector.TransformObservation(env, transform, single_observation_space=single)
 
 
 def _transform(fixed: ObservationTransform, space: spaces.Box):

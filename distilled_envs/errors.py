@@ -1,4 +1,4 @@
-"""The errors a user can mend; each says in one sentence what was wrong, where, and how to mend it."""
+"""The errors a user can mend: one sentence each, of what was wrong, where, and how to mend it."""
 
 
 class DistilledEnvsError(Exception):
@@ -21,6 +21,4 @@ class MissingExtraError(DistilledEnvsError, ImportError):
     """An optional dependency is not installed."""
 
     def __init__(self, package: str, purpose: str, extra: str):
-        super().__init__(
-            f'{purpose} needs {package}: run `pip install "distilled-envs[{extra}]"`.'
-        )
+        super().__init__(f'{purpose} needs {package}: run `pip install "distilled-envs[{extra}]"`.')

@@ -5,6 +5,8 @@ A population is L networks side by side: parameters keep the names of the single
 Another architecture is another branch in these three functions.
 """
 
+import itertools
+
 import torch
 from torch import Tensor, nn
 
@@ -37,7 +39,7 @@ def initial_parameters(
     sizes = (n_inputs, *spec.hidden_sizes, n_outputs)
     last = len(sizes) - 2
     parameters = {}
-    for layer, (size_in, size_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+    for layer, (size_in, size_out) in enumerate(itertools.pairwise(sizes)):
         initialisation = spec.initialisation
         gain = initialisation.output_gain if layer == last else initialisation.hidden_gain
         # Linear layers stand at even places, activations between them.
@@ -85,7 +87,7 @@ def make_policy(
     parameters = initial_parameters(spec, n_inputs, n_outputs, 1, generator)
     sizes = (n_inputs, *spec.hidden_sizes, n_outputs)
     layers: list[nn.Module] = []
-    for size_in, size_out in zip(sizes[:-1], sizes[1:], strict=True):
+    for size_in, size_out in itertools.pairwise(sizes):
         linear = nn.utils.skip_init(nn.Linear, size_in, size_out)
         layers += [linear, _ACTIVATIONS[spec.activation][0]()]
     policy = nn.Sequential(*layers[:-1])

@@ -159,9 +159,9 @@ class DistillationSpec:
 
     def to_json(self) -> str:
         """The text of ``distillation.json``."""
-        record = {
-            key: getattr(self, key) for key in ("format_version", "name")
-        } | {"env": json.loads(self.env.to_json())}
+        record = {key: getattr(self, key) for key in ("format_version", "name")} | {
+            "env": json.loads(self.env.to_json())
+        }
         for part in ("task", "inner", "learner", "observation_transform"):
             value = getattr(self, part)
             record[part] = value if value is None else dataclasses.asdict(value)
@@ -211,8 +211,15 @@ class DistillationSpec:
         return cls(**values, extra=record)
 
 
-_SCALARS = {"n_outputs": int, "steps": int, "learning_rate": float, "hidden_gain": float,
-            "output_gain": float, "scale": float, "clip": float}
+_SCALARS = {
+    "n_outputs": int,
+    "steps": int,
+    "learning_rate": float,
+    "hidden_gain": float,
+    "output_gain": float,
+    "scale": float,
+    "clip": float,
+}
 _TUPLES = {"target_log_std": float, "hidden_sizes": int, "mean": float, "std": float}
 
 

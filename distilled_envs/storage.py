@@ -43,7 +43,10 @@ def write_folder(
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        columns = {"observation": _fixed_size_lists(observations), "target": _fixed_size_lists(targets)}
+        columns = {
+            "observation": _fixed_size_lists(observations),
+            "target": _fixed_size_lists(targets),
+        }
         pq.write_table(pa.table(columns), temporary / ROWS_FILE)
         spec = spec.replace(files={ROWS_FILE: _sha256(temporary / ROWS_FILE)})
         (temporary / SPEC_FILE).write_text(spec.to_json(), encoding="utf-8")

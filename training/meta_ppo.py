@@ -12,15 +12,15 @@ Wilhelm & Ventura, "Distilling Reinforcement Learning into Single-Batch Datasets
 
 import gymnasium as gym
 import torch
+from distilled_envs.training.batch import DistilledBatch
+from distilled_envs.training.rollout import Actors
+from distilled_envs.training.settings import Settings
 from torch import Tensor, nn
 
 from distilled_envs.errors import DistilledEnvsError
 from distilled_envs.inner_step import inner_loss, inner_step
 from distilled_envs.learner import Parameters, forward, initial_parameters, make_policy
 from distilled_envs.spec import LearnerSpec, TaskSpec
-from distilled_envs.training.batch import DistilledBatch
-from distilled_envs.training.rollout import Actors
-from distilled_envs.training.settings import Settings
 
 DIVERGED_KL = 10.0
 """Nats between a policy and its update, far beyond what clipping leaves a run that learns."""
@@ -73,6 +73,8 @@ class MetaPPO:
             self.learner, self.n_inputs, self.task.n_outputs, settings.learners
         )
         learners = self._inner_step(initial, keep_graph=False)
+        if not all(value.isfinite().all() for value in learners.values()):
+            raise self._diverged("the learners are not finite after their step")
         rollout = self.actors.collect(
             lambda observations: self._act(learners, observations), self.task.kind, settings.horizon
         )
@@ -108,8 +110,9 @@ class MetaPPO:
                 self._descend(self.critic_optimizer, value_loss)
                 kl = ((log_ratio.exp() - 1 - log_ratio) * weights).sum()
                 metrics.append(torch.stack([policy_loss, value_loss, consistency, kl]).detach())
+        result = self._metrics(torch.stack(metrics))
         self.iteration += 1
-        return self._metrics(torch.stack(metrics))
+        return result
 
     def state_dict(self) -> dict:
         """Everything the run goes on from."""
@@ -151,7 +154,7 @@ class MetaPPO:
         return steps.unflatten(1, (self.settings.learners, -1)).transpose(0, 1).flatten(1, 2)
 
     def _log_probs(self, outputs: Tensor, actions: Tensor) -> Tensor:
-        """Log-probabilities of actions. Logits are normalised first: raw, they are not log-probs."""
+        """Log-probabilities of actions; raw logits would not be that, so they are normalised."""
         return outputs.log_softmax(-1).gather(-1, actions.unsqueeze(-1)).squeeze(-1)
 
     def _clipped_loss(self, log_ratio: Tensor, advantages: Tensor, weights: Tensor) -> Tensor:
@@ -179,16 +182,22 @@ class MetaPPO:
         """Means over minibatches ``(n, 4)``, checked for divergence."""
         names = ("policy_loss", "value_loss", "consistency", "kl")
         metrics = dict(zip(names, minibatches.mean(0).tolist(), strict=True))
-        finite = all(parameter.isfinite().all() for parameter in self.batch.parameters())
-        if not finite or not minibatches.isfinite().all() or metrics["kl"] > DIVERGED_KL:
-            raise DivergedError(
-                f"The run diverged in iteration {self.iteration}: KL {metrics['kl']:.3g}, policy "
-                f"loss {metrics['policy_loss']:.3g}, batch {'finite' if finite else 'not finite'}."
-            )
+        rate = self.batch.learning_rate.item()
+        if not all(parameter.isfinite().all() for parameter in self.batch.parameters()):
+            raise self._diverged("the distilled batch is not finite")
+        if not 0 < rate < float("inf"):
+            raise self._diverged(f"the inner learning rate is {rate}")
+        if not minibatches.isfinite().all():
+            raise self._diverged("a loss is not finite")
+        if metrics["kl"] > DIVERGED_KL:
+            raise self._diverged(f"the policies jump, by a KL divergence of {metrics['kl']:.3g}")
         recent = self.actors.recent_returns
         return metrics | {
             "return": sum(recent) / len(recent) if recent else float("nan"),
-            "inner_learning_rate": self.batch.learning_rate.item(),
+            "inner_learning_rate": rate,
             "observations_rms": self.batch.observations.detach().square().mean().sqrt().item(),
             "targets_rms": self.batch.targets.detach().square().mean().sqrt().item(),
         }
+
+    def _diverged(self, how: str) -> DivergedError:
+        return DivergedError(f"The run diverged in iteration {self.iteration + 1}: {how}.")

@@ -132,6 +132,9 @@ class Actors:
         """Go on from :meth:`get_state`."""
         self.recent_returns.extend(state["recent_returns"])
         if "env" in state:
-            self._observations = self.env.unwrapped.set_state(state["env"])
-            self._ended = np.array(state["env"]["ended"])
-            self._returns = np.array(state["env"]["returns"])
+            arrays = {
+                name: value.numpy().copy() if isinstance(value, Tensor) else value
+                for name, value in state["env"].items()
+            }
+            self._ended, self._returns = arrays.pop("ended"), arrays.pop("returns")
+            self._observations = self.env.unwrapped.set_state(arrays)

@@ -1,9 +1,9 @@
 """One distillation as a run: a folder with settings, log, checkpoint, and at the end the dataset.
 
-    <output>/settings.json     what the run was started with
-    <output>/checkpoint.pt     the last good state
-    <output>/tensorboard/      scalars
-    <output>/dataset/          the distilled dataset, once the run is finished
+<output>/settings.json     what the run was started with
+<output>/checkpoint.pt     the last good state
+<output>/tensorboard/      scalars
+<output>/dataset/          the distilled dataset, once the run is finished
 """
 
 import copy
@@ -23,6 +23,8 @@ from pathlib import Path
 import gymnasium as gym
 import numpy as np
 import torch
+from distilled_envs.training.meta_ppo import DivergedError, MetaPPO
+from distilled_envs.training.settings import Settings
 from gymnasium import spaces
 
 import distilled_envs
@@ -30,8 +32,6 @@ from distilled_envs.dataset import DistilledDataset, Source
 from distilled_envs.errors import MissingExtraError, SettingsError
 from distilled_envs.spec import DistillationSpec, InnerSpec, TaskSpec
 from distilled_envs.storage import atomic_path
-from distilled_envs.training.meta_ppo import DivergedError, MetaPPO
-from distilled_envs.training.settings import Settings
 
 FREE_TO_CHANGE = {"threads", "checkpoint_seconds", "eval_learners", "eval_episodes"}
 """Settings that a resumed run may change: they don't touch the learning."""
@@ -150,9 +150,11 @@ def _train(algorithm: MetaPPO, output: Path, progress: bool) -> float:
             try:
                 metrics = algorithm.iterate()
             except DivergedError as error:
-                kept = f"the last good checkpoint stands in {checkpoint}" if (
-                    checkpoint.exists()
-                ) else "there was no checkpoint yet"
+                kept = (
+                    f"the last good checkpoint stands in {checkpoint}"
+                    if (checkpoint.exists())
+                    else "there was no checkpoint yet"
+                )
                 raise DivergedError(
                     f"{error} Start again with a smaller --learning-rate; {kept}."
                 ) from None

@@ -1,0 +1,270 @@
+"""The command ``distilled-envs``: distill, evaluate, list, show.
+
+Flags come from typed functions and dataclasses (tyro). What a command needs is imported inside it,
+so that ``list`` does not wait for the training code.
+"""
+
+import dataclasses
+import json
+import logging
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from distilled_envs import __version__
+from distilled_envs.catalog import entries, load_distilled
+from distilled_envs.dataset import DistilledDataset
+from distilled_envs.errors import DistilledEnvsError, SettingsError
+
+Instances = int | Literal["min"] | None
+
+HELP = """\
+usage: distilled-envs COMMAND ...
+
+Reinforcement-learning environments distilled into one-batch supervised datasets.
+
+commands:
+  list                 the datasets that come with the package, and their returns
+  show NAME            what a dataset says of itself, and its rows
+  evaluate NAME        train fresh learners, one gradient step each, and play for real
+  distill PRESET       make a dataset: meta-PPO from scratch
+
+`distilled-envs COMMAND --help` explains each; NAME is a name from `list`, or a dataset folder.
+Try: distilled-envs evaluate cartpole_2d --instances min
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        argv: Arguments; None takes those of the process.
+
+    Returns:
+        Exit status: 0 done, 1 the user can mend it (one sentence on stderr), 2 wrong usage, 130
+        interrupted.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("distilled_envs").setLevel(logging.INFO)
+    commands = {"distill": _distill, "evaluate": _evaluate, "list": _list, "show": _show}
+    if not argv or argv[0] in ("-h", "--help"):
+        print(HELP, end="")
+        return 0 if argv else 2
+    if argv[0] == "--version":
+        print(f"distilled-envs {__version__}")
+        return 0
+    if argv[0] not in commands:
+        print(
+            f"distilled-envs: there is no command {argv[0]!r}, only {', '.join(commands)}.",
+            file=sys.stderr,
+        )
+        return 2
+    try:
+        commands[argv[0]](argv[1:])
+    except DistilledEnvsError as error:
+        print(f"distilled-envs: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt as interrupt:
+        print(f"\ndistilled-envs: {interrupt or 'interrupted'}", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # e.g. `distilled-envs list | head`
+        sys.stderr.close()
+        return 141
+    return 0
+
+
+def _distill(argv: list[str]) -> None:
+    from distilled_envs.training import PRESETS, Settings, distill
+
+    presets = "\n".join(
+        f"  {name:22} {settings.instances:3} rows, {settings.total_steps / 1e6:g}M steps"
+        for name, settings in PRESETS.items()
+    )
+    wanted = argv[0] if argv and not argv[0].startswith("-") else None
+    if wanted is None:
+        if not {"-h", "--help"} & set(argv):
+            raise SettingsError(f"distill needs the name of a preset first:\n{presets}")
+        print(f"usage: distilled-envs distill PRESET [flags]\n\npresets:\n{presets}\n")
+        wanted = "cartpole-nd-2d-min"
+    by_plain = {name.replace("-", ""): name for name in PRESETS}
+    preset = by_plain.get(wanted.lower().replace("-", "").replace("_", ""))
+    if preset is None:
+        raise SettingsError(f"There is no preset {wanted!r}; there are:\n{presets}")
+
+    @dataclasses.dataclass
+    class Distill:
+        """Distil an environment into a dataset with meta-PPO."""
+
+        settings: tyro.conf.OmitArgPrefixes[Settings]
+        output: Path | None = None
+        """Folder of the run; runs/<name>-seed<seed> if not given."""
+        resume: bool = False
+        """Go on with the run in the output folder."""
+        progress: bool = True
+        """Show a progress bar."""
+
+    arguments = tyro.cli(
+        Distill,
+        default=Distill(PRESETS[preset]),
+        args=argv[1:] if argv[:1] == [wanted] else argv,
+        prog=f"distilled-envs distill {preset}",
+    )
+    settings = arguments.settings
+    output = arguments.output or Path("runs") / f"{settings.name}-seed{settings.seed}"
+    dataset = distill(
+        settings,
+        output,
+        resume=arguments.resume,
+        progress=arguments.progress,
+        command=shlex.join(["distilled-envs", "distill", *argv]),
+    )
+    one_step = dataset.spec.evaluation["one_step"]
+    print(
+        f"\n{dataset.spec.name}: {len(dataset)} rows, distilled in "
+        f"{dataset.spec.provenance['wall_seconds']:.0f} s.\n"
+        f"{one_step['learners']} fresh networks, one gradient step each, "
+        f"{one_step['episodes']} episodes each in the real {settings.env_id}:"
+    )
+    for mode in ("sampled", "greedy"):
+        score = one_step[mode]
+        print(
+            f"  {mode} actions: mean return {score['mean']:.1f} "
+            f"(standard deviation between networks {score['std']:.1f})"
+        )
+    print(f"dataset: {output / 'dataset'}\n  load_distilled({str(output / 'dataset')!r}).train()")
+
+
+def _evaluate(argv: list[str]) -> None:
+    def evaluate(
+        name: tyro.conf.Positional[str],
+        *,
+        dims: int | None = None,
+        instances: Instances = None,
+        learners: int = 100,
+        episodes: int = 5,
+        seed: int | None = None,
+        drop_in: bool = False,
+        json: bool = False,
+        save: bool = False,
+    ) -> None:
+        """Train fresh learners on a dataset, one gradient step each, and play for real.
+
+        Args:
+            name: A name from `distilled-envs list`, or a dataset folder.
+            dims: Cart-pole axes.
+            instances: Number of rows, or "min".
+            learners: Fresh networks.
+            episodes: Episodes of each, in each action mode.
+            seed: Seed of networks, environments and actions.
+            drop_in: Also train 10 networks with Adam on the rows and 10 with SB3's PPO on the
+                distilled environment, and play with them (minutes).
+            json: Print the results as JSON.
+            save: Write the results into the dataset folder's distillation.json.
+        """
+        _run_evaluation(
+            load_distilled(name, dims=dims, instances=instances),
+            {"learners": learners, "episodes": episodes} | ({} if seed is None else {"seed": seed}),
+            drop_in=drop_in,
+            as_json=json,
+            save=save,
+        )
+
+    tyro.cli(evaluate, args=argv, prog="distilled-envs evaluate")
+
+
+def _run_evaluation(
+    dataset: DistilledDataset, protocol: dict, *, drop_in: bool, as_json: bool, save: bool
+) -> None:
+    if save and dataset.source.kind != "folder":
+        raise SettingsError("--save writes into a dataset folder: give the folder, not a name.")
+    evaluation = dataset.evaluate(**protocol)
+    record = {"one_step": evaluation.to_dict()}
+    if not as_json:
+        print(f"{dataset.spec.name}, one gradient step\n{evaluation}", flush=True)
+    if drop_in:
+        from distilled_envs.drop_in import measure_drop_in
+
+        record |= measure_drop_in(dataset)
+        for training in ("adam_to_convergence", "sb3_ppo_on_bandit"):
+            if not as_json:
+                scores = record[training]
+                print(
+                    f"{training}, {scores['steps']} steps: sampled {scores['sampled']['mean']:.1f} "
+                    f"(std {scores['sampled']['std']:.1f}), greedy {scores['greedy']['mean']:.1f} "
+                    f"(std {scores['greedy']['std']:.1f})"
+                )
+    if as_json:
+        print(json.dumps(record, indent=2))
+    if save:
+        from distilled_envs.storage import write_spec
+
+        spec = dataset.spec.replace(evaluation=dataset.spec.evaluation | record)
+        write_spec(Path(dataset.source.location), spec)
+
+
+def _list(argv: list[str]) -> None:
+    def list_() -> None:
+        """List the datasets that come with the package, with their mean returns.
+
+        One step: 100 fresh networks, one gradient step each. Adam: networks trained on the rows to
+        convergence. PPO: Stable-Baselines3's PPO trained on the distilled environment. All are
+        played in the real environment; "-" was not measured.
+        """
+        print(results_table())
+
+    tyro.cli(list_, args=argv, prog="distilled-envs list")
+
+
+def results_table() -> str:
+    """The bundled datasets and their measured returns as a Markdown table."""
+    lines = [
+        "| dataset | rows | one step, sampled | one step, greedy | Adam, greedy | PPO, greedy |",
+        "|---|---|---|---|---|---|",
+    ]
+    for entry in entries():
+        measured = entry.spec.evaluation
+        cells = [f"`{entry.spec.name}`", str(entry.instances)]
+        for training, mode in (
+            ("one_step", "sampled"),
+            ("one_step", "greedy"),
+            ("adam_to_convergence", "greedy"),
+            ("sb3_ppo_on_bandit", "greedy"),
+        ):
+            score = measured.get(training, {}).get(mode)
+            cells.append(f"{score['mean']:.1f} ± {score['std']:.1f}" if score else "-")
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _show(argv: list[str]) -> None:
+    def show(
+        name: tyro.conf.Positional[str],
+        *,
+        dims: int | None = None,
+        instances: Instances = None,
+    ) -> None:
+        """Show what a dataset says of itself, and its first rows.
+
+        Args:
+            name: A name from `distilled-envs list`, or a dataset folder.
+            dims: Cart-pole axes.
+            instances: Number of rows, or "min".
+        """
+        dataset = load_distilled(name, dims=dims, instances=instances)
+        print(dataset.spec.to_json(), end="")
+        print(f"\n{dataset!r}")
+        for row in range(min(len(dataset), 5)):
+            observation = ", ".join(f"{x:.3f}" for x in dataset.observations[row].tolist())
+            target = ", ".join(f"{y:.3f}" for y in dataset.targets[row].tolist())
+            print(f"row {row}: [{observation}] -> [{target}]")
+
+    tyro.cli(show, args=argv, prog="distilled-envs show")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,54 @@
+"""Steps per second of vectorised cart-poles at 1,024 copies, as ratios; run by ``make bench``."""
+
+import time
+
+import gymnasium as gym
+import numpy as np
+
+import distilled_envs  # noqa: F401
+
+COPIES = 1024
+
+
+def steps_per_second(make, rounds: int) -> float:
+    """Environment steps per second under random actions, reset steps included."""
+    env = make()
+    env.reset(seed=0)
+    actions = [env.action_space.sample() for _ in range(16)]
+    env.step(actions[0])
+    start = time.perf_counter()
+    for i in range(rounds):
+        env.step(actions[i % 16])
+    seconds = time.perf_counter() - start
+    env.close()
+    return rounds * COPIES / seconds
+
+
+def main() -> None:
+    """Time the candidates in turn, three times over, and print the medians and their ratios."""
+    candidates = {
+        "CartPoleND-v0 dims=1, ours": (lambda: gym.make_vec("CartPoleND-v0", COPIES, dims=1), 500),
+        "CartPole-v1, Gymnasium's vector": (lambda: gym.make_vec("CartPole-v1", COPIES), 500),
+        "CartPole-v1, SyncVectorEnv": (
+            lambda: gym.make_vec("CartPole-v1", COPIES, vectorization_mode="sync"),
+            15,
+        ),
+        "CartPoleND-v0 dims=5, ours": (lambda: gym.make_vec("CartPoleND-v0", COPIES, dims=5), 200),
+        "CartPoleND-v0 dims=5, SyncVectorEnv": (
+            lambda: gym.make_vec("CartPoleND-v0", COPIES, dims=5, vectorization_mode="sync"),
+            15,
+        ),
+    }
+    speeds = {name: [] for name in candidates}
+    for _ in range(3):
+        for name, (make, rounds) in candidates.items():
+            speeds[name].append(steps_per_second(make, rounds))
+    median = {name: float(np.median(values)) for name, values in speeds.items()}
+    print(f"{COPIES} copies, median of 3\n{'':38}{'steps/s':>12}   ratio to ours")
+    for name, value in median.items():
+        ours = median[f"CartPoleND-v0 dims={5 if 'dims=5' in name else 1}, ours"]
+        print(f"{name:38}{value:12,.0f}   {value / ours:.3f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+import pytest
+import torch
+from torch import nn
+
+from distilled_envs.errors import PolicyError
+from distilled_envs.inner_step import inner_loss, inner_step, train_one_step
+from distilled_envs.learner import forward, initial_parameters
+from distilled_envs.spec import LearnerSpec
+
+
+def test_meta_gradient_agrees_with_finite_differences():
+    """Through the inner step, into observations, targets and learning rate, in float64."""
+    spec = LearnerSpec(hidden_sizes=(5, 4))
+    torch.manual_seed(0)
+    initial = {k: v.double() for k, v in initial_parameters(spec, 3, 2, population=2).items()}
+    probe = torch.randn(2, 6, 3, dtype=torch.double)
+    direction = torch.randn(2, 6, 2, dtype=torch.double)
+
+    def outer_loss(observations, targets, log_learning_rate):
+        learners = inner_step(
+            spec, initial, observations, targets, log_learning_rate.exp(), keep_graph=True
+        )
+        return (forward(spec, learners, probe).log_softmax(-1) * direction).sum()
+
+    inputs = [
+        torch.randn(4, 3, dtype=torch.double),
+        torch.randn(4, 2, dtype=torch.double),
+        torch.tensor(0.3, dtype=torch.double),
+    ]
+    for value in inputs:
+        value.requires_grad_()
+    gradients = torch.autograd.grad(outer_loss(*inputs), inputs)
+    eps = 1e-6
+    for which, gradient in enumerate(gradients):
+        assert gradient.abs().max() > 1e-4  # the comparison is not of zeros
+        for place in range(gradient.numel()):
+            shifted = []
+            for sign in (1, -1):
+                moved = [value.detach().clone() for value in inputs]
+                moved[which].view(-1)[place] += sign * eps
+                shifted.append(outer_loss(*moved).detach())
+            numeric = (shifted[0] - shifted[1]) / (2 * eps)
+            torch.testing.assert_close(gradient.reshape(-1)[place], numeric, rtol=1e-5, atol=1e-8)
+
+
+def test_population_step_equals_sgd_on_each_network(dataset):
+    spec = dataset.spec.learner
+    initial = initial_parameters(spec, 8, 4, 3)
+    stepped = inner_step(spec, initial, dataset.observations, dataset.targets, 0.5)
+    for i in range(3):
+        policy = dataset.new_policy()
+        policy.load_state_dict({name: value[i] for name, value in initial.items()})
+        reference = dataset.new_policy()
+        reference.load_state_dict(policy.state_dict())
+        sgd = torch.optim.SGD(reference.parameters(), lr=0.5)
+        nn.functional.mse_loss(reference(dataset.observations), dataset.targets).backward()
+        sgd.step()
+        dataset.train(policy)
+        for name, value in policy.state_dict().items():
+            torch.testing.assert_close(value, reference.state_dict()[name])
+            torch.testing.assert_close(value, stepped[name][i])
+
+
+def test_the_step_lowers_the_loss_of_any_module(dataset):
+    class Odd(nn.Module):
+        """Another depth, normalisation, and a parameter that no output needs."""
+
+        def __init__(self):
+            super().__init__()
+            self.body = nn.Sequential(nn.Linear(8, 16), nn.LayerNorm(16), nn.ReLU())
+            self.head = nn.Linear(16, 4)
+            self.unused = nn.Parameter(torch.ones(3))
+
+        def forward(self, observations):
+            return self.head(self.body(observations))
+
+    policy = Odd()
+    before = inner_loss(policy(dataset.observations), dataset.targets)
+    with torch.no_grad():  # the step finds its own gradient
+        train_one_step(policy, dataset.observations, dataset.targets, 0.05)
+    assert inner_loss(policy(dataset.observations), dataset.targets) < before
+    assert (policy.unused == 1).all()
+
+
+def test_sb3_model_and_policy_take_the_same_step(dataset):
+    from stable_baselines3 import A2C, PPO
+
+    for algorithm in (PPO, A2C):
+        model = algorithm("MlpPolicy", dataset.make_env(), seed=0, device="cpu")
+        twin = algorithm("MlpPolicy", dataset.make_env(), seed=0, device="cpu")
+        own = nn.Sequential(*model.policy.mlp_extractor.policy_net, model.policy.action_net)
+        own = dataset.new_policy() if algorithm is PPO else own
+        if algorithm is PPO:  # SB3's default network is our learner: same names in order
+            ours = dict(own.named_parameters())
+            theirs = [
+                *model.policy.mlp_extractor.policy_net.parameters(),
+                *model.policy.action_net.parameters(),
+            ]
+            for mine, other in zip(ours.values(), theirs, strict=True):
+                mine.data.copy_(other.data)
+            dataset.train(own)
+        values = [p.clone() for p in model.policy.value_net.parameters()]
+        assert dataset.train(model) is model
+        assert dataset.train(twin.policy) is twin.policy
+        if algorithm is PPO:
+            for mine, other in zip(own.parameters(), theirs, strict=True):
+                torch.testing.assert_close(mine, other)
+        for one, two in zip(model.policy.parameters(), twin.policy.parameters(), strict=True):
+            torch.testing.assert_close(one, two)
+        for before, after in zip(values, model.policy.value_net.parameters(), strict=True):
+            assert torch.equal(before, after)
+
+
+def test_policies_that_do_not_fit_are_refused_and_left_alone(dataset):
+    from stable_baselines3 import DQN
+
+    with pytest.raises(PolicyError, match="does not take observations of shape"):
+        dataset.train(nn.Linear(7, 4))
+    with pytest.raises(PolicyError, match="needs 4 outputs"):
+        dataset.train(nn.Linear(8, 5))
+    with pytest.raises(PolicyError, match=r"must be a torch\.nn\.Module"):
+        dataset.train("policy")
+    with pytest.raises(PolicyError, match="no parameters"):
+        dataset.train(nn.Identity())
+    with pytest.raises(PolicyError, match="PPO and A2C"):
+        dataset.train(DQN("MlpPolicy", dataset.make_env(), buffer_size=10))
+    broken = nn.Linear(8, 4)
+    broken.weight.data[0, 0] = float("nan")
+    bias = broken.bias.detach().clone()
+    with pytest.raises(PolicyError, match="not finite"):
+        dataset.train(broken)
+    assert torch.equal(broken.bias, bias)
+    with pytest.raises(ValueError, match="seed is for a fresh network"):
+        dataset.train(nn.Linear(8, 4), seed=1)

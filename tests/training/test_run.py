@@ -1,0 +1,231 @@
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from distilled_envs.training import PRESETS, Settings, distill
+from distilled_envs.training import run as run_module
+from distilled_envs.training.meta_ppo import DivergedError, MetaPPO
+
+from distilled_envs.dataset import DistilledDataset
+from distilled_envs.errors import SettingsError
+
+TINY = Settings(
+    name="cartpole-nd-1d-min",
+    env_id="CartPoleND-v0",
+    dims=1,
+    instances=2,
+    total_steps=8 * 4 * 2 * 16,
+    threads=1,
+    learners=4,
+    envs_per_learner=2,
+    horizon=16,
+    minibatches=2,
+    eval_learners=3,
+    eval_episodes=1,
+)
+
+
+def test_distils_one_dimensional_cartpole(tmp_path):
+    """The real thing: from noise to two rows that teach fresh networks, within a minute."""
+    settings = dataclasses.replace(PRESETS["cartpole-nd-1d-min"], total_steps=2_000_000, threads=1)
+    dataset = distill(settings, tmp_path / "run", progress=False, command="a test")
+    one_step = dataset.spec.evaluation["one_step"]
+    assert one_step["learners"] == 100
+    assert one_step["sampled"]["mean"] >= 450
+    assert len(dataset) == 2
+    untrained = dataset.evaluate(dataset.new_policy(seed=0))
+    assert untrained.sampled.mean < 60
+    space = dataset.make_env().observation_space
+    assert all(space.contains(row) for row in dataset.observations.numpy())
+    provenance = dataset.spec.provenance
+    assert provenance["command"] == "a test"
+    assert provenance["settings"] == json.loads(json.dumps(dataclasses.asdict(settings)))
+    assert provenance["wall_seconds"] > 0
+    assert list((tmp_path / "run" / "tensorboard").iterdir())
+
+
+def same(one: DistilledDataset, two: DistilledDataset) -> bool:
+    return (
+        torch.equal(one.observations, two.observations)
+        and torch.equal(one.targets, two.targets)
+        and one.spec.inner == two.spec.inner
+    )
+
+
+class StopAfter:
+    """Raises KeyboardInterrupt's signal to this process after n iterations, as Ctrl-C does."""
+
+    def __init__(self, monkeypatch, iterations):
+        original = MetaPPO.iterate
+
+        def iterate(algorithm):
+            metrics = original(algorithm)
+            if algorithm.iteration == iterations:
+                os.kill(os.getpid(), signal.SIGINT)
+            return metrics
+
+        monkeypatch.setattr(MetaPPO, "iterate", iterate)
+
+
+def test_resumed_run_equals_an_uninterrupted_one(tmp_path, monkeypatch):
+    whole = distill(TINY, tmp_path / "whole", progress=False)
+    assert same(whole, distill(TINY, tmp_path / "repeat", progress=False))
+    with monkeypatch.context() as patch:
+        StopAfter(patch, 3)
+        with pytest.raises(KeyboardInterrupt, match=r"after 3 of 8 iterations.*--resume"):
+            distill(TINY, tmp_path / "stopped", progress=False)
+    assert not (tmp_path / "stopped" / "dataset").exists()
+    resumed = distill(TINY, tmp_path / "stopped", resume=True, progress=False)
+    assert same(whole, resumed)
+    assert whole.spec.evaluation == resumed.spec.evaluation
+    other = distill(dataclasses.replace(TINY, seed=1), tmp_path / "other", progress=False)
+    assert not same(whole, other)
+    # A finished run is given back as it is.
+    assert same(whole, distill(TINY, tmp_path / "stopped", resume=True, progress=False))
+
+
+def test_killed_run_goes_on_from_its_last_checkpoint(tmp_path):
+    settings = dataclasses.replace(TINY, total_steps=100_000_000, checkpoint_seconds=0.2)
+    code = (
+        "import dataclasses, sys\n"
+        "from distilled_envs.training import Settings, distill\n"
+        f"distill({settings!r}, sys.argv[1], progress=False)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "run")])
+    checkpoint = tmp_path / "run" / "checkpoint.pt"
+    deadline = time.monotonic() + 60
+    while not checkpoint.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.5)
+    process.kill()
+    process.wait()
+    state = torch.load(checkpoint, weights_only=True)
+    assert state["algorithm"]["iteration"] > 0
+    iteration = state["algorithm"]["iteration"]
+    seen = []
+
+    def stop(algorithm):
+        seen.append(algorithm.iteration)
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MetaPPO, "iterate", stop)
+        with pytest.raises(KeyboardInterrupt):
+            distill(settings, tmp_path / "run", resume=True, progress=False)
+    assert seen == [iteration]
+
+
+def test_diverging_run_stops_and_keeps_its_checkpoint(tmp_path, monkeypatch):
+    settings = dataclasses.replace(TINY, checkpoint_seconds=0.0)
+    original = MetaPPO.iterate
+
+    def poison(algorithm):
+        if algorithm.iteration == 3:
+            algorithm.batch.targets.data[0, 0] = float("nan")
+        return original(algorithm)
+
+    monkeypatch.setattr(MetaPPO, "iterate", poison)
+    with pytest.raises(
+        DivergedError, match=r"iteration 4.*smaller --learning-rate.*checkpoint\.pt"
+    ):
+        distill(settings, tmp_path / "run", progress=False)
+    state = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)
+    assert state["algorithm"]["iteration"] == 3
+    assert all(v.isfinite().all() for v in state["algorithm"]["batch"].values())
+    assert not (tmp_path / "run" / "dataset").exists()
+
+
+def test_absurd_learning_rate_is_called_divergence(tmp_path):
+    wild = dataclasses.replace(TINY, learning_rate=30.0, total_steps=TINY.total_steps * 20)
+    with pytest.raises(DivergedError):
+        distill(wild, tmp_path / "run", progress=False)
+
+
+def test_nothing_is_overwritten(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.tex").write_text("mine")
+    with pytest.raises(SettingsError, match="exists already"):
+        distill(TINY, tmp_path / "run", progress=False)
+    with pytest.raises(SettingsError, match="no run to resume"):
+        distill(TINY, tmp_path / "run", resume=True, progress=False)
+    assert [p.name for p in (tmp_path / "run").iterdir()] == ["thesis.tex"]
+
+
+def test_resuming_with_other_settings_is_refused(tmp_path, monkeypatch):
+    StopAfter(monkeypatch, 2)
+    with pytest.raises(KeyboardInterrupt):
+        distill(TINY, tmp_path / "run", progress=False)
+    changed = dataclasses.replace(TINY, learning_rate=0.1, checkpoint_seconds=5)
+    with pytest.raises(SettingsError, match=r"other settings \(learning_rate 0.01 -> 0.1\)"):
+        distill(changed, tmp_path / "run", resume=True, progress=False)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"env_id": "NoSuchEnv-v0", "dims": None}, "can't be made"),
+        ({"env_id": "CartPole-v1"}, "can't be made"),  # it knows no dims
+        ({"env_id": "Blackjack-v1", "dims": None}, "observations are Tuple"),
+        ({"env_id": "Pendulum-v1", "dims": None}, "actions are Box"),
+        ({"dims": 0}, "whole number from 1"),
+    ],
+)
+def test_environments_that_cannot_be_distilled_are_refused(tmp_path, changes, sentence):
+    with pytest.raises(SettingsError, match=sentence):
+        distill(dataclasses.replace(TINY, **changes), tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"learners": 0}, "learners must be at least 1"),
+        ({"discount": 1.5}, "discount must lie in 0..1"),
+        ({"learning_rate": -1.0}, "learning_rate must be above 0"),
+        ({"minibatches": 33}, "more than the 32 steps"),
+        ({"consistency": -0.1}, "must not be negative"),
+        ({"hidden_sizes": (64, 0)}, "hidden_sizes"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(changes, sentence):
+    with pytest.raises(SettingsError, match=sentence):
+        dataclasses.replace(TINY, **changes)
+
+
+def test_observations_stay_inside_the_bounds(tmp_path):
+    wild = dataclasses.replace(TINY, learning_rate=1.0, consistency=0.0, instances=8)
+    try:
+        dataset = distill(wild, tmp_path / "run", progress=False)
+    except DivergedError:
+        state = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)
+        observations = state["algorithm"]["batch"]["observations"]
+    else:
+        observations = dataset.observations
+    assert observations[:, 2].abs().max() <= 0.4189
+    assert observations[:, 2].abs().max() > 0.1  # the bound was reached or near
+
+
+def test_library_use_leaves_global_state_alone(tmp_path):
+    rng, threads = torch.get_rng_state(), torch.get_num_threads()
+    handler = signal.getsignal(signal.SIGINT)
+    distill(TINY, tmp_path / "run", progress=False)
+    assert torch.equal(rng, torch.get_rng_state())
+    assert torch.get_num_threads() == threads
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_missing_extra_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    with pytest.raises(ImportError, match=r'pip install "distilled-envs\[train\]"'):
+        distill(TINY, tmp_path / "run", progress=False)
+
+
+def test_git_revision_is_that_of_the_checkout():
+    revision = run_module._git_revision()
+    assert revision is None or len(revision) == 40
