@@ -1,0 +1,87 @@
+import json
+import logging
+
+import pytest
+import torch
+
+from distilled_envs import load_distilled
+from distilled_envs.catalog import entries, find
+from distilled_envs.errors import DatasetError
+
+
+@pytest.mark.parametrize(
+    ("name", "kwargs", "variant"),
+    [
+        ("cartpole_2d", {}, "2d-64"),
+        ("CartPole-2D", {"instances": 3}, "2d-min"),
+        ("cartpole_nd", {}, "2d-64"),
+        ("CartPoleND-v0", {"dims": 5}, "5d-64"),
+        ("DistilledCartPoleND-v0", {"dims": 3, "instances": "min"}, "3d-min"),
+        ("cartpole-nd-4d-min", {}, "4d-min"),
+        ("cartpole_10d", {}, "10d-min"),
+        ("cartpole_1d", {"dims": 1, "instances": 64}, "1d-64"),
+    ],
+)
+def test_names_lead_to_their_variant(name, kwargs, variant):
+    assert find(name, **kwargs).variant == variant
+
+
+def test_every_bundled_dataset_loads_and_is_as_it_says(caplog):
+    assert len(entries()) >= 10
+    for entry in entries():
+        with caplog.at_level(logging.INFO, logger="distilled_envs"):
+            dataset = load_distilled(entry.spec.name)
+        assert dataset.spec.name == f"{entry.family}-{entry.variant}"
+        assert len(dataset) == entry.instances
+        assert dataset.source.kind == "bundled"
+        assert caplog.messages[-1] == f"{entry.spec.name}: bundled {entry.family}/{entry.variant}"
+        env = dataset.make_env()
+        assert all(env.observation_space.contains(row) for row in dataset.observations.numpy())
+        assert dataset.targets.shape[1] == env.action_space.n
+        provenance = dataset.spec.provenance
+        assert provenance["command"].startswith(f"distilled-envs distill {entry.spec.name}")
+        assert provenance["wall_seconds"] > 0
+        assert provenance["seed"] == provenance["settings"]["seed"]
+        assert len(provenance["git_revision"]) == 40
+
+
+@pytest.mark.parametrize("dims", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("instances", ["min", 64])
+def test_bundled_cartpoles_hold_their_promise(dims, instances):
+    dataset = load_distilled("cartpole-nd", dims=dims, instances=instances)
+    promised = dataset.spec.evaluation["one_step"]
+    assert promised["sampled"]["mean"] >= 495
+    assert promised["greedy"]["mean"] >= 498
+    measured = dataset.evaluate(learners=20, episodes=1, seed=5)
+    assert measured.sampled.mean >= 480
+    assert measured.greedy.mean >= 490
+
+
+def test_folders_are_read_as_they_are(tmp_path, monkeypatch):
+    load_distilled("cartpole_2d").save(tmp_path / "mine")
+    loaded = load_distilled(tmp_path / "mine")
+    assert loaded.source.kind == "folder"
+    assert torch.equal(loaded.targets, load_distilled("cartpole_2d").targets)
+    monkeypatch.chdir(tmp_path)
+    assert load_distilled("mine").source.kind == "folder"
+    (tmp_path / "cartpole_2d").mkdir()  # a stranger's folder does not hide the name
+    assert load_distilled("cartpole_2d").source.kind == "bundled"
+    with pytest.raises(DatasetError, match=r"distillation\.json is missing"):
+        load_distilled("./mine/../cartpole_2d")
+
+
+def test_unknown_names_list_the_nearest():
+    with pytest.raises(DatasetError, match="nearest: cartpole-nd"):
+        load_distilled("cartpol_nd")
+    with pytest.raises(DatasetError, match="cartpole-nd-1d-min"):
+        load_distilled("zzzzzz")
+    with pytest.raises(DatasetError, match=r"no variant with dims=2, instances=5; there are: .*2d"):
+        load_distilled("cartpole_nd", dims=2, instances=5)
+
+
+def test_specs_keep_the_protocol():
+    for entry in entries():
+        text = (entry.folder / "distillation.json").read_text()
+        one_step = json.loads(text)["evaluation"]["one_step"]
+        assert (one_step["learners"], one_step["episodes"]) == (100, 5)
+        assert one_step["seed"] != entry.spec.provenance["seed"]

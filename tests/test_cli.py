@@ -1,0 +1,115 @@
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+
+from distilled_envs.catalog import entries
+from distilled_envs.cli import main
+
+TINY = [
+    "--total-steps=256", "--learners=2", "--envs-per-learner=2", "--horizon=16", "--minibatches=2",
+    "--eval-learners=2", "--eval-episodes=1", "--threads=1", "--no-progress",
+]  # fmt: skip
+
+
+def test_help_names_every_command(capsys):
+    assert main(["--help"]) == 0
+    out = capsys.readouterr().out
+    assert all(command in out for command in ("distill", "evaluate", "list", "show"))
+    assert main([]) == 2
+    assert main(["--version"]) == 0
+
+
+@pytest.mark.parametrize("command", ["distill", "evaluate", "list", "show"])
+def test_each_command_explains_itself(command, capsys):
+    with pytest.raises(SystemExit) as end:
+        main([command, "--help"])
+    assert end.value.code == 0
+    out = capsys.readouterr().out
+    assert f"usage: distilled-envs {command}" in out
+    if command == "distill":
+        assert "cartpole-nd-5d-64" in out
+        assert "--consistency" in out
+
+
+def test_list_has_every_dataset(capsys):
+    assert main(["list"]) == 0
+    out = capsys.readouterr().out
+    assert all(f"`{entry.spec.name}`" in out for entry in entries())
+
+
+def test_show(capsys):
+    assert main(["show", "cartpole_2d", "--instances", "min"]) == 0
+    out = capsys.readouterr().out
+    assert '"command": "distilled-envs distill cartpole-nd-2d-min' in out
+    assert "row 2: [" in out
+    assert "row 3: [" not in out
+
+
+def test_distil_then_evaluate_and_save(tmp_path, capsys):
+    run = tmp_path / "run"
+    assert main(["distill", "cartpole_nd_1d_min", *TINY, f"--output={run}"]) == 0
+    out = capsys.readouterr().out
+    assert "2 fresh networks, one gradient step each" in out
+    assert "greedy actions: mean return" in out
+    record = json.loads((run / "dataset" / "distillation.json").read_text())
+    assert record["provenance"]["command"] == (
+        f"distilled-envs distill cartpole_nd_1d_min {' '.join(TINY)} --output={run}"
+    )
+    arguments = ["evaluate", str(run / "dataset"), "--learners=3", "--episodes=2"]
+    assert main([*arguments, "--json", "--save"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["one_step"]["learners"] == 3
+    saved = json.loads((run / "dataset" / "distillation.json").read_text())
+    assert saved["evaluation"] == printed
+    assert main(arguments) == 0
+    assert re.search(r"sampled +[\d.]+, 95%", capsys.readouterr().out)
+    # The run is finished; starting it again would lose it, resuming gives it back.
+    assert main(["distill", "cartpole-nd-1d-min", *TINY, f"--output={run}"]) == 1
+    assert "--resume" in capsys.readouterr().err
+    assert main(["distill", "cartpole-nd-1d-min", *TINY, f"--output={run}", "--resume"]) == 0
+
+
+def test_drop_in_measurement(monkeypatch, capsys):
+    from distilled_envs import drop_in
+
+    monkeypatch.setattr(drop_in, "ADAM_STEPS", 1000)
+    monkeypatch.setattr(drop_in, "PPO_STEPS", 64)
+    monkeypatch.setattr(drop_in.measure_drop_in, "__kwdefaults__", {"seeds": 2, "episodes": 1})
+    command = ["evaluate", "cartpole_1d", "--learners=2", "--episodes=1", "--drop-in", "--json"]
+    assert main(command) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["adam_to_convergence"]["greedy"]["mean"] > 450
+    assert record["sb3_ppo_on_bandit"]["steps"] == 64
+
+
+@pytest.mark.parametrize(
+    ("command", "status", "sentence"),
+    [
+        (["fly"], 2, "no command 'fly'"),
+        (["evaluate", "no-such-thing"], 1, "no distilled dataset 'no-such-thing'"),
+        (["evaluate", "cartpole_2d", "--save"], 1, "give the folder"),
+        (["evaluate", "cartpole_2d", "--learners=0"], 1, "at least 1"),
+        (["show", "cartpole_2d", "--dims=3"], 1, "no variant with dims=3"),
+        (["distill"], 1, "needs the name of a preset"),
+        (["distill", "pong"], 1, "no preset 'pong'"),
+        (["distill", "cartpole-nd-1d-min", "--resume", "--output=nowhere"], 1, "no run to resume"),
+        (["distill", "cartpole-nd-1d-min", "--discount=2"], 1, "discount must lie in 0..1"),
+    ],
+)
+def test_mistakes_get_a_sentence_and_no_traceback(command, status, sentence):
+    done = subprocess.run(
+        [sys.executable, "-m", "distilled_envs.cli", *command], capture_output=True, text=True
+    )
+    assert done.returncode == status
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith("distilled-envs: ")
+
+
+def test_wrong_flags_are_usage_errors(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["evaluate", "cartpole_2d", "--learner-count", "3"])
+    assert end.value.code == 2
