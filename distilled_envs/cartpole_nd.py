@@ -7,9 +7,10 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 from gymnasium.envs.classic_control.utils import maybe_parse_reset_bounds
-from gymnasium.error import DependencyNotInstalled
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
+
+from distilled_envs.cartpole_rendering import Painter
 
 # The constants of Gymnasium's CartPole-v1.
 GRAVITY = 9.8
@@ -22,8 +23,6 @@ TAU = 0.02
 THETA_LIMIT = 12 * 2 * math.pi / 360
 X_LIMIT = 2.4
 RESET_BOUND = 0.05
-
-PANEL_WIDTH, PANEL_HEIGHT = 360, 240
 
 
 def _spaces(dims: int) -> tuple[spaces.Box, spaces.Discrete]:
@@ -146,7 +145,7 @@ class CartPoleNDEnv(gym.Env[np.ndarray, np.int64]):
         self.render_mode = render_mode
         self.state: np.ndarray | None = None  # (4, dims) float64
         self._force = np.zeros(dims)
-        self._painter = _Painter()
+        self._painter = Painter()
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
         """Draw a starting state; see the class docstring for ``options``."""
@@ -246,7 +245,7 @@ class CartPoleNDVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         self._done = np.zeros(num_envs, dtype=bool)
         self._copies = np.arange(num_envs)
         self._force = np.zeros((dims, num_envs))
-        self._painter = _Painter()
+        self._painter = Painter()
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
         """Start new episodes: in all copies, or where ``options["reset_mask"]`` is True."""
@@ -355,79 +354,3 @@ class CartPoleNDVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         observations = np.empty((self.num_envs, self.dims, 4), dtype=np.float32)
         observations[...] = self.state.transpose()
         return observations.reshape(self.num_envs, -1)
-
-
-class _Painter:
-    """Draws the axes of one environment with pygame, which is imported at the first frame."""
-
-    def __init__(self):
-        self._window = self._clock = None
-
-    def frame(self, state: np.ndarray, force: np.ndarray) -> np.ndarray:
-        return np.transpose(_pygame().surfarray.array3d(self._draw(state, force)), (1, 0, 2))
-
-    def show(self, state: np.ndarray, force: np.ndarray, fps: int) -> None:
-        pygame = _pygame()
-        surface = self._draw(state, force)
-        if self._window is None:
-            pygame.display.init()
-            self._window = pygame.display.set_mode(surface.get_size())
-            pygame.display.set_caption("CartPoleND-v0")
-            self._clock = pygame.time.Clock()
-        self._window.blit(surface, (0, 0))
-        pygame.event.pump()
-        self._clock.tick(fps)
-        pygame.display.flip()
-
-    def close(self) -> None:
-        if self._window is not None:
-            _pygame().display.quit()
-            self._window = self._clock = None
-
-    def _draw(self, state: np.ndarray, force: np.ndarray):
-        pygame = _pygame()
-        dims = state.shape[1]
-        columns = math.ceil(math.sqrt(dims))
-        rows = math.ceil(dims / columns)
-        surface = pygame.Surface((columns * PANEL_WIDTH, rows * PANEL_HEIGHT))
-        surface.fill((255, 255, 255))
-        for axis in range(dims):
-            row, column = divmod(axis, columns)
-            corner = (column * PANEL_WIDTH, row * PANEL_HEIGHT)
-            self._draw_axis(surface, corner, state[0, axis], state[2, axis], force[axis])
-        return surface
-
-    def _draw_axis(self, surface, corner, x: float, theta: float, force: float) -> None:
-        pygame = _pygame()
-        scale = PANEL_WIDTH / (2 * X_LIMIT)  # pixels per metre: the limits are the panel's edges
-        left, track = corner[0], corner[1] + int(0.8 * PANEL_HEIGHT)
-        panel = pygame.Rect(*corner, PANEL_WIDTH, PANEL_HEIGHT)
-        surface.set_clip(panel)
-        pygame.draw.rect(surface, (225, 225, 225), panel, 1)
-        pygame.draw.line(surface, (0, 0, 0), (left, track), (left + PANEL_WIDTH, track))
-        cart = pygame.Rect(0, 0, 40, 22)
-        cart.center = (round(left + PANEL_WIDTH / 2 + x * scale), track)
-        pygame.draw.rect(surface, (0, 0, 0), cart, border_radius=3)
-        if force:
-            tip = cart.centerx + math.copysign(48, force)
-            base = cart.centerx + math.copysign(28, force)
-            points = [(tip, track), (base, track - 8), (base, track + 8)]
-            pygame.draw.polygon(surface, (200, 60, 50), points)
-        length = 2 * HALF_LENGTH * scale
-        end = (
-            cart.centerx + length * math.sin(theta),
-            cart.centery - 5 - length * math.cos(theta),
-        )
-        pygame.draw.line(surface, (202, 152, 101), (cart.centerx, cart.centery - 5), end, 7)
-        pygame.draw.circle(surface, (129, 132, 203), (cart.centerx, cart.centery - 5), 4)
-        surface.set_clip(None)
-
-
-def _pygame():
-    try:
-        import pygame
-    except ImportError as error:
-        raise DependencyNotInstalled(
-            'Rendering needs pygame: run `pip install "distilled-envs[render]"`.'
-        ) from error
-    return pygame

@@ -1,3 +1,5 @@
+"""The README's first example, as is."""
+
 import gymnasium as gym
 from stable_baselines3 import PPO
 

@@ -19,7 +19,14 @@ def loaded_after(code: str) -> set[str]:
 
 
 def test_import_is_light():
-    heavy = {"torch", "datasets", "stable_baselines3", "pyarrow", "scipy", "distilled_envs.training"}
+    heavy = {
+        "torch",
+        "datasets",
+        "stable_baselines3",
+        "pyarrow",
+        "scipy",
+        "distilled_envs.training",
+    }
     assert heavy & loaded_after("import distilled_envs") == set()
     use = "from distilled_envs import load_distilled; load_distilled('cartpole_2d').train()"
     extras = {"datasets", "stable_baselines3", "distilled_envs.training", "tensorboard", "pygame"}
@@ -34,7 +41,9 @@ def test_public_names_are_there():
 
 def test_core_does_not_import_training_or_hub_at_module_level():
     for path in (ROOT / "distilled_envs").glob("*.py"):
-        assert not re.search(r"^(from|import) distilled_envs\.(training|hub)", path.read_text(), re.M)
+        assert not re.search(
+            r"^(from|import) distilled_envs\.(training|hub)", path.read_text(), re.M
+        )
 
 
 def test_readme_table_is_what_was_measured():
