@@ -1,4 +1,4 @@
-"""The command ``distilled-envs``: distill, evaluate, list, show.
+"""The command ``distilled-envs``: distill, evaluate, list, show, watch.
 
 Flags come from typed functions and dataclasses (tyro). What a command needs is imported inside it,
 so that ``list`` does not wait for the training code.
@@ -31,7 +31,8 @@ commands:
   list                 the datasets that come with the package, and their returns
   show NAME            what a dataset says of itself, and its rows
   evaluate NAME        train fresh learners, one gradient step each, and play for real
-  distill PRESET       make a dataset: meta-PPO from scratch
+  distill PRESET       make a dataset: meta-PPO from scratch; PRESET or any Gymnasium id
+  watch NAME           train a learner and show it acting, in a window or as a video
 
 `distilled-envs COMMAND --help` explains each; NAME is a name from `list`, or a dataset folder.
 Try: distilled-envs evaluate cartpole_2d --instances min
@@ -52,6 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(format="%(message)s")
     logging.getLogger("distilled_envs").setLevel(logging.INFO)
     commands = {"distill": _distill, "evaluate": _evaluate, "list": _list, "show": _show}
+    commands["watch"] = _watch
     if not argv or argv[0] in ("-h", "--help"):
         print(HELP, end="")
         return 0 if argv else 2
@@ -264,6 +266,42 @@ def _show(argv: list[str]) -> None:
             print(f"row {row}: [{observation}] -> [{target}]")
 
     tyro.cli(show, args=argv, prog="distilled-envs show")
+
+
+def _watch(argv: list[str]) -> None:
+    def watch(
+        name: tyro.conf.Positional[str],
+        *,
+        video: Path | None = None,
+        dims: int | None = None,
+        instances: Instances = None,
+        episodes: int = 1,
+        max_steps: int = 1000,
+        seed: int = 0,
+    ) -> None:
+        """Train a fresh learner, one gradient step, and show it acting in the real environment.
+
+        Args:
+            name: A name from `distilled-envs list`, or a dataset folder.
+            video: An .mp4 or .gif to write instead of opening a window.
+            dims: Cart-pole axes.
+            instances: Number of rows, or "min".
+            episodes: Episodes to play.
+            max_steps: Steps after which an episode is no longer shown.
+            seed: Seed of the learner and of the environment.
+        """
+        from distilled_envs import watch as watching
+
+        dataset = load_distilled(name, dims=dims, instances=instances)
+        returns = watching.watch(
+            dataset, video=video, episodes=episodes, max_steps=max_steps, seed=seed
+        )
+        for episode, total in enumerate(returns, start=1):
+            print(f"episode {episode}: return {total:.1f}")
+        if video is not None:
+            print(f"video: {video}")
+
+    tyro.cli(watch, args=argv, prog="distilled-envs watch")
 
 
 if __name__ == "__main__":

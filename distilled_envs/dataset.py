@@ -135,7 +135,14 @@ class DistilledDataset:
             policy = self.new_policy(seed=seed)
         elif seed is not None:
             raise ValueError("seed is for a fresh network: leave it out when you give a policy.")
-        train_one_step(policy, self.observations, self.targets, self.spec.inner.learning_rate)
+        log_std = self.spec.task.target_log_std
+        train_one_step(
+            policy,
+            self.observations,
+            self.targets,
+            self.spec.inner.learning_rate,
+            None if log_std is None else torch.tensor(log_std),
+        )
         return policy
 
     def evaluate(self, policy: nn.Module | object | None = None, **kwargs: Any) -> "Evaluation":

@@ -1,5 +1,6 @@
 """The real environment as a dataset saw it: built from its spec, under its fixed transform."""
 
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium as gym
@@ -14,8 +15,9 @@ def make_env(spec: DistillationSpec, **kwargs: Any) -> gym.Env:
     env = gym.make(spec.env, **kwargs)
     if spec.observation_transform is None:
         return env
-    transform, space = _transform(spec.observation_transform, env.observation_space)
-    return gym.wrappers.TransformObservation(env, transform, space)
+    fixed = spec.observation_transform
+    space = transformed_space(fixed, env.observation_space)
+    return gym.wrappers.TransformObservation(env, transform_function(fixed), space)
 
 
 def make_vec_env(spec: DistillationSpec, num_envs: int, **kwargs: Any) -> gym.vector.VectorEnv:
@@ -23,17 +25,25 @@ def make_vec_env(spec: DistillationSpec, num_envs: int, **kwargs: Any) -> gym.ve
     env = gym.make_vec(spec.env, num_envs=num_envs, **kwargs)
     if spec.observation_transform is None:
         return env
-    transform, single = _transform(spec.observation_transform, env.single_observation_space)
-    return gym.wrappers.vector.TransformObservation(env, transform, single_observation_space=single)
+    fixed = spec.observation_transform
+    space = transformed_space(fixed, env.single_observation_space)
+    return gym.wrappers.vector.TransformObservation(
+        env, transform_function(fixed), single_observation_space=space
+    )
 
 
-def _transform(fixed: ObservationTransform, space: spaces.Box):
-    """The transform as a function, and the space of what it gives."""
-    mean = np.array(fixed.mean, dtype=np.float32)
-    std = np.array(fixed.std, dtype=np.float32)
+def transform_function(fixed: ObservationTransform) -> Callable[[np.ndarray], np.ndarray]:
+    """The transform as a function of observations ``(..., n_inputs)``; gives float32."""
+    mean, std = np.array(fixed.mean), np.array(fixed.std)
 
-    def transform(observation: np.ndarray) -> np.ndarray:
-        normalised = np.clip((observation - mean) / std, -fixed.clip, fixed.clip)
+    def transform(observations: np.ndarray) -> np.ndarray:
+        normalised = np.clip((observations - mean) / std, -fixed.clip, fixed.clip)
         return (fixed.scale * normalised).astype(np.float32)
 
-    return transform, spaces.Box(transform(space.low), transform(space.high), dtype=np.float32)
+    return transform
+
+
+def transformed_space(fixed: ObservationTransform, space: spaces.Box) -> spaces.Box:
+    """The space of transformed observations."""
+    transform = transform_function(fixed)
+    return spaces.Box(transform(space.low), transform(space.high), dtype=np.float32)

@@ -9,11 +9,12 @@ import torch
 from scipy import stats
 from torch import Tensor, nn
 
+from distilled_envs.actions import choose_actions
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.errors import SettingsError
 from distilled_envs.inner_step import inner_step
 from distilled_envs.learner import forward, initial_parameters
-from distilled_envs.policies import policy_module, policy_outputs, sample_actions
+from distilled_envs.policies import policy_module, policy_outputs
 from distilled_envs.spec import TaskSpec
 
 EVALUATION_SEED = 1_000_000
@@ -184,8 +185,8 @@ def _play(
     observations, _ = env.reset(seed=seed)
     while episode.min() < episodes:
         with torch.no_grad():
-            logits = outputs(torch.as_tensor(observations, dtype=torch.float32))
-            actions = sample_actions(task.kind, logits, log_std, greedy).numpy()
+            given = outputs(torch.as_tensor(observations, dtype=torch.float32))
+            actions = choose_actions(task, given, log_std, greedy=greedy).numpy()
         if task.kind == "gaussian":
             space = env.single_action_space
             actions = np.clip(actions, space.low, space.high)

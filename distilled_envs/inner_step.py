@@ -54,7 +54,11 @@ def inner_step(
 
 
 def train_one_step(
-    policy: nn.Module | object, observations: Tensor, targets: Tensor, learning_rate: float
+    policy: nn.Module | object,
+    observations: Tensor,
+    targets: Tensor,
+    learning_rate: float,
+    target_log_std: Tensor | None = None,
 ) -> None:
     """One SGD step of any policy on the distilled batch, in place.
 
@@ -64,6 +68,8 @@ def train_one_step(
         observations: Distilled observations ``(k, n_inputs)``.
         targets: Distilled targets ``(k, n_outputs)``.
         learning_rate: The inner learning rate.
+        target_log_std: Log standard deviations ``(n_outputs,)`` of a gaussian task: set on a policy
+            that has a parameter ``log_std``, as Stable-Baselines3's do.
 
     Raises:
         PolicyError: The policy does not take these observations, its outputs don't have the
@@ -94,3 +100,7 @@ def train_one_step(
     with torch.no_grad():
         for parameter, gradient in steps:
             parameter -= learning_rate * gradient
+        if target_log_std is not None and isinstance(
+            getattr(module, "log_std", None), nn.Parameter
+        ):
+            module.log_std.copy_(target_log_std)  # SB3's gaussian policies

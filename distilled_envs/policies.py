@@ -5,7 +5,6 @@ Outputs are logits (categorical task) or action means (gaussian task).
 
 import sys
 
-import torch
 from torch import Tensor, nn
 
 from distilled_envs.errors import PolicyError
@@ -64,25 +63,6 @@ def policy_outputs(policy: nn.Module | object, observations: Tensor) -> Tensor:
             f"got {type(outputs).__name__}."
         )
     return outputs
-
-
-def sample_actions(kind: str, outputs: Tensor, log_std: Tensor | None, greedy: bool) -> Tensor:
-    """Actions from a policy's outputs, with torch's global generator.
-
-    Args:
-        kind: ``"categorical"`` or ``"gaussian"``.
-        outputs: Logits or means ``(..., n_outputs)``.
-        log_std: Log standard deviations ``(n_outputs,)`` of a gaussian task.
-        greedy: The most likely action (the mean, for a gaussian) instead of a sample.
-
-    Returns:
-        Actions ``(...)`` or, gaussian, ``(..., n_outputs)``.
-    """
-    if kind == "categorical":
-        if greedy:
-            return outputs.argmax(-1)
-        return torch.distributions.Categorical(logits=outputs, validate_args=False).sample()
-    return outputs if greedy else outputs + log_std.exp() * torch.randn_like(outputs)
 
 
 def _is_sb3(instance: object, module: str, name: str) -> bool:

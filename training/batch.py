@@ -15,16 +15,29 @@ class DistilledBatch(nn.Module):
         instances: Rows k.
         n_outputs: Outputs of the learner.
         inner_learning_rate: Where the inner learning rate starts.
+        scale: Standard deviation of the first observations, that of the real ones.
+        std: Where the standard deviations of a gaussian task start ``(n_outputs,)``; None for a
+            categorical task.
+        min_std: Floor under them ``(n_outputs,)``.
     """
 
     def __init__(
-        self, space: spaces.Box, instances: int, n_outputs: int, inner_learning_rate: float
+        self,
+        space: spaces.Box,
+        instances: int,
+        n_outputs: int,
+        inner_learning_rate: float,
+        scale: float = 1.0,
+        std: Tensor | None = None,
+        min_std: Tensor | None = None,
     ):
         super().__init__()
-        self.observations = nn.Parameter(torch.randn(instances, *space.shape))
+        self.observations = nn.Parameter(scale * torch.randn(instances, *space.shape))
         self.targets = nn.Parameter(torch.randn(instances, n_outputs))
         # In log space it stays positive, and can grow a hundredfold within minutes.
         self.log_learning_rate = nn.Parameter(torch.tensor(math.log(inner_learning_rate)))
+        self.target_log_std = None if std is None else nn.Parameter(std.log())
+        self.register_buffer("_min_log_std", None if min_std is None else min_std.log(), False)
         self.register_buffer("low", torch.from_numpy(space.low), persistent=False)
         self.register_buffer("high", torch.from_numpy(space.high), persistent=False)
         self.project()
@@ -36,5 +49,7 @@ class DistilledBatch(nn.Module):
 
     @torch.no_grad()
     def project(self) -> None:
-        """Put every observation back inside the environment's bounds."""
+        """Put observations back inside the bounds, and the standard deviations above the floor."""
         self.observations.clamp_(self.low, self.high)
+        if self.target_log_std is not None:
+            self.target_log_std.clamp_(min=self._min_log_std)

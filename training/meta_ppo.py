@@ -12,15 +12,18 @@ Wilhelm & Ventura, "Distilling Reinforcement Learning into Single-Batch Datasets
 
 import gymnasium as gym
 import torch
-from distilled_envs.training.batch import DistilledBatch
-from distilled_envs.training.rollout import Actors
-from distilled_envs.training.settings import Settings
 from torch import Tensor, nn
 
+from distilled_envs.actions import action_distribution
+from distilled_envs.environments import transformed_space
 from distilled_envs.errors import DistilledEnvsError
 from distilled_envs.inner_step import inner_loss, inner_step
 from distilled_envs.learner import Parameters, forward, initial_parameters, make_policy
 from distilled_envs.spec import LearnerSpec, TaskSpec
+from distilled_envs.training.batch import DistilledBatch
+from distilled_envs.training.normalisation import ObservationNormaliser, RewardNormaliser
+from distilled_envs.training.rollout import Actors
+from distilled_envs.training.settings import Settings
 
 DIVERGED_KL = 10.0
 """Nats between a policy and its update, far beyond what clipping leaves a run that learns."""
@@ -45,11 +48,25 @@ class MetaPPO:
         self.settings = settings
         self.task = task
         self.learner = LearnerSpec(hidden_sizes=settings.hidden_sizes)
-        self.actors = Actors(env, settings.seed)
-        space = env.single_observation_space
+        space, actions = env.single_observation_space, env.single_action_space
         self.n_inputs = space.shape[0]
+        self.normaliser = rewards = None
+        if settings.observation_scale is not None:
+            self.normaliser = ObservationNormaliser(self.n_inputs, settings.observation_scale)
+            space = transformed_space(self.normaliser.frozen(), space)
+        if settings.normalise_rewards:
+            rewards = RewardNormaliser(env.num_envs, settings.discount)
+        self.actors = Actors(env, task, settings.seed, self.normaliser, rewards)
+        # A gaussian's spread is measured by the bounds of each action dimension.
+        bounds = torch.from_numpy(actions.high) if task.kind == "gaussian" else None
         self.batch = DistilledBatch(
-            space, settings.instances, task.n_outputs, settings.initial_inner_learning_rate
+            space,
+            settings.instances,
+            task.n_outputs,
+            settings.initial_inner_learning_rate,
+            scale=settings.observation_scale or 1.0,
+            std=None if bounds is None else settings.initial_std * bounds,
+            min_std=None if bounds is None else settings.min_std * bounds,
         )
         self.critic = make_policy(LearnerSpec(), self.n_inputs, 1)
         self.optimizer = torch.optim.Adam(self.batch.parameters(), settings.learning_rate, eps=1e-5)
@@ -75,8 +92,10 @@ class MetaPPO:
         learners = self._inner_step(initial, keep_graph=False)
         if not all(value.isfinite().all() for value in learners.values()):
             raise self._diverged("the learners are not finite after their step")
+        log_std = self.batch.target_log_std
+        log_std = None if log_std is None else log_std.detach().clone()
         rollout = self.actors.collect(
-            lambda observations: self._act(learners, observations), self.task.kind, settings.horizon
+            lambda observations: self._act(learners, observations), log_std, settings.horizon
         )
         with torch.no_grad():
             values = self.critic(rollout.observations).squeeze(-1)
@@ -85,7 +104,8 @@ class MetaPPO:
         # From (T, B, ...) to (L, T * E, ...): a minibatch has the same steps of every learner.
         observations = self._by_learner(rollout.observations[:-1])
         actions = self._by_learner(rollout.actions)
-        old_log_probs = self._log_probs(self._by_learner(rollout.outputs), actions)
+        old_policy = action_distribution(self.task, self._by_learner(rollout.outputs), log_std)
+        old_log_probs = old_policy.log_prob(actions)
         returns = self._by_learner(advantages + values[:-1])
         advantages = self._by_learner(advantages)
         valid = self._by_learner(rollout.valid)
@@ -96,7 +116,8 @@ class MetaPPO:
                 weights = valid[:, rows] / valid[:, rows].sum()
                 learners = self._inner_step(initial, keep_graph=True)
                 outputs = forward(self.learner, learners, observations[:, rows])
-                log_ratio = self._log_probs(outputs, actions[:, rows]) - old_log_probs[:, rows]
+                policy = action_distribution(self.task, outputs, self.batch.target_log_std)
+                log_ratio = policy.log_prob(actions[:, rows]) - old_log_probs[:, rows]
                 policy_loss = self._clipped_loss(log_ratio, advantages[:, rows], weights)
                 after = forward(self.learner, learners, self.batch.observations)
                 consistency = inner_loss(after, self.batch.targets).mean() / (
@@ -105,14 +126,25 @@ class MetaPPO:
                 values = self.critic(observations[:, rows]).squeeze(-1)
                 value_loss = ((values - returns[:, rows]).square() * weights).sum()
 
-                self._descend(self.optimizer, policy_loss + settings.consistency * consistency)
+                entropy = (policy.entropy() * weights).sum()
+
+                loss = policy_loss + settings.consistency * consistency
+                self._descend(self.optimizer, loss - settings.entropy * entropy)
                 self.batch.project()
                 self._descend(self.critic_optimizer, value_loss)
                 kl = ((log_ratio.exp() - 1 - log_ratio) * weights).sum()
-                metrics.append(torch.stack([policy_loss, value_loss, consistency, kl]).detach())
+                row = [policy_loss, value_loss, consistency, entropy, kl]
+                metrics.append(torch.stack(row).detach())
+            if settings.target_kl is not None and kl > settings.target_kl:
+                break
         result = self._metrics(torch.stack(metrics))
         self.iteration += 1
         return result
+
+    def target_log_std(self) -> tuple[float, ...] | None:
+        """The learned log standard deviations of a gaussian task."""
+        log_std = self.batch.target_log_std
+        return None if log_std is None else tuple(log_std.tolist())
 
     def state_dict(self) -> dict:
         """Everything the run goes on from."""
@@ -153,10 +185,6 @@ class MetaPPO:
         """``(T, L * E, ...)`` to ``(L, T * E, ...)``."""
         return steps.unflatten(1, (self.settings.learners, -1)).transpose(0, 1).flatten(1, 2)
 
-    def _log_probs(self, outputs: Tensor, actions: Tensor) -> Tensor:
-        """Log-probabilities of actions; raw logits would not be that, so they are normalised."""
-        return outputs.log_softmax(-1).gather(-1, actions.unsqueeze(-1)).squeeze(-1)
-
     def _clipped_loss(self, log_ratio: Tensor, advantages: Tensor, weights: Tensor) -> Tensor:
         """PPO's clipped surrogate over steps ``(L, n)``; weights sum to 1 and skip resets."""
         mean = (advantages * weights).sum()
@@ -179,8 +207,8 @@ class MetaPPO:
         self.critic_optimizer.param_groups[0]["lr"] = self.settings.critic_learning_rate * left
 
     def _metrics(self, minibatches: Tensor) -> dict[str, float]:
-        """Means over minibatches ``(n, 4)``, checked for divergence."""
-        names = ("policy_loss", "value_loss", "consistency", "kl")
+        """Means over minibatches ``(n, 5)``, checked for divergence."""
+        names = ("policy_loss", "value_loss", "consistency", "entropy", "kl")
         metrics = dict(zip(names, minibatches.mean(0).tolist(), strict=True))
         rate = self.batch.learning_rate.item()
         if not all(parameter.isfinite().all() for parameter in self.batch.parameters()):

@@ -11,7 +11,9 @@ import torch
 from gymnasium.vector import AutoresetMode
 from torch import Tensor
 
-from distilled_envs.policies import sample_actions
+from distilled_envs.actions import choose_actions
+from distilled_envs.spec import TaskSpec
+from distilled_envs.training.normalisation import ObservationNormaliser, RewardNormaliser
 
 
 @dataclass(frozen=True)
@@ -65,53 +67,90 @@ class Actors:
 
     Args:
         env: Vector environment in NEXT_STEP autoreset mode.
+        task: How learners' outputs become actions.
         seed: Seed of its first reset.
+        observations: Normaliser of what learners see; None shows observations as they are.
+        rewards: Normaliser of what advantages are made of; None takes rewards as they are.
 
     Attributes:
-        recent_returns: Undiscounted returns of the last episodes that ended.
+        recent_returns: Undiscounted, real returns of the last episodes that ended.
     """
 
-    def __init__(self, env: gym.vector.VectorEnv, seed: int):
+    def __init__(
+        self,
+        env: gym.vector.VectorEnv,
+        task: TaskSpec,
+        seed: int,
+        observations: ObservationNormaliser | None = None,
+        rewards: RewardNormaliser | None = None,
+    ):
         if env.metadata["autoreset_mode"] is not AutoresetMode.NEXT_STEP:
             raise ValueError("Rollouts need a vector environment in NEXT_STEP autoreset mode.")
         self.env = env
+        self._task = task
+        self._normalise_observations, self._normalise_rewards = observations, rewards
         self._observations, _ = env.reset(seed=seed)
+        if observations is not None:
+            observations.update(self._observations)
         self._ended = np.zeros(env.num_envs, dtype=bool)
         self._returns = np.zeros(env.num_envs)
         self.recent_returns: deque[float] = deque(maxlen=256)
 
-    def collect(self, outputs: Callable[[Tensor], Tensor], kind: str, horizon: int) -> Rollout:
+    def collect(
+        self, outputs: Callable[[Tensor], Tensor], log_std: Tensor | None, horizon: int
+    ) -> Rollout:
         """Act for ``horizon`` steps.
 
         Args:
             outputs: Observations ``(B, n_inputs)`` to the learners' outputs ``(B, n_outputs)``.
-            kind: Task kind.
+            log_std: Log standard deviations of a gaussian task's actions ``(n_outputs,)``.
             horizon: Steps T.
         """
         columns: dict[str, list] = {name: [] for name in Rollout.__dataclass_fields__}
+        seen = []
         for _ in range(horizon):
-            observations = torch.from_numpy(self._observations)
+            observations = self._shown()
             with torch.no_grad():
-                raw = outputs(observations)
-                actions = sample_actions(kind, raw, None, greedy=False)
+                given = outputs(observations)
+                actions = choose_actions(self._task, given, log_std, greedy=False)
             columns["observations"].append(observations)
             columns["actions"].append(actions)
-            columns["outputs"].append(raw)
+            columns["outputs"].append(given)
             columns["valid"].append(~self._ended)
-            self._observations, rewards, terminated, truncated, _ = self.env.step(actions.numpy())
+            rewards, terminated, truncated = self._step(actions.numpy())
+            self._ended = terminated | truncated
+            seen.append(self._observations)
             columns["rewards"].append(rewards)
             columns["terminated"].append(terminated)
-            self._ended = terminated | truncated
             columns["done"].append(self._ended)
-            self._returns += rewards
-            self.recent_returns.extend(self._returns[self._ended].tolist())
-            self._returns[self._ended] = 0
-        columns["observations"].append(torch.from_numpy(self._observations))
+        columns["observations"].append(self._shown())
+        if self._normalise_observations is not None:
+            self._normalise_observations.update(np.concatenate(seen))
         for name in ("rewards", "terminated", "done", "valid"):
             columns[name] = torch.from_numpy(np.stack(columns[name])).float()
         for name in ("observations", "actions", "outputs"):
             columns[name] = torch.stack(columns[name])
         return Rollout(**columns)
+
+    def _shown(self) -> Tensor:
+        if self._normalise_observations is None:
+            return torch.from_numpy(self._observations)
+        return torch.from_numpy(self._normalise_observations(self._observations))
+
+    def _step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Act; gives (normalised) rewards, terminations and truncations, ``(B,)`` each."""
+        space = self.env.single_action_space
+        if isinstance(space, gym.spaces.Box):
+            # Learning is about the action as drawn; the bounds are the environment's affair.
+            actions = np.clip(actions, space.low, space.high)
+        self._observations, rewards, terminated, truncated, _ = self.env.step(actions)
+        done = terminated | truncated
+        self._returns += rewards
+        self.recent_returns.extend(self._returns[done].tolist())
+        self._returns[done] = 0
+        if self._normalise_rewards is not None:
+            rewards = self._normalise_rewards(rewards, done)
+        return rewards, terminated, truncated
 
     def get_state(self) -> dict[str, Any]:
         """What the next rollout depends on, as tensors and plain values.
@@ -119,22 +158,37 @@ class Actors:
         An environment without ``get_state`` gives none, and starts new episodes on resuming.
         """
         state: dict[str, Any] = {"recent_returns": list(self.recent_returns)}
+        for name in ("_normalise_observations", "_normalise_rewards"):
+            if getattr(self, name) is not None:
+                state[name] = _to_tensors(getattr(self, name).get_state())
         env = self.env.unwrapped
         if hasattr(env, "get_state"):
-            arrays = {"ended": self._ended, "returns": self._returns} | env.get_state()
-            state["env"] = {
-                name: torch.tensor(value) if isinstance(value, np.ndarray) else value
-                for name, value in arrays.items()
-            }
+            arrays = {"ended": self._ended, "returns": self._returns}
+            state["env"] = _to_tensors(arrays | env.get_state())
         return state
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Go on from :meth:`get_state`."""
         self.recent_returns.extend(state["recent_returns"])
+        for name in ("_normalise_observations", "_normalise_rewards"):
+            if name in state:
+                getattr(self, name).set_state(_to_arrays(state[name]))
         if "env" in state:
-            arrays = {
-                name: value.numpy().copy() if isinstance(value, Tensor) else value
-                for name, value in state["env"].items()
-            }
+            arrays = _to_arrays(state["env"])
             self._ended, self._returns = arrays.pop("ended"), arrays.pop("returns")
             self._observations = self.env.unwrapped.set_state(arrays)
+
+
+def _to_tensors(values: dict[str, Any]) -> dict[str, Any]:
+    """NumPy arrays as tensors, which a checkpoint can hold without pickled code."""
+    return {
+        name: torch.as_tensor(value) if isinstance(value, np.ndarray | np.generic) else value
+        for name, value in values.items()
+    }
+
+
+def _to_arrays(values: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: value.numpy().copy() if isinstance(value, Tensor) else value
+        for name, value in values.items()
+    }

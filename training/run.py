@@ -23,8 +23,6 @@ from pathlib import Path
 import gymnasium as gym
 import numpy as np
 import torch
-from distilled_envs.training.meta_ppo import DivergedError, MetaPPO
-from distilled_envs.training.settings import Settings
 from gymnasium import spaces
 
 import distilled_envs
@@ -32,6 +30,9 @@ from distilled_envs.dataset import DistilledDataset, Source
 from distilled_envs.errors import MissingExtraError, SettingsError
 from distilled_envs.spec import DistillationSpec, InnerSpec, TaskSpec
 from distilled_envs.storage import atomic_path
+from distilled_envs.training.backends import make_training_envs
+from distilled_envs.training.meta_ppo import DivergedError, MetaPPO
+from distilled_envs.training.settings import Settings
 
 FREE_TO_CHANGE = {"threads", "checkpoint_seconds", "eval_learners", "eval_episodes"}
 """Settings that a resumed run may change: they don't touch the learning."""
@@ -83,11 +84,7 @@ def distill(
     output.mkdir(parents=True, exist_ok=True)
     with atomic_path(output / "settings.json") as path:
         path.write_text(json.dumps(dataclasses.asdict(settings), indent=2) + "\n")
-    env = gym.make_vec(
-        settings.env_id,
-        num_envs=settings.learners * settings.envs_per_learner,
-        **settings.env_kwargs,
-    )
+    env = make_training_envs(settings)
     with torch.random.fork_rng(devices=[]), _threads(settings.threads):
         torch.manual_seed(settings.seed)
         algorithm = MetaPPO(settings, env, task)
@@ -95,15 +92,16 @@ def distill(
     env.close()
 
     provenance = _provenance(settings, algorithm, seconds, command)
+    batch, normaliser = algorithm.batch, algorithm.normaliser
     spec = DistillationSpec(
         name=settings.name,
         env=env_spec,
-        task=task,
-        inner=InnerSpec(learning_rate=algorithm.batch.learning_rate.item()),
+        task=dataclasses.replace(task, target_log_std=algorithm.target_log_std()),
+        inner=InnerSpec(learning_rate=batch.learning_rate.item()),
         learner=algorithm.learner,
+        observation_transform=None if normaliser is None else normaliser.frozen(),
         provenance=provenance,
     )
-    batch = algorithm.batch
     dataset = DistilledDataset(batch.observations, batch.targets, spec)
     evaluation = dataset.evaluate(learners=settings.eval_learners, episodes=settings.eval_episodes)
     dataset.spec = spec.replace(evaluation={"one_step": evaluation.to_dict()})
@@ -191,12 +189,14 @@ def _environment(settings: Settings) -> tuple[gym.envs.registration.EnvSpec, Tas
             f"{settings.env_id} can't be distilled: its observations are {observations}, and only "
             "Box spaces with one dimension are supported."
         )
-    if not isinstance(actions, spaces.Discrete) or actions.start != 0:
-        raise SettingsError(
-            f"{settings.env_id} can't be distilled: its actions are {actions}, and only Discrete "
-            "spaces that start at 0 are supported."
-        )
-    return env_spec, TaskSpec("categorical", int(actions.n))
+    if isinstance(actions, spaces.Discrete) and actions.start == 0:
+        return env_spec, TaskSpec("categorical", int(actions.n))
+    if isinstance(actions, spaces.Box) and len(actions.shape) == 1 and actions.is_bounded():
+        return env_spec, TaskSpec("gaussian", actions.shape[0])
+    raise SettingsError(
+        f"{settings.env_id} can't be distilled: its actions are {actions}, and only Discrete spaces "
+        "that start at 0 and bounded Box spaces with one dimension are supported."
+    )
 
 
 def _check_same(settings: Settings, output: Path) -> None:

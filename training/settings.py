@@ -1,5 +1,6 @@
 """Every setting of a distillation, and the presets that make the shipped datasets."""
 
+import re
 from dataclasses import dataclass
 
 from distilled_envs.errors import SettingsError
@@ -51,10 +52,25 @@ class Settings:
     """PPO's clipping range of the probability ratio."""
     max_grad_norm: float = 0.5
     """Bound on the norm of the outer gradient, and of the critic's."""
+    target_kl: float | None = None
+    """Mean KL divergence at which an iteration takes no more epochs; None takes them all."""
     consistency: float = 0.1
     """Weight of the normalised inner loss after the step; 0 distils as in the paper."""
     initial_inner_learning_rate: float = 1.0
     """Where the inner learning rate starts; it is learned in log space."""
+
+    observation_scale: float | None = None
+    """Factor on observations after running normalisation; None shows them as they are."""
+    normalise_rewards: bool = False
+    """Whether to divide rewards by the running standard deviation of the return."""
+    initial_std: float = 0.6
+    """Where the standard deviation of gaussian actions starts, in units of the action bounds."""
+    min_std: float = 0.0
+    """Floor under that standard deviation, in the same units."""
+    entropy: float = 0.0
+    """Weight of the policy's entropy in the outer loss."""
+    use_envpool: bool = True
+    """Whether to use EnvPool for the ids that it has, if it is installed."""
 
     checkpoint_seconds: float = 30.0
     """Wall time between checkpoints."""
@@ -146,10 +162,27 @@ def _cartpole(dims: int, minimum: bool) -> Settings:
     )
 
 
-PRESETS: dict[str, Settings] = {
-    settings.name: settings
-    for dims in CARTPOLE_STEPS
-    for settings in (_cartpole(dims, minimum=True), _cartpole(dims, minimum=False))
-}
-"""Settings by dataset name: N-dimensional cart-pole at the paper's minimum size (N + 1 rows, its
-section on minimum distilled dataset sizes) and at 64 rows."""
+def for_environment(env_id: str) -> Settings:
+    """Settings for any Gymnasium environment, untuned: 64 rows, everything normalised."""
+    family = re.sub(r"-v[0-9]+$", "", env_id.split("/")[-1]).lower()
+    return Settings(
+        name=f"{family}-64",
+        env_id=env_id,
+        instances=64,
+        total_steps=3_000_000,
+        learners=16,
+        learning_rate=3e-3,
+        epochs=10,
+        target_kl=0.03,
+        consistency=0.0,
+        observation_scale=0.2,
+        normalise_rewards=True,
+        eval_episodes=1,
+    )
+
+
+CARTPOLE = tuple(_cartpole(dims, minimum) for dims in CARTPOLE_STEPS for minimum in (True, False))
+
+PRESETS: dict[str, Settings] = {settings.name: settings for settings in CARTPOLE}
+"""Settings by dataset name: N-dimensional cart-pole at the paper's minimum size (N + 1 rows) and at
+64 rows."""

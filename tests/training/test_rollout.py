@@ -2,6 +2,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+
 from distilled_envs.training.rollout import Actors, Rollout
 
 

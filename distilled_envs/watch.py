@@ -1,0 +1,96 @@
+"""Watching a learner act: in a window, or into a video file where there is no display."""
+
+import os
+import sys
+from pathlib import Path
+
+import gymnasium as gym
+import numpy as np
+import torch
+
+from distilled_envs.actions import choose_actions
+from distilled_envs.dataset import DistilledDataset
+from distilled_envs.errors import DistilledEnvsError, MissingExtraError, SettingsError
+from distilled_envs.policies import policy_outputs
+from distilled_envs.storage import atomic_path
+
+OFFSCREEN_HELP = (
+    "MuJoCo needs OpenGL to draw without a display: install Debian's libegl1 (MUJOCO_GL=egl) or "
+    "libosmesa6 (MUJOCO_GL=osmesa), or the like of your system"
+)
+
+
+def watch(
+    dataset: DistilledDataset,
+    *,
+    video: str | Path | None = None,
+    episodes: int = 1,
+    max_steps: int = 1000,
+    seed: int = 0,
+) -> list[float]:
+    """Train a fresh learner with one gradient step and show it acting, greedily.
+
+    Args:
+        dataset: The distilled dataset.
+        video: Where to write an ``.mp4`` or ``.gif``; None opens a window.
+        episodes: Episodes to play.
+        max_steps: Steps after which to stop showing an episode.
+        seed: Seed of the learner and of the environment.
+
+    Returns:
+        The return of each episode.
+
+    Raises:
+        SettingsError: The file's ending is neither of the two.
+        DistilledEnvsError: The environment can't be drawn here.
+        MissingExtraError: imageio is not installed.
+    """
+    if video is not None and Path(video).suffix not in (".mp4", ".gif"):
+        raise SettingsError(f"A video ends in .mp4 or .gif, got {video}.")
+    if video is not None and sys.platform == "linux":
+        os.environ.setdefault("MUJOCO_GL", "egl")
+    policy = dataset.train(seed=seed)
+    env = dataset.make_env(render_mode="human" if video is None else "rgb_array")
+    frames: list[np.ndarray] = []
+    returns = []
+    try:
+        for episode in range(episodes):
+            observation, _ = env.reset(seed=seed + episode)
+            total = 0.0
+            for _ in range(max_steps):
+                with torch.no_grad():
+                    given = policy_outputs(policy, torch.from_numpy(observation)[None].float())
+                action = choose_actions(dataset.spec.task, given, None, greedy=True)[0].numpy()
+                if isinstance(env.action_space, gym.spaces.Box):
+                    action = np.clip(action, env.action_space.low, env.action_space.high)
+                observation, reward, terminated, truncated, _ = env.step(action)
+                total += float(reward)
+                if video is not None:
+                    frames.append(env.render())
+                if terminated or truncated:
+                    break
+            returns.append(total)
+    except Exception as error:  # every graphics stack fails in its own way
+        raise DistilledEnvsError(
+            f"{dataset.spec.env.id} can't be drawn here ({error}). {OFFSCREEN_HELP}."
+        ) from error
+    finally:
+        env.close()
+    if video is not None:
+        _write(Path(video), frames, env.metadata["render_fps"])
+    return returns
+
+
+def _write(video: Path, frames: list[np.ndarray], fps: int) -> None:
+    try:
+        import imageio.v3 as imageio
+    except ImportError:
+        raise MissingExtraError("imageio", "Writing a video", "render") from None
+    with atomic_path(video) as path:
+        if video.suffix == ".gif":
+            every = max(1, round(fps / 25))  # players slow down what is faster than 50 a second
+            imageio.imwrite(
+                path, frames[::every], extension=".gif", duration=1000 * every / fps, loop=0
+            )
+        else:
+            imageio.imwrite(path, frames, extension=".mp4", fps=fps)

@@ -1,0 +1,96 @@
+"""Running normalisation of observations and rewards during a distillation.
+
+Observations: the statistics are frozen into the dataset at the end. Rewards: only the outer loop
+sees them normalised; scores are always real returns.
+"""
+
+from typing import Any
+
+import numpy as np
+from gymnasium.wrappers.utils import RunningMeanStd
+
+from distilled_envs.environments import transform_function
+from distilled_envs.spec import ObservationTransform
+
+
+class ObservationNormaliser:
+    """Observations under their running mean and standard deviation, clipped and scaled.
+
+    The statistics change between rollouts only, so that within an iteration learners see one and
+    the same transform.
+
+    Args:
+        n_inputs: Observation coordinates.
+        scale: Factor after normalising. Small inputs keep tanh networks near their linear range,
+            where every initialisation learns nearly the same from a batch.
+        clip: Bound, in standard deviations.
+    """
+
+    def __init__(self, n_inputs: int, scale: float, clip: float = 10.0):
+        self._scale, self._clip = scale, clip
+        self._statistics = RunningMeanStd(shape=(n_inputs,))
+        self._apply = transform_function(self.frozen())
+
+    def __call__(self, observations: np.ndarray) -> np.ndarray:
+        """Transformed observations ``(..., n_inputs)``, float32."""
+        return self._apply(observations)
+
+    def update(self, observations: np.ndarray) -> None:
+        """Take in observations ``(n, n_inputs)``."""
+        self._statistics.update(observations)
+        self._apply = transform_function(self.frozen())
+
+    def frozen(self) -> ObservationTransform:
+        """The transform as it stands."""
+        mean, std = self._statistics.mean, np.sqrt(self._statistics.var + 1e-8)
+        return ObservationTransform(
+            tuple(mean.tolist()), tuple(std.tolist()), self._scale, self._clip
+        )
+
+    def get_state(self) -> dict[str, Any]:
+        """The statistics."""
+        return _moments(self._statistics)
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go on from :meth:`get_state`."""
+        _set_moments(self._statistics, state)
+        self._apply = transform_function(self.frozen())
+
+
+class RewardNormaliser:
+    """Rewards divided by the running standard deviation of the discounted return.
+
+    Args:
+        num_envs: Number of environments.
+        discount: Gamma.
+        clip: Bound on what comes out.
+    """
+
+    def __init__(self, num_envs: int, discount: float, clip: float = 10.0):
+        self._discount, self._clip = discount, clip
+        self._statistics = RunningMeanStd()
+        self._returns = np.zeros(num_envs)
+
+    def __call__(self, rewards: np.ndarray, done: np.ndarray) -> np.ndarray:
+        """Take in one step's rewards ``(num_envs,)`` and ends of episodes, and normalise them."""
+        self._returns = self._returns * self._discount + rewards
+        self._statistics.update(self._returns)
+        self._returns[done] = 0
+        return np.clip(rewards / np.sqrt(self._statistics.var + 1e-8), -self._clip, self._clip)
+
+    def get_state(self) -> dict[str, Any]:
+        """The statistics; returns under way belong to the environments' state."""
+        return _moments(self._statistics)
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go on from :meth:`get_state`."""
+        _set_moments(self._statistics, state)
+
+
+def _moments(statistics: RunningMeanStd) -> dict[str, Any]:
+    return {name: getattr(statistics, name) for name in ("mean", "var", "count")}
+
+
+def _set_moments(statistics: RunningMeanStd, state: dict[str, Any]) -> None:
+    for name, value in state.items():
+        setattr(statistics, name, value)
