@@ -3,13 +3,14 @@
 import difflib
 import functools
 import logging
+import operator
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from distilled_envs.dataset import DistilledDataset, Source
-from distilled_envs.errors import DatasetError
+from distilled_envs.errors import DatasetError, SettingsError
 from distilled_envs.spec import DistillationSpec
 from distilled_envs.storage import SPEC_FILE
 
@@ -73,11 +74,18 @@ def find(
         name: e.g. ``"cartpole_2d"``, ``"CartPoleND-v0"``, ``"cartpole-nd-5d-min"``; case, ``-``
             and ``_`` don't matter.
         dims: Cart-pole axes; None takes those in the name, else the environment's default, 2.
-        instances: Rows; ``"min"`` the fewest, None the most there are.
+        instances: Rows; ``"min"`` the fewest, None the most there are under the name.
 
     Raises:
         DatasetError: There is none; the message lists the nearest names, or what there is.
     """
+    if instances not in (None, "min"):
+        try:
+            instances = operator.index(instances)
+        except TypeError:
+            raise SettingsError(
+                f"instances must be a number of rows or 'min', got {instances!r}."
+            ) from None
     named = [entry for entry in entries() if _plain(name) in entry.names]
     if not named:
         known = {entry.spec.name for entry in entries()} | {e.family for e in entries()}
@@ -86,7 +94,7 @@ def find(
         nearest = ", ".join(by_plain[each] for each in near) or ", ".join(sorted(known))
         raise DatasetError(
             f"There is no distilled dataset {name!r}; the nearest: {nearest} "
-            "(`distilled-envs list` shows all; a folder or a Hub repo id works too)."
+            "(`distilled-envs list` shows all; the path of a dataset folder works too)."
         )
     if dims is None and len({entry.dims for entry in named}) > 1:
         dims = 2
@@ -124,12 +132,22 @@ def load_distilled(
     path = Path(name)
     # A bare word is a folder only if a dataset lies in it: ./halfcheetah/ may be anything.
     if path.is_dir() and ((path / SPEC_FILE).exists() or len(path.parts) > 1):
-        return DistilledDataset.load(path)
-    entry = find(str(name), dims, instances)
-    dataset = DistilledDataset.load(entry.folder)
-    dataset.source = Source("bundled", f"{entry.family}/{entry.variant}")
-    logger.info("%s: %s", entry.spec.name, dataset.source)
+        if dims is not None or instances is not None:
+            raise SettingsError(
+                f"{name} is a folder with one dataset: leave out dims and instances."
+            )
+        folder, source = path, Source("folder", str(path))
+    else:
+        folder, source = _fetch(find(str(name), dims, instances))
+    dataset = DistilledDataset.load(folder)
+    dataset.source = source
+    logger.info("%s: %s", dataset.spec.name, source)
     return dataset
+
+
+def _fetch(entry: Entry) -> tuple[Path, Source]:
+    """Where an entry's files lie on this machine, and where they came from."""
+    return entry.folder, Source("bundled", f"{entry.family}/{entry.variant}")
 
 
 def _plain(name: str) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+import gymnasium as gym
 import tyro
 
 from distilled_envs import __version__
@@ -52,8 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     logging.basicConfig(format="%(message)s")
     logging.getLogger("distilled_envs").setLevel(logging.INFO)
-    commands = {"distill": _distill, "evaluate": _evaluate, "list": _list, "show": _show}
-    commands["watch"] = _watch
+    commands = {"distill": _distill, "evaluate": _evaluate, "list": _list}
+    commands |= {"show": _show, "watch": _watch}
     if not argv or argv[0] in ("-h", "--help"):
         print(HELP, end="")
         return 0 if argv else 2
@@ -68,20 +69,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     try:
         commands[argv[0]](argv[1:])
+    except BrokenPipeError:  # e.g. `distilled-envs list | head`
+        sys.stderr.close()
+        return 141
     except DistilledEnvsError as error:
+        print(f"distilled-envs: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:  # a full disk, a folder that can't be written
         print(f"distilled-envs: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt as interrupt:
         print(f"\ndistilled-envs: {interrupt or 'interrupted'}", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # e.g. `distilled-envs list | head`
-        sys.stderr.close()
-        return 141
     return 0
 
 
 def _distill(argv: list[str]) -> None:
-    from distilled_envs.training import PRESETS, Settings, distill
+    from distilled_envs.training import PRESETS, Settings, distill, for_environment
 
     presets = "\n".join(
         f"  {name:22} {settings.instances:3} rows, {settings.total_steps / 1e6:g}M steps"
@@ -91,12 +95,22 @@ def _distill(argv: list[str]) -> None:
     if wanted is None:
         if not {"-h", "--help"} & set(argv):
             raise SettingsError(f"distill needs the name of a preset first:\n{presets}")
-        print(f"usage: distilled-envs distill PRESET [flags]\n\npresets:\n{presets}\n")
+        print(
+            "usage: distilled-envs distill PRESET [flags]\n"
+            "       distilled-envs distill GYMNASIUM_ID [flags]   untuned settings\n\n"
+            f"presets:\n{presets}\n"
+        )
         wanted = "cartpole-nd-2d-min"
     by_plain = {name.replace("-", ""): name for name in PRESETS}
     preset = by_plain.get(wanted.lower().replace("-", "").replace("_", ""))
-    if preset is None:
-        raise SettingsError(f"There is no preset {wanted!r}; there are:\n{presets}")
+    if preset is not None:
+        defaults = PRESETS[preset]
+    elif wanted in gym.registry or ":" in wanted:
+        defaults = for_environment(wanted)
+    else:
+        raise SettingsError(
+            f"There is no preset and no registered environment {wanted!r}; presets:\n{presets}"
+        )
 
     @dataclasses.dataclass
     class Distill:
@@ -112,9 +126,9 @@ def _distill(argv: list[str]) -> None:
 
     arguments = tyro.cli(
         Distill,
-        default=Distill(PRESETS[preset]),
+        default=Distill(defaults),
         args=argv[1:] if argv[:1] == [wanted] else argv,
-        prog=f"distilled-envs distill {preset}",
+        prog=f"distilled-envs distill {wanted}",
     )
     settings = arguments.settings
     output = arguments.output or Path("runs") / f"{settings.name}-seed{settings.seed}"
@@ -211,11 +225,12 @@ def _run_evaluation(
 
 def _list(argv: list[str]) -> None:
     def list_() -> None:
-        """List the datasets that come with the package, with their mean returns.
+        """List the datasets that come with the package, and what they teach.
 
-        One step: 100 fresh networks, one gradient step each. Adam: networks trained on the rows to
-        convergence. PPO: Stable-Baselines3's PPO trained on the distilled environment. All are
-        played in the real environment; "-" was not measured.
+        Mean return in the real environment ± standard deviation between networks, with sampled and
+        with greedy actions. One step: 100 fresh networks, one gradient step each. Adam: networks
+        trained on the rows to convergence. PPO: Stable-Baselines3's PPO trained on the distilled
+        environment. "-" was not measured.
         """
         print(results_table())
 
@@ -224,21 +239,21 @@ def _list(argv: list[str]) -> None:
 
 def results_table() -> str:
     """The bundled datasets and their measured returns as a Markdown table."""
+    trainings = {
+        "one_step": "one step",
+        "adam_to_convergence": "Adam",
+        "sb3_ppo_on_bandit": "PPO",
+    }
     lines = [
-        "| dataset | rows | one step, sampled | one step, greedy | Adam, greedy | PPO, greedy |",
-        "|---|---|---|---|---|---|",
+        f"| dataset | rows | {' | '.join(trainings.values())} |",
+        f"|---|---|{'---|' * len(trainings)}",
     ]
     for entry in entries():
-        measured = entry.spec.evaluation
         cells = [f"`{entry.spec.name}`", str(entry.instances)]
-        for training, mode in (
-            ("one_step", "sampled"),
-            ("one_step", "greedy"),
-            ("adam_to_convergence", "greedy"),
-            ("sb3_ppo_on_bandit", "greedy"),
-        ):
-            score = measured.get(training, {}).get(mode)
-            cells.append(f"{score['mean']:.1f} ± {score['std']:.1f}" if score else "-")
+        for training in trainings:
+            scores = entry.spec.evaluation.get(training)
+            modes = [] if scores is None else [scores["sampled"], scores["greedy"]]
+            cells.append(" / ".join(f"{s['mean']:.1f} ± {s['std']:.1f}" for s in modes) or "-")
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 

@@ -83,10 +83,18 @@ class DistilledDataset:
             )
         if not len(self):
             raise DatasetError(f"{self.spec.name}: there are no rows.")
-        if shapes[1][1] != self.spec.task.n_outputs:
+        task = self.spec.task
+        if shapes[0][1:] != task.observation_shape:
+            raise DatasetError(
+                f"{self.spec.name}: observations have shape {shapes[0][1:]}, but the task has "
+                f"{task.observation_shape}."
+            )
+        if task.kind == "gaussian" and task.target_log_std is None:
+            raise DatasetError(f"{self.spec.name}: a gaussian task needs its target_log_std.")
+        if shapes[1][1] != task.n_outputs:
             raise DatasetError(
                 f"{self.spec.name}: targets have {shapes[1][1]} columns, but the task has "
-                f"{self.spec.task.n_outputs} outputs."
+                f"{task.n_outputs} outputs."
             )
         for what, matrix in (("observations", self.observations), ("targets", self.targets)):
             bad = (~matrix.isfinite()).nonzero()

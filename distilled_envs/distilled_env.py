@@ -49,10 +49,22 @@ class _Lesson:
     def rewards(self, index: np.ndarray, actions: np.ndarray) -> np.ndarray:
         """Rewards ``(n,)`` for actions at the rows ``index`` ``(n,)``."""
         targets = self.targets[index]
-        if isinstance(self.action_space, spaces.Discrete):
-            chosen = np.take_along_axis(targets, actions[:, None] - self.action_space.start, 1)
+        space = self.action_space
+        if actions.shape != (len(index), *space.shape):
+            raise SettingsError(
+                f"{len(index)} actions of shape {space.shape} are needed, got an array of shape "
+                f"{actions.shape}."
+            )
+        if isinstance(space, spaces.Discrete):
+            if not np.issubdtype(actions.dtype, np.integer) or not all(
+                map(space.contains, actions)
+            ):
+                raise SettingsError(f"{actions.tolist()} are not all actions of {space}.")
+            chosen = np.take_along_axis(targets, actions[:, None] - space.start, 1)
             return chosen[:, 0] - targets.max(axis=1)
-        wanted = np.clip(targets, self.action_space.low, self.action_space.high)
+        if not np.isfinite(actions).all():
+            raise SettingsError(f"Actions must be finite numbers, got {actions.tolist()}.")
+        wanted = np.clip(targets, space.low, space.high)
         return -np.square(actions - wanted).mean(axis=1)
 
 
@@ -173,8 +185,9 @@ class DistilledEnv(gym.Env):
 class DistilledVectorEnv(VectorEnv):
     """Many rows of a distilled dataset at once; see :class:`DistilledEnv`.
 
-    The rows come in order, round after round: with as many copies as rows, every ``reset`` shows
-    the whole batch. ``info["index"]`` and ``info["target"]`` have one entry a copy.
+    The rows come in order, round after round, from the first one again after ``reset(seed=...)``:
+    with as many copies as rows, every ``reset`` shows the whole batch. ``info["index"]`` and
+    ``info["target"]`` have one entry a copy.
 
     Args:
         num_envs: Number of copies.
@@ -215,9 +228,13 @@ class DistilledVectorEnv(VectorEnv):
         """Show the next rows (all copies; or where ``options["reset_mask"]`` is True)."""
         super().reset(seed=seed)
         mask = (options or {}).get("reset_mask", np.ones(self.num_envs, dtype=bool))
+        if not isinstance(mask, np.ndarray) or mask.dtype != bool or mask.shape != (self.num_envs,):
+            raise SettingsError(
+                f"options['reset_mask'] must be a boolean array of shape ({self.num_envs},)."
+            )
         if self._index is None:
             self._index = np.zeros(self.num_envs, dtype=np.int64)
-        if mask.all():
+        if seed is not None:  # starts the round of rows again
             self._next_row = 0
         self._deal(mask)
         return self._observation(), self._info()

@@ -7,7 +7,7 @@ dataset that other training can use too; how well is measured here.
 
 from typing import Any
 
-import gymnasium as gym
+import numpy as np
 import torch
 from torch import nn
 
@@ -60,40 +60,58 @@ def train_ppo_on_bandit(dataset: DistilledDataset, *, seed: int, steps: int = PP
     Raises:
         MissingExtraError: Stable-Baselines3 is not installed.
     """
-    try:
-        from stable_baselines3 import PPO
-    except ImportError:
-        raise MissingExtraError("stable-baselines3", "PPO on the bandit", "sb3") from None
-    env: gym.Env = DistilledEnv(dataset)
-    return PPO("MlpPolicy", env, seed=seed, device="cpu").learn(steps)
+    algorithm = _require_ppo()
+    return algorithm("MlpPolicy", DistilledEnv(dataset), seed=seed, device="cpu").learn(steps)
 
 
-def measure_drop_in(dataset: DistilledDataset, *, seeds: int = 10, episodes: int = 5) -> dict:
+def measure_drop_in(
+    dataset: DistilledDataset,
+    *,
+    seeds: int = 10,
+    episodes: int = 5,
+    adam_steps: int = ADAM_STEPS,
+    ppo_steps: int = PPO_STEPS,
+) -> dict:
     """Returns in the real environment after both kinds of training.
 
     Args:
         dataset: The distilled dataset.
         seeds: Networks of each kind, with the seeds from ``EVALUATION_SEED`` on.
         episodes: Episodes of each network, in each action mode.
+        adam_steps: Steps of Adam on the rows.
+        ppo_steps: Steps of PPO in the bandit.
 
     Returns:
         For ``adam_to_convergence`` and ``sb3_ppo_on_bandit``: the protocol, and the scores of both
         action modes over networks.
+
+    Raises:
+        MissingExtraError: Stable-Baselines3 is not installed.
     """
+    _require_ppo()  # before minutes of training
     trainings = {
-        "adam_to_convergence": (train_with_adam, ADAM_STEPS),
-        "sb3_ppo_on_bandit": (train_ppo_on_bandit, PPO_STEPS),
+        "adam_to_convergence": (train_with_adam, adam_steps),
+        "sb3_ppo_on_bandit": (train_ppo_on_bandit, ppo_steps),
     }
     record = {}
     for name, (train, steps) in trainings.items():
         evaluations = [
-            dataset.evaluate(train(dataset, seed=seed), episodes=episodes, seed=seed)
+            dataset.evaluate(train(dataset, seed=seed, steps=steps), episodes=episodes, seed=seed)
             for seed in range(EVALUATION_SEED, EVALUATION_SEED + seeds)
         ]
-        record[name] = {"steps": steps, "learners": seeds, "episodes": episodes} | {
-            mode: Score.of(
-                torch.tensor([getattr(e, mode).returns[0].tolist() for e in evaluations]).numpy()
-            ).to_dict()
+        scores = {
+            mode: Score.of(np.concatenate([getattr(e, mode).returns for e in evaluations]))
             for mode in ("sampled", "greedy")
         }
+        record[name] = {"steps": steps, "learners": seeds, "episodes": episodes} | {
+            mode: score.to_dict() for mode, score in scores.items()
+        }
     return record
+
+
+def _require_ppo() -> type:
+    try:
+        from stable_baselines3 import PPO
+    except ImportError:
+        raise MissingExtraError("stable-baselines3", "PPO on the bandit", "sb3") from None
+    return PPO

@@ -1,18 +1,29 @@
 """The real environment as a dataset saw it: built from its spec, under its fixed transform."""
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
+from gymnasium.envs.registration import EnvSpec
 
+from distilled_envs.errors import DatasetError, MissingExtraError
 from distilled_envs.spec import DistillationSpec, ObservationTransform
 
 
 def make_env(spec: DistillationSpec, **kwargs: Any) -> gym.Env:
-    """The real environment of a dataset; ``kwargs`` go to ``gym.make``."""
-    env = gym.make(spec.env, **kwargs)
+    """The real environment of a dataset; ``kwargs`` go to ``gym.make``.
+
+    Raises:
+        DatasetError: The environment is not registered here, or is not the one of the dataset.
+        MissingExtraError: What it is simulated with is not installed.
+    """
+    with _explained(spec):
+        env = gym.make(_registered(spec), **kwargs)
+    _check_shape(spec, env.observation_space)
     if spec.observation_transform is None:
         return env
     fixed = spec.observation_transform
@@ -21,8 +32,15 @@ def make_env(spec: DistillationSpec, **kwargs: Any) -> gym.Env:
 
 
 def make_vec_env(spec: DistillationSpec, num_envs: int, **kwargs: Any) -> gym.vector.VectorEnv:
-    """Copies of the real environment of a dataset; ``kwargs`` go to ``gym.make_vec``."""
-    env = gym.make_vec(spec.env, num_envs=num_envs, **kwargs)
+    """Copies of the real environment of a dataset; ``kwargs`` go to ``gym.make_vec``.
+
+    Raises:
+        DatasetError: The environment is not registered here, or is not the one of the dataset.
+        MissingExtraError: What it is simulated with is not installed.
+    """
+    with _explained(spec):
+        env = gym.make_vec(_registered(spec), num_envs=num_envs, **kwargs)
+    _check_shape(spec, env.single_observation_space)
     if spec.observation_transform is None:
         return env
     fixed = spec.observation_transform
@@ -46,4 +64,50 @@ def transform_function(fixed: ObservationTransform) -> Callable[[np.ndarray], np
 def transformed_space(fixed: ObservationTransform, space: spaces.Box) -> spaces.Box:
     """The space of transformed observations."""
     transform = transform_function(fixed)
-    return spaces.Box(transform(space.low), transform(space.high), dtype=np.float32)
+    low, high = transform(space.low), transform(space.high)
+    return spaces.Box(low, high, dtype=np.float32)
+
+
+def _registered(spec: DistillationSpec) -> EnvSpec:
+    """The environment as it is registered here, with the dataset's arguments and time limit.
+
+    What code runs is never taken from a dataset: an entry point in a file could be any function.
+    """
+    env_id = spec.env.id
+    try:
+        here = gym.spec(env_id)
+    except gym.error.Error as error:
+        raise DatasetError(
+            f"{spec.name}: the environment {env_id} is not registered: import the package that "
+            f"registers it first ({error})."
+        ) from None
+    for part in ("entry_point", "vector_entry_point", "additional_wrappers"):
+        if getattr(spec.env, part) != getattr(here, part):
+            raise DatasetError(
+                f"{spec.name}: distillation.json names {getattr(spec.env, part)!r} as the {part} "
+                f"of {env_id}, but {getattr(here, part)!r} is registered."
+            )
+    kwargs, limit = here.kwargs | spec.env.kwargs, spec.env.max_episode_steps
+    return dataclasses.replace(here, kwargs=kwargs, max_episode_steps=limit)
+
+
+@contextmanager
+def _explained(spec: DistillationSpec) -> Iterator[None]:
+    env_id = spec.env.id
+    try:
+        yield
+    except (ImportError, gym.error.DependencyNotInstalled) as error:
+        extra = "mujoco" if "mujoco" in str(error).lower() else "all"
+        raise MissingExtraError(f"more packages ({error})", env_id, extra) from error
+    except TypeError as error:
+        raise DatasetError(
+            f"{spec.name}: {env_id} does not take the arguments {spec.env.kwargs}: {error}"
+        ) from error
+
+
+def _check_shape(spec: DistillationSpec, space: spaces.Space) -> None:
+    if space.shape != spec.task.observation_shape:
+        raise DatasetError(
+            f"{spec.name}: its observations have shape {spec.task.observation_shape}, those of "
+            f"{spec.env.id} have {space.shape}."
+        )

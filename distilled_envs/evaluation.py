@@ -1,6 +1,7 @@
 """The evaluation protocol: a score belongs to a dataset, so it averages over fresh learners."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import gymnasium as gym
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from distilled_envs.actions import choose_actions
 from distilled_envs.dataset import DistilledDataset
-from distilled_envs.errors import SettingsError
+from distilled_envs.errors import PolicyError, SettingsError
 from distilled_envs.inner_step import inner_step
 from distilled_envs.learner import forward, initial_parameters
 from distilled_envs.policies import policy_module, policy_outputs
@@ -127,9 +128,10 @@ def evaluate(
         raise SettingsError("learners counts fresh networks: leave it out when you give a policy.")
     learners = 1 if policy is not None else 100 if learners is None else learners
     episodes = (5 if policy is None else 20) if episodes is None else episodes
-    if learners < 1 or episodes < 1:
+    if learners < 1 or episodes < 1 or seed < 0:
         raise SettingsError(
-            f"learners and episodes must be at least 1, got {learners} and {episodes}."
+            "learners and episodes must be at least 1 and seed at least 0, "
+            f"got {learners}, {episodes} and {seed}."
         )
     if policy is None:
         outputs, copies = _fresh_learners(dataset, learners, seed), learners
@@ -139,12 +141,28 @@ def evaluate(
     scores = {}
     for mode in ("sampled", "greedy"):
         env = dataset.make_vec_env(copies)
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), _evaluating(policy):
             torch.manual_seed(seed)
             returns = _play(env, dataset.spec.task, outputs, rounds, seed, mode == "greedy")
         env.close()
         scores[mode] = Score.of(returns.reshape(-1)[: learners * episodes].reshape(learners, -1))
     return Evaluation(**scores, learners=learners, episodes=episodes, seed=seed)
+
+
+@contextmanager
+def _evaluating(policy: nn.Module | object | None) -> Iterator[None]:
+    """Evaluation mode for a user's module (dropout off, batch statistics fixed), then as before."""
+    if policy is None:
+        yield
+        return
+    module = policy_module(policy)
+    before = {each: each.training for each in module.modules()}
+    module.eval()
+    try:
+        yield
+    finally:
+        for each, training in before.items():
+            each.training = training
 
 
 def _fresh_learners(
@@ -186,6 +204,12 @@ def _play(
     while episode.min() < episodes:
         with torch.no_grad():
             given = outputs(torch.as_tensor(observations, dtype=torch.float32))
+            if given.shape != (env.num_envs, task.n_outputs) or not given.isfinite().all():
+                raise PolicyError(
+                    f"The policy must give {task.n_outputs} finite outputs for each observation, "
+                    f"got shape {tuple(given.shape)} for {env.num_envs} observations"
+                    f"{'' if given.isfinite().all() else ', not all of them finite'}."
+                )
             actions = choose_actions(task, given, log_std, greedy=greedy).numpy()
         if task.kind == "gaussian":
             space = env.single_action_space

@@ -90,16 +90,21 @@ def train_one_step(
             )
         loss = inner_loss(outputs, targets.to(device))
         gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
-    # SB3's critic gets no gradient: only what makes the outputs is trained.
-    steps = [(p, g) for p, g in zip(parameters, gradients, strict=True) if g is not None]
-    if not all(g.isfinite().all() for _, g in steps):
-        raise PolicyError(
-            f"{type(policy).__name__} has a gradient on the distilled rows that is not finite: "
-            "it was left as it was; check its parameters for NaN or infinity."
-        )
     with torch.no_grad():
-        for parameter, gradient in steps:
-            parameter -= learning_rate * gradient
+        # SB3's critic gets no gradient: only what makes the outputs is trained.
+        stepped = [
+            (parameter, parameter - learning_rate * gradient)
+            for parameter, gradient in zip(parameters, gradients, strict=True)
+            if gradient is not None
+        ]
+        if not all(value.isfinite().all() for _, value in stepped):
+            raise PolicyError(
+                f"The step would make {type(policy).__name__} not finite, so it was left as it "
+                "was: check its parameters for NaN or infinity, and the inner learning rate "
+                f"({learning_rate:g})."
+            )
+        for parameter, value in stepped:
+            parameter.copy_(value)
         if target_log_std is not None and isinstance(
             getattr(module, "log_std", None), nn.Parameter
         ):

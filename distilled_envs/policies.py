@@ -52,9 +52,9 @@ def policy_outputs(policy: nn.Module | object, observations: Tensor) -> Tensor:
             outputs = module.action_net(module.mlp_extractor.forward_actor(features))
         else:
             outputs = module(observations)
-    except RuntimeError as error:
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
         raise PolicyError(
-            f"{type(policy).__name__} does not take observations of shape "
+            f"{type(policy).__name__} does not take {observations.dtype} observations of shape "
             f"{tuple(observations.shape)}: {error}"
         ) from error
     if not isinstance(outputs, Tensor):

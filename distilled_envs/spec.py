@@ -23,17 +23,25 @@ class TaskSpec:
 
     Attributes:
         kind: ``"categorical"`` (outputs are logits) or ``"gaussian"`` (outputs are action means).
+        observation_shape: Shape of one observation.
         n_outputs: Number of outputs: actions, or action dimensions.
         target_log_std: Log standard deviation of each action dimension; None when categorical.
     """
 
     kind: Literal["categorical", "gaussian"]
+    observation_shape: tuple[int, ...]
     n_outputs: int
     target_log_std: tuple[float, ...] | None = None
 
     def __post_init__(self):
         _require(self.kind in ("categorical", "gaussian"), "task.kind", self.kind)
         _require(self.n_outputs >= 1, "task.n_outputs", self.n_outputs)
+        stds = self.target_log_std
+        _require(
+            stds is None or (self.kind == "gaussian" and len(stds) == self.n_outputs),
+            "task.target_log_std",
+            stds,
+        )
 
 
 @dataclass(frozen=True)
@@ -138,7 +146,8 @@ class DistillationSpec:
         evaluation: Protocol and results of fresh learners, and of other ways to train on the rows.
         files: sha256 of each file beside ``distillation.json``, in hexadecimal.
         format_version: Version of this format.
-        extra: Keys of the file that this version does not know.
+        extra: Keys of the file that this version does not know; those inside ``task``, ``inner``,
+            ``learner`` and ``observation_transform`` under that name.
     """
 
     name: str
@@ -164,10 +173,12 @@ class DistillationSpec:
         }
         for part in ("task", "inner", "learner", "observation_transform"):
             value = getattr(self, part)
-            record[part] = value if value is None else dataclasses.asdict(value)
+            nested = self.extra.get(part, {})
+            record[part] = value if value is None else dataclasses.asdict(value) | nested
         for part in ("provenance", "evaluation", "files"):
             record[part] = getattr(self, part)
-        return json.dumps(record | self.extra, indent=2, allow_nan=False) + "\n"
+        unknown = {key: value for key, value in self.extra.items() if key not in record}
+        return json.dumps(record | unknown, indent=2, allow_nan=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> "DistillationSpec":
@@ -197,14 +208,21 @@ class DistillationSpec:
             values["env"] = EnvSpec.from_json(json.dumps(values["env"]))
         except (ValueError, TypeError, AttributeError, KeyError) as error:
             raise DatasetError(f"distillation.json: env is not an EnvSpec: {error}.") from None
-        values["task"] = _build(TaskSpec, values["task"], "task")
-        values["inner"] = _build(InnerSpec, values["inner"], "inner")
-        values["learner"] = _build(LearnerSpec, values["learner"], "learner")
-        if values.get("observation_transform") is not None:
-            transform = values["observation_transform"]
-            values["observation_transform"] = _build(
-                ObservationTransform, transform, "observation_transform"
-            )
+        parts = {
+            "task": TaskSpec,
+            "inner": InnerSpec,
+            "learner": LearnerSpec,
+            "observation_transform": ObservationTransform,
+        }
+        for part, kind in parts.items():
+            nested = values.get(part)
+            if nested is None and part == "observation_transform":
+                continue
+            values[part] = _build(kind, nested, part)
+            fields = {f.name for f in dataclasses.fields(kind)}
+            unknown = {key: value for key, value in nested.items() if key not in fields}
+            if unknown:
+                record[part] = unknown
         for key in ("provenance", "evaluation", "files"):
             _require(isinstance(values.get(key, {}), dict), key, values.get(key))
         _require(isinstance(values["name"], str), "name", values["name"])
@@ -220,7 +238,13 @@ _SCALARS = {
     "scale": float,
     "clip": float,
 }
-_TUPLES = {"target_log_std": float, "hidden_sizes": int, "mean": float, "std": float}
+_TUPLES = {
+    "target_log_std": float,
+    "hidden_sizes": int,
+    "observation_shape": int,
+    "mean": float,
+    "std": float,
+}
 
 
 def _build(cls: type, record: Any, where: str):

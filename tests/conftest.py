@@ -23,7 +23,7 @@ def dataset() -> DistilledDataset:
     spec = DistillationSpec(
         name="cartpole-nd-2d-toy",
         env=env_spec,
-        task=TaskSpec("categorical", 4),
+        task=TaskSpec("categorical", (8,), 4),
         inner=InnerSpec(learning_rate=0.5),
         provenance={"seed": 0},
     )

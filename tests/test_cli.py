@@ -75,13 +75,13 @@ def test_distil_then_evaluate_and_save(tmp_path, capsys):
 def test_drop_in_measurement(monkeypatch, capsys):
     from distilled_envs import drop_in
 
-    monkeypatch.setattr(drop_in, "ADAM_STEPS", 1000)
-    monkeypatch.setattr(drop_in, "PPO_STEPS", 64)
-    monkeypatch.setattr(drop_in.measure_drop_in, "__kwdefaults__", {"seeds": 2, "episodes": 1})
+    small = {"seeds": 2, "episodes": 1, "adam_steps": 1000, "ppo_steps": 64}
+    monkeypatch.setattr(drop_in.measure_drop_in, "__kwdefaults__", small)
     command = ["evaluate", "cartpole_1d", "--learners=2", "--episodes=1", "--drop-in", "--json"]
     assert main(command) == 0
     record = json.loads(capsys.readouterr().out)
     assert record["adam_to_convergence"]["greedy"]["mean"] > 450
+    assert record["adam_to_convergence"]["steps"] == 1000
     assert record["sb3_ppo_on_bandit"]["steps"] == 64
 
 
@@ -94,7 +94,11 @@ def test_drop_in_measurement(monkeypatch, capsys):
         (["evaluate", "cartpole_2d", "--learners=0"], 1, "at least 1"),
         (["show", "cartpole_2d", "--dims=3"], 1, "no variant with dims=3"),
         (["distill"], 1, "needs the name of a preset"),
-        (["distill", "pong"], 1, "no preset 'pong'"),
+        (["distill", "pong"], 1, "no preset and no registered environment 'pong'"),
+        (["distill", "Blackjack-v1"], 1, "observations are Tuple"),
+        (["distill", "CartPole-v1", "--output=/dev/null/x"], 1, "/dev/null/x"),
+        (["evaluate", "cartpole_2d", "--seed=-1"], 1, "seed at least 0"),
+        (["watch", "cartpole_2d", "--video=film.avi"], 1, ".mp4 or .gif"),
         (["distill", "cartpole-nd-1d-min", "--resume", "--output=nowhere"], 1, "no run to resume"),
     ],
 )
@@ -114,6 +118,9 @@ def test_mistakes_get_a_sentence_and_no_traceback(command, status, sentence):
         (["evaluate", "cartpole_2d", "--learner-count", "3"], "--learner-count"),
         (["distill", "cartpole-nd-1d-min", "--seed=one"], "'one'"),
         (["distill", "cartpole-nd-1d-min", "--discount=2"], "discount must lie in 0..1"),
+        (["distill", "cartpole-nd-1d-min", "--seed=-1"], "seed must be at least 0"),
+        (["distill", "cartpole-nd-1d-min", "--threads=-1"], "threads must be at least 1"),
+        (["distill", "cartpole-nd-1d-min", "--learning-rate=nan"], "learning_rate must be above 0"),
     ],
 )
 def test_wrong_flags_are_usage_errors(command, sentence, capsys):

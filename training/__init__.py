@@ -4,6 +4,6 @@ Imported as ``distilled_envs.training``.
 """
 
 from distilled_envs.training.run import distill
-from distilled_envs.training.settings import PRESETS, Settings
+from distilled_envs.training.settings import PRESETS, Settings, for_environment
 
-__all__ = ["PRESETS", "Settings", "distill"]
+__all__ = ["PRESETS", "Settings", "distill", "for_environment"]

@@ -1,4 +1,4 @@
-"""The vector environments that learners are trained in: EnvPool where it has the id, else Gymnasium.
+"""The vector environments that learners are trained in: EnvPool's where it has the id.
 
 All of them behave as Gymnasium's NEXT_STEP mode: the step that ends an episode shows its last
 observation, and the next step is the reset, with reward 0. A vectorised implementation of an
@@ -9,16 +9,15 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from distilled_envs.training.settings import Settings
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
-
-from distilled_envs.training.settings import Settings
 
 
 class EnvPoolVectorEnv(VectorEnv):
     """EnvPool's environments, stepped by C++ threads, as a Gymnasium vector environment.
 
-    Its autoreset is NEXT_STEP's. Seeds are given when it is made: ``reset(seed=...)`` is not for it.
+    Its autoreset is NEXT_STEP's. Its seed is given when it is made, not on resetting.
 
     Args:
         env_id: An id that EnvPool knows.
@@ -60,14 +59,18 @@ class EnvPoolVectorEnv(VectorEnv):
         self._pool.close()
 
 
-def make_training_envs(settings: Settings) -> VectorEnv:
+def make_training_envs(settings: Settings, seed: int) -> VectorEnv:
     """The environments of a run: ``learners * envs_per_learner`` copies.
 
     EnvPool is used for ids that it has, unless the settings ask for Gymnasium.
+
+    Args:
+        settings: The run's settings.
+        seed: Seed of EnvPool's environments; Gymnasium's are seeded on resetting.
     """
     count = settings.learners * settings.envs_per_learner
     if settings.use_envpool and _in_envpool(settings.env_id) and not settings.env_kwargs:
-        return EnvPoolVectorEnv(settings.env_id, count, settings.seed, settings.threads or 0)
+        return EnvPoolVectorEnv(settings.env_id, count, seed, settings.threads or 0)
     return gym.make_vec(settings.env_id, num_envs=count, **settings.env_kwargs)
 
 

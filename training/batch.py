@@ -38,8 +38,8 @@ class DistilledBatch(nn.Module):
         self.log_learning_rate = nn.Parameter(torch.tensor(math.log(inner_learning_rate)))
         self.target_log_std = None if std is None else nn.Parameter(std.log())
         self.register_buffer("_min_log_std", None if min_std is None else min_std.log(), False)
-        self.register_buffer("low", torch.from_numpy(space.low), persistent=False)
-        self.register_buffer("high", torch.from_numpy(space.high), persistent=False)
+        self.register_buffer("low", torch.from_numpy(space.low).float(), persistent=False)
+        self.register_buffer("high", torch.from_numpy(space.high).float(), persistent=False)
         self.project()
 
     @property

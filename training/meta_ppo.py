@@ -12,6 +12,10 @@ Wilhelm & Ventura, "Distilling Reinforcement Learning into Single-Batch Datasets
 
 import gymnasium as gym
 import torch
+from distilled_envs.training.batch import DistilledBatch
+from distilled_envs.training.normalisation import ObservationNormaliser, RewardNormaliser
+from distilled_envs.training.rollout import Actors
+from distilled_envs.training.settings import Settings
 from torch import Tensor, nn
 
 from distilled_envs.actions import action_distribution
@@ -20,10 +24,6 @@ from distilled_envs.errors import DistilledEnvsError
 from distilled_envs.inner_step import inner_loss, inner_step
 from distilled_envs.learner import Parameters, forward, initial_parameters, make_policy
 from distilled_envs.spec import LearnerSpec, TaskSpec
-from distilled_envs.training.batch import DistilledBatch
-from distilled_envs.training.normalisation import ObservationNormaliser, RewardNormaliser
-from distilled_envs.training.rollout import Actors
-from distilled_envs.training.settings import Settings
 
 DIVERGED_KL = 10.0
 """Nats between a policy and its update, far beyond what clipping leaves a run that learns."""
@@ -42,9 +42,12 @@ class MetaPPO:
         settings: See :class:`~distilled_envs.training.settings.Settings`.
         env: Vector environment with ``learners * envs_per_learner`` copies.
         task: How outputs become actions.
+        env_seed: Seed of the environments' first reset.
     """
 
-    def __init__(self, settings: Settings, env: gym.vector.VectorEnv, task: TaskSpec):
+    def __init__(
+        self, settings: Settings, env: gym.vector.VectorEnv, task: TaskSpec, env_seed: int = 0
+    ):
         self.settings = settings
         self.task = task
         self.learner = LearnerSpec(hidden_sizes=settings.hidden_sizes)
@@ -56,7 +59,7 @@ class MetaPPO:
             space = transformed_space(self.normaliser.frozen(), space)
         if settings.normalise_rewards:
             rewards = RewardNormaliser(env.num_envs, settings.discount)
-        self.actors = Actors(env, task, settings.seed, self.normaliser, rewards)
+        self.actors = Actors(env, task, env_seed, self.normaliser, rewards)
         # A gaussian's spread is measured by the bounds of each action dimension.
         bounds = torch.from_numpy(actions.high) if task.kind == "gaussian" else None
         self.batch = DistilledBatch(
@@ -89,9 +92,7 @@ class MetaPPO:
         initial = initial_parameters(
             self.learner, self.n_inputs, self.task.n_outputs, settings.learners
         )
-        learners = self._inner_step(initial, keep_graph=False)
-        if not all(value.isfinite().all() for value in learners.values()):
-            raise self._diverged("the learners are not finite after their step")
+        learners = self._trained(initial)
         log_std = self.batch.target_log_std
         log_std = None if log_std is None else log_std.detach().clone()
         rollout = self.actors.collect(
@@ -113,11 +114,13 @@ class MetaPPO:
         metrics: list[Tensor] = []
         for _ in range(settings.epochs):
             for rows in torch.randperm(observations.shape[1]).chunk(settings.minibatches):
-                weights = valid[:, rows] / valid[:, rows].sum()
+                transitions = valid[:, rows].bool()
+                weights = valid[:, rows] / valid[:, rows].sum().clamp(min=1)
                 learners = self._inner_step(initial, keep_graph=True)
                 outputs = forward(self.learner, learners, observations[:, rows])
                 policy = action_distribution(self.task, outputs, self.batch.target_log_std)
                 log_ratio = policy.log_prob(actions[:, rows]) - old_log_probs[:, rows]
+                log_ratio = log_ratio.where(transitions, 0)
                 policy_loss = self._clipped_loss(log_ratio, advantages[:, rows], weights)
                 after = forward(self.learner, learners, self.batch.observations)
                 consistency = inner_loss(after, self.batch.targets).mean() / (
@@ -138,6 +141,7 @@ class MetaPPO:
             if settings.target_kl is not None and kl > settings.target_kl:
                 break
         result = self._metrics(torch.stack(metrics))
+        self._trained(initial)  # what goes into a checkpoint can still be learned from
         self.iteration += 1
         return result
 
@@ -177,6 +181,13 @@ class MetaPPO:
             keep_graph=keep_graph,
         )
 
+    def _trained(self, initial: Parameters) -> Parameters:
+        """The learners after their step, checked."""
+        learners = self._inner_step(initial, keep_graph=False)
+        if not all(value.isfinite().all() for value in learners.values()):
+            raise self._diverged("the learners are not finite after their step")
+        return learners
+
     def _act(self, learners: Parameters, observations: Tensor) -> Tensor:
         grouped = observations.unflatten(0, (self.settings.learners, -1))
         return forward(self.learner, learners, grouped).flatten(0, 1)
@@ -196,8 +207,8 @@ class MetaPPO:
 
     def _descend(self, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
         optimizer.zero_grad()
-        loss.backward()
         parameters = optimizer.param_groups[0]["params"]
+        loss.backward(inputs=parameters)
         nn.utils.clip_grad_norm_(parameters, self.settings.max_grad_norm)
         optimizer.step()
 

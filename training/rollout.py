@@ -8,12 +8,12 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import torch
+from distilled_envs.training.normalisation import ObservationNormaliser, RewardNormaliser
 from gymnasium.vector import AutoresetMode
 from torch import Tensor
 
 from distilled_envs.actions import choose_actions
 from distilled_envs.spec import TaskSpec
-from distilled_envs.training.normalisation import ObservationNormaliser, RewardNormaliser
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ class Actors:
 
     def _shown(self) -> Tensor:
         if self._normalise_observations is None:
-            return torch.from_numpy(self._observations)
+            return torch.from_numpy(self._observations.astype(np.float32))
         return torch.from_numpy(self._normalise_observations(self._observations))
 
     def _step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -182,7 +182,7 @@ class Actors:
 def _to_tensors(values: dict[str, Any]) -> dict[str, Any]:
     """NumPy arrays as tensors, which a checkpoint can hold without pickled code."""
     return {
-        name: torch.as_tensor(value) if isinstance(value, np.ndarray | np.generic) else value
+        name: torch.tensor(value) if isinstance(value, np.ndarray | np.generic) else value
         for name, value in values.items()
     }
 

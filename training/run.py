@@ -1,19 +1,9 @@
-"""One distillation as a run: a folder with settings, log, checkpoint, and at the end the dataset.
-
-<output>/settings.json     what the run was started with
-<output>/checkpoint.pt     the last good state
-<output>/tensorboard/      scalars
-<output>/dataset/          the distilled dataset, once the run is finished
-"""
+"""One distillation as a run: progress, log, checkpoints, and the dataset at the end."""
 
 import copy
 import dataclasses
-import json
 import logging
-import os
-import platform
 import signal
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -21,21 +11,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import gymnasium as gym
-import numpy as np
 import torch
-from gymnasium import spaces
-
-import distilled_envs
-from distilled_envs.dataset import DistilledDataset, Source
-from distilled_envs.errors import MissingExtraError, SettingsError
-from distilled_envs.spec import DistillationSpec, InnerSpec, TaskSpec
-from distilled_envs.storage import atomic_path
 from distilled_envs.training.backends import make_training_envs
 from distilled_envs.training.meta_ppo import DivergedError, MetaPPO
+from distilled_envs.training.provenance import provenance
+from distilled_envs.training.run_folder import RunFolder
 from distilled_envs.training.settings import Settings
+from gymnasium import spaces
+from gymnasium.envs.registration import EnvSpec
 
-FREE_TO_CHANGE = {"threads", "checkpoint_seconds", "eval_learners", "eval_episodes"}
-"""Settings that a resumed run may change: they don't touch the learning."""
+from distilled_envs.dataset import DistilledDataset
+from distilled_envs.errors import MissingExtraError, SettingsError
+from distilled_envs.spec import DistillationSpec, InnerSpec, TaskSpec
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +47,8 @@ def distill(
             dataset as one that was never stopped, for environments that can tell their state
             (cart-pole); others start new episodes.
         progress: Whether to show a progress bar.
-        command: The shell command that asked for it, kept in the dataset's provenance.
+        command: The shell command that asked for it, kept in the dataset's provenance; a resumed
+            run keeps the one that started it.
 
     Returns:
         The dataset, which also lies in ``<output>/dataset``.
@@ -70,64 +58,48 @@ def distill(
         DivergedError: The numbers are no longer finite; the last good checkpoint stands.
         MissingExtraError: tqdm or tensorboard is not installed.
     """
-    output = Path(output)
     env_spec, task = _environment(settings)
+    output = Path(output)
     if resume:
-        _check_same(settings, output)
-        if (output / "dataset").exists():
+        folder = RunFolder.resume(output, settings)
+        if folder.dataset.exists():
             logger.info("%s is finished already", output)
-            return DistilledDataset.load(output / "dataset")
-    elif output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise SettingsError(
-            f"{output} exists already: go on with --resume, or choose another --output."
-        )
-    output.mkdir(parents=True, exist_ok=True)
-    with atomic_path(output / "settings.json") as path:
-        path.write_text(json.dumps(dataclasses.asdict(settings), indent=2) + "\n")
-    env = make_training_envs(settings)
+            return DistilledDataset.load(folder.dataset)
+    else:
+        _progress_tools()  # before anything is written
+        folder = RunFolder.start(output, settings, command)
+    state = folder.load_checkpoint()
+    # Environments that can't go on from where they were get new episodes, not the first ones again.
+    env_seed = settings.seed + (state["algorithm"]["iteration"] if state else 0)
+    env = make_training_envs(settings, env_seed)
     with torch.random.fork_rng(devices=[]), _threads(settings.threads):
         torch.manual_seed(settings.seed)
-        algorithm = MetaPPO(settings, env, task)
-        seconds = _train(algorithm, output, progress)
+        algorithm = MetaPPO(settings, env, task, env_seed)
+        if state is not None:
+            algorithm.load_state_dict(state["algorithm"])
+        spent = state["seconds"] if state else 0.0
+        seconds = _train(algorithm, folder, spent, progress)
     env.close()
-
-    provenance = _provenance(settings, algorithm, seconds, command)
-    batch, normaliser = algorithm.batch, algorithm.normaliser
-    spec = DistillationSpec(
-        name=settings.name,
-        env=env_spec,
-        task=dataclasses.replace(task, target_log_std=algorithm.target_log_std()),
-        inner=InnerSpec(learning_rate=batch.learning_rate.item()),
-        learner=algorithm.learner,
-        observation_transform=None if normaliser is None else normaliser.frozen(),
-        provenance=provenance,
-    )
-    dataset = DistilledDataset(batch.observations, batch.targets, spec)
-    evaluation = dataset.evaluate(learners=settings.eval_learners, episodes=settings.eval_episodes)
-    dataset.spec = spec.replace(evaluation={"one_step": evaluation.to_dict()})
-    dataset.save(output / "dataset")
-    dataset = DistilledDataset.load(output / "dataset")
-    dataset.source = Source("folder", str(output / "dataset"))
-    return dataset
+    return _finish(algorithm, folder, env_spec, seconds)
 
 
-def _train(algorithm: MetaPPO, output: Path, progress: bool) -> float:
-    """Iterate to the end, or to the first Ctrl-C; returns the seconds since the run's start."""
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-        from tqdm import tqdm
-    except ImportError as error:
-        raise MissingExtraError(error.name or "tensorboard", "Distilling", "train") from None
+def _train(algorithm: MetaPPO, folder: RunFolder, spent: float, progress: bool) -> float:
+    """Iterate to the end, or to the first Ctrl-C.
+
+    Args:
+        algorithm: The state to go on from.
+        folder: Where checkpoints and scalars go.
+        spent: Seconds that the run took before.
+        progress: Whether to show a progress bar.
+
+    Returns:
+        Seconds that the run has taken.
+    """
     settings = algorithm.settings
-    checkpoint = output / "checkpoint.pt"
-    spent = 0.0
-    if checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=True)
-        algorithm.load_state_dict(state["algorithm"])
-        spent = state["seconds"]
     done = algorithm.iteration * settings.steps_per_iteration
-    writer = SummaryWriter(str(output / "tensorboard"), purge_step=done)
-    bar = tqdm(
+    writer_class, bar_class = _progress_tools()
+    writer = writer_class(str(folder.tensorboard), purge_step=done)
+    bar = bar_class(
         total=settings.iterations * settings.steps_per_iteration,
         initial=done,
         desc=settings.name,
@@ -140,21 +112,17 @@ def _train(algorithm: MetaPPO, output: Path, progress: bool) -> float:
 
     def save() -> None:
         seconds = spent + time.monotonic() - started
-        with atomic_path(checkpoint) as path:
-            torch.save({"algorithm": algorithm.state_dict(), "seconds": seconds}, path)
+        folder.save_checkpoint({"algorithm": algorithm.state_dict(), "seconds": seconds})
 
     with _stop_on_signal() as stop, writer, bar:
         while algorithm.iteration < settings.iterations and not stop.is_set():
             try:
                 metrics = algorithm.iterate()
             except DivergedError as error:
-                kept = (
-                    f"the last good checkpoint stands in {checkpoint}"
-                    if (checkpoint.exists())
-                    else "there was no checkpoint yet"
-                )
                 raise DivergedError(
-                    f"{error} Start again with a smaller --learning-rate; {kept}."
+                    f"{error} The checkpoint of iteration {folder.iteration()} stands: go on from "
+                    f"it with --resume and a smaller --learning-rate (it was "
+                    f"{settings.learning_rate:g})."
                 ) from None
             steps = algorithm.iteration * settings.steps_per_iteration
             metrics["steps_per_second"] = (steps - done) / (time.monotonic() - started)
@@ -169,18 +137,55 @@ def _train(algorithm: MetaPPO, output: Path, progress: bool) -> float:
     if stop.is_set():
         raise KeyboardInterrupt(
             f"stopped after {algorithm.iteration} of {settings.iterations} iterations; "
-            f"{checkpoint} is written: go on with --resume"
+            f"{folder.checkpoint} is written: go on with --resume"
         )
     return spent + time.monotonic() - started
 
 
-def _environment(settings: Settings) -> tuple[gym.envs.registration.EnvSpec, TaskSpec]:
+def _finish(
+    algorithm: MetaPPO, folder: RunFolder, env_spec: EnvSpec, seconds: float
+) -> DistilledDataset:
+    """Evaluate what was distilled, and write it."""
+    settings, batch, normaliser = algorithm.settings, algorithm.batch, algorithm.normaliser
+    spec = DistillationSpec(
+        name=settings.name,
+        env=env_spec,
+        task=dataclasses.replace(algorithm.task, target_log_std=algorithm.target_log_std()),
+        inner=InnerSpec(learning_rate=batch.learning_rate.item()),
+        learner=algorithm.learner,
+        observation_transform=None if normaliser is None else normaliser.frozen(),
+        provenance=provenance(
+            settings,
+            command=folder.record["command"],
+            changes=folder.record["changes"],
+            env_steps=algorithm.iteration * settings.steps_per_iteration,
+            wall_seconds=seconds,
+        ),
+    )
+    dataset = DistilledDataset(batch.observations, batch.targets, spec)
+    evaluation = dataset.evaluate(learners=settings.eval_learners, episodes=settings.eval_episodes)
+    dataset.spec = spec.replace(evaluation={"one_step": evaluation.to_dict()})
+    dataset.save(folder.dataset)
+    return DistilledDataset.load(folder.dataset)
+
+
+def _progress_tools() -> tuple[type, type]:
+    """TensorBoard's writer and the progress bar, which come as an extra."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+        from tqdm import tqdm
+    except ImportError as error:
+        raise MissingExtraError(error.name or "tensorboard", "Distilling", "train") from None
+    return SummaryWriter, tqdm
+
+
+def _environment(settings: Settings) -> tuple[EnvSpec, TaskSpec]:
     """The environment's spec and task, checked before any work starts."""
     try:
         env_spec = copy.deepcopy(gym.spec(settings.env_id))
         env_spec.kwargs.update(settings.env_kwargs)
         env = gym.make(env_spec)
-    except (gym.error.Error, TypeError, ValueError) as error:
+    except (gym.error.Error, ImportError, TypeError, ValueError) as error:
         raise SettingsError(f"{settings.env_id} can't be made: {error}") from None
     observations, actions = env.observation_space, env.action_space
     env.close()
@@ -190,64 +195,13 @@ def _environment(settings: Settings) -> tuple[gym.envs.registration.EnvSpec, Tas
             "Box spaces with one dimension are supported."
         )
     if isinstance(actions, spaces.Discrete) and actions.start == 0:
-        return env_spec, TaskSpec("categorical", int(actions.n))
+        return env_spec, TaskSpec("categorical", observations.shape, int(actions.n))
     if isinstance(actions, spaces.Box) and len(actions.shape) == 1 and actions.is_bounded():
-        return env_spec, TaskSpec("gaussian", actions.shape[0])
+        return env_spec, TaskSpec("gaussian", observations.shape, actions.shape[0])
     raise SettingsError(
-        f"{settings.env_id} can't be distilled: its actions are {actions}, and only Discrete spaces "
-        "that start at 0 and bounded Box spaces with one dimension are supported."
+        f"{settings.env_id} can't be distilled: its actions are {actions}, and only Discrete "
+        "spaces that start at 0 and bounded Box spaces with one dimension are supported."
     )
-
-
-def _check_same(settings: Settings, output: Path) -> None:
-    """Refuse to resume a run with other settings."""
-    path = output / "settings.json"
-    if not path.exists():
-        raise SettingsError(f"There is no run to resume in {output}: start it without --resume.")
-    before = json.loads(path.read_text())
-    now = json.loads(json.dumps(dataclasses.asdict(settings)))
-    changed = [
-        f"{name} {before.get(name)!r} -> {value!r}"
-        for name, value in now.items()
-        if before.get(name) != value and name not in FREE_TO_CHANGE
-    ]
-    if changed:
-        raise SettingsError(
-            f"The run in {output} was started with other settings ({'; '.join(changed)}): resume "
-            "it with the same ones, or choose another --output."
-        )
-
-
-def _provenance(
-    settings: Settings, algorithm: MetaPPO, seconds: float, command: str | None
-) -> dict:
-    packages = {"torch": torch, "gymnasium": gym, "numpy": np, "distilled_envs": distilled_envs}
-    return {
-        "algorithm": "meta-ppo",
-        "paper": "arXiv:2508.09283",
-        "command": command,
-        "settings": dataclasses.asdict(settings),
-        "seed": settings.seed,
-        "env_steps": algorithm.iteration * settings.steps_per_iteration,
-        "wall_seconds": round(seconds, 1),
-        "cpu_cores": os.cpu_count(),
-        "torch_threads": settings.threads or torch.get_num_threads(),
-        "versions": {"python": platform.python_version()}
-        | {name: module.__version__ for name, module in packages.items()},
-        "git_revision": _git_revision(),
-    }
-
-
-def _git_revision() -> str | None:
-    """Commit of the checkout that this code runs from; None for an installed package."""
-    here = Path(__file__).resolve().parent
-    try:
-        done = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return done.stdout.strip()
 
 
 @contextmanager

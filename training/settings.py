@@ -1,5 +1,6 @@
 """Every setting of a distillation, and the presets that make the shipped datasets."""
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -8,7 +9,7 @@ from distilled_envs.errors import SettingsError
 
 @dataclass(frozen=True)
 class Settings:
-    """Settings of one distillation. Section numbers are those of arXiv 2508.09283."""
+    """Settings of one distillation."""
 
     name: str
     """Name of the dataset, "<family>-<variant>"."""
@@ -80,33 +81,16 @@ class Settings:
     """Episodes of each of them, in each action mode."""
 
     def __post_init__(self):
-        for name in (
-            "instances",
-            "total_steps",
-            "learners",
-            "envs_per_learner",
-            "horizon",
-            "epochs",
-            "minibatches",
-            "eval_learners",
-            "eval_episodes",
-        ):
-            if getattr(self, name) < 1:
-                raise SettingsError(f"{name} must be at least 1, got {getattr(self, name)}.")
-        for name in (
-            "learning_rate",
-            "critic_learning_rate",
-            "clip",
-            "max_grad_norm",
-            "initial_inner_learning_rate",
-        ):
-            if getattr(self, name) <= 0:
-                raise SettingsError(f"{name} must be above 0, got {getattr(self, name)}.")
+        for name, lowest, above in _BOUNDS:
+            value = getattr(self, name)
+            if value is None:
+                continue
+            if not math.isfinite(value) or value < lowest or (above and value == lowest):
+                word = "above" if above else "at least"
+                raise SettingsError(f"{name} must be {word} {lowest}, got {value}.")
         for name in ("discount", "gae_lambda"):
             if not 0 <= getattr(self, name) <= 1:
                 raise SettingsError(f"{name} must lie in 0..1, got {getattr(self, name)}.")
-        if self.consistency < 0:
-            raise SettingsError(f"consistency must not be negative, got {self.consistency}.")
         if not self.hidden_sizes or min(self.hidden_sizes) < 1:
             raise SettingsError(f"hidden_sizes must be positive, got {self.hidden_sizes}.")
         if self.minibatches > self.horizon * self.envs_per_learner:
@@ -131,8 +115,24 @@ class Settings:
         return max(1, self.total_steps // self.steps_per_iteration)
 
 
+_COUNTS = (
+    "instances total_steps threads learners envs_per_learner horizon epochs minibatches "
+    "eval_learners eval_episodes"
+)
+_POSITIVE = (
+    "learning_rate critic_learning_rate clip max_grad_norm initial_inner_learning_rate target_kl "
+    "observation_scale initial_std"
+)
+_NOT_NEGATIVE = "seed consistency entropy min_std checkpoint_seconds"
+_BOUNDS = (
+    *((name, 1, False) for name in _COUNTS.split()),
+    *((name, 0, True) for name in _POSITIVE.split()),
+    *((name, 0, False) for name in _NOT_NEGATIVE.split()),
+)
+"""Setting, lowest value, and whether it must be above that."""
+
 CARTPOLE_STEPS = {
-    1: 3_000_000,
+    1: 6_000_000,
     2: 3_000_000,
     3: 5_000_000,
     4: 6_000_000,

@@ -1,12 +1,13 @@
 import json
 import logging
 
+import numpy as np
 import pytest
 import torch
 
 from distilled_envs import load_distilled
 from distilled_envs.catalog import entries, find
-from distilled_envs.errors import DatasetError
+from distilled_envs.errors import DatasetError, SettingsError
 
 
 @pytest.mark.parametrize(
@@ -62,12 +63,24 @@ def test_folders_are_read_as_they_are(tmp_path, monkeypatch):
     loaded = load_distilled(tmp_path / "mine")
     assert loaded.source.kind == "folder"
     assert torch.equal(loaded.targets, load_distilled("cartpole_2d").targets)
+    with pytest.raises(SettingsError, match="leave out dims and instances"):
+        load_distilled(tmp_path / "mine", dims=2)
     monkeypatch.chdir(tmp_path)
     assert load_distilled("mine").source.kind == "folder"
     (tmp_path / "cartpole_2d").mkdir()  # a stranger's folder does not hide the name
     assert load_distilled("cartpole_2d").source.kind == "bundled"
     with pytest.raises(DatasetError, match=r"distillation\.json is missing"):
         load_distilled("./mine/../cartpole_2d")
+
+
+@pytest.mark.parametrize("instances", ["64", "foo", 3.0])
+def test_instances_are_a_number_or_min(instances):
+    with pytest.raises(SettingsError, match="number of rows or 'min'"):
+        load_distilled("cartpole_2d", instances=instances)
+
+
+def test_instances_of_numpy_count_too():
+    assert len(load_distilled("cartpole_2d", instances=np.int64(3))) == 3
 
 
 def test_unknown_names_list_the_nearest():

@@ -9,7 +9,7 @@ import torch
 
 from distilled_envs import storage
 from distilled_envs.dataset import DistilledDataset
-from distilled_envs.errors import DatasetError
+from distilled_envs.errors import DatasetError, MissingExtraError
 from distilled_envs.spec import DistillationSpec, InnerSpec, ObservationTransform, TaskSpec
 
 
@@ -89,10 +89,47 @@ def test_save_never_overwrites(dataset, folder):
 def test_unknown_keys_are_kept(folder):
     path = folder / storage.SPEC_FILE
     record = json.loads(path.read_text()) | {"from_the_future": [1, 2]}
+    record["inner"]["momentum"] = 0.0
     path.write_text(json.dumps(record))
     loaded = DistilledDataset.load(folder)
-    assert loaded.spec.extra == {"from_the_future": [1, 2]}
-    assert json.loads(loaded.spec.to_json())["from_the_future"] == [1, 2]
+    assert loaded.spec.extra == {"from_the_future": [1, 2], "inner": {"momentum": 0.0}}
+    again = json.loads(loaded.spec.to_json())
+    assert again == record
+
+
+def test_only_registered_code_is_run(folder, tmp_path):
+    """A file that names any function as the environment's entry point is refused, not called."""
+    victim = tmp_path / "touched"
+    edit(
+        folder,
+        lambda r: r["env"].update(entry_point="os:system", kwargs={"command": f"touch {victim}"}),
+    )
+    loaded = DistilledDataset.load(folder)
+    for make in (loaded.make_env, lambda: loaded.make_vec_env(2), loaded.evaluate):
+        with pytest.raises(DatasetError, match="names 'os:system' as the entry_point"):
+            make()
+    assert not victim.exists()
+
+
+def test_environments_that_do_not_fit_are_refused(folder):
+    edit(folder, lambda r: r["env"]["kwargs"].update(dims=3))
+    with pytest.raises(DatasetError, match=r"observations have shape \(8,\).*have \(12,\)"):
+        DistilledDataset.load(folder).make_env()
+    edit(folder, lambda r: r["env"].update(kwargs={"gravity": 3}))
+    with pytest.raises(DatasetError, match="does not take the arguments"):
+        DistilledDataset.load(folder).make_env()
+    edit(folder, lambda r: r["env"].update(id="NoSuchEnv-v0"))
+    with pytest.raises(DatasetError, match="NoSuchEnv-v0 is not registered"):
+        DistilledDataset.load(folder).make_env()
+
+
+def test_missing_simulator_is_named_with_its_extra(dataset, monkeypatch):
+    def missing(*args, **kwargs):
+        raise gym.error.DependencyNotInstalled("MuJoCo is not installed")
+
+    monkeypatch.setattr(gym, "make", missing)
+    with pytest.raises(MissingExtraError, match=r"pip install \"distilled-envs\[mujoco\]\""):
+        dataset.make_env()
 
 
 def edit(folder, change):
@@ -179,6 +216,18 @@ DAMAGES = {
         lambda f: rewrite_rows(f, rows(GOOD, [[0.0] * 3] * 2)),
         "targets have 3 columns",
     ),
+    "too narrow observations": (
+        lambda f: rewrite_rows(f, rows([[0.1] * 7] * 2, [[0.0] * 4] * 2)),
+        r"observations have shape \(7,\)",
+    ),
+    "deviations without a gaussian": (
+        lambda f: edit(f, lambda r: r["task"].update(target_log_std=[0.0] * 4)),
+        "target_log_std",
+    ),
+    "gaussian without deviations": (
+        lambda f: edit(f, lambda r: r["task"].update(kind="gaussian")),
+        "needs its target_log_std",
+    ),
     "ragged rows": (
         lambda f: rewrite_rows(f, rows([[0.1] * 8, [0.1] * 7], [[0.0] * 4] * 2)),
         "of one length",
@@ -224,7 +273,7 @@ def test_spec_round_trip_with_every_part():
     spec = DistillationSpec(
         name="hopper-64",
         env=gym.spec("CartPole-v1"),
-        task=TaskSpec("gaussian", 3, (-1.0, -0.5, 0.0)),
+        task=TaskSpec("gaussian", (2,), 3, (-1.0, -0.5, 0.0)),
         inner=InnerSpec(2.5),
         observation_transform=ObservationTransform((0.0, 1.0), (1.0, 2.0), 0.2, 10.0),
         provenance={"seed": 3},

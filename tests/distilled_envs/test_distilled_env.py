@@ -90,8 +90,9 @@ def test_vector_goes_round_the_rows_in_every_autoreset_mode(dataset):
                 observations, info = env.reset(options={"reset_mask": np.array([True] * 3)})
             np.testing.assert_array_equal(observations, dataset.observations.numpy()[info["index"]])
             seen.append(info["index"])
-        if mode is not AutoresetMode.DISABLED:  # a reset of all starts at the first row
-            np.testing.assert_array_equal(np.concatenate(seen), np.arange(15) % 5)
+        np.testing.assert_array_equal(np.concatenate(seen), np.arange(15) % 5)
+        np.testing.assert_array_equal(env.reset(seed=1)[1]["index"], [0, 1, 2])
+        np.testing.assert_array_equal(env.reset()[1]["index"], [3, 4, 0])
 
 
 @pytest.mark.parametrize("mode", ["bandit", "supervised"])
@@ -132,6 +133,22 @@ def test_bad_input_is_refused_in_words(dataset):
         DistilledEnv(dataset).reset(options={"index": 5})
     with pytest.raises(gym.error.ResetNeeded):
         DistilledEnv(dataset).step(0)
+    env, supervised = DistilledEnv(dataset), DistilledEnv(dataset, mode="supervised")
+    env.reset()
+    for action in (-1, 4, 1.5):
+        with pytest.raises(SettingsError, match=r"not all actions of Discrete\(4\)"):
+            env.step(action)
+    supervised.reset()
+    with pytest.raises(SettingsError, match=r"actions of shape \(4,\)"):
+        supervised.step(np.zeros(1))
+    with pytest.raises(SettingsError, match="finite"):
+        supervised.step(np.full(4, np.nan))
+    vector = DistilledVectorEnv(4, dataset=dataset)
+    vector.reset()
+    with pytest.raises(SettingsError, match="4 actions"):
+        vector.step(np.zeros(1, dtype=int))
+    with pytest.raises(SettingsError, match="boolean array"):
+        vector.reset(options={"reset_mask": [True] * 4})
     with pytest.raises(DatasetError, match="no variant with dims=7"):
         gym.make("DistilledCartPoleND-v0", dims=7)
     dataset.observations[3, 2] = 1.0  # a pole angle of 57 degrees

@@ -1,11 +1,13 @@
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
 
+from distilled_envs import load_distilled
+from distilled_envs.dataset import DistilledDataset
 from distilled_envs.distilled_env import DistilledEnv
-from distilled_envs.errors import SettingsError
+from distilled_envs.errors import PolicyError, SettingsError
 from distilled_envs.evaluation import Score, evaluate
-from distilled_envs.learner import initial_parameters
 
 
 def test_score_by_hand():
@@ -30,28 +32,73 @@ def test_interval_covers_the_mean_about_as_often_as_it_says():
     assert 88 <= inside <= 100
 
 
-def test_first_episodes_count_and_returns_are_real(dataset):
-    """Against playing the same learners one by one in scalar environments, greedily."""
-    result = evaluate(dataset, learners=40, episodes=3, seed=7)
-    assert result.greedy.returns.shape == (40, 3)
-    assert (result.greedy.returns == result.greedy.returns.round()).all()
-    generator = torch.Generator().manual_seed(7)
-    initial = initial_parameters(dataset.spec.learner, 8, 4, 40, generator)
-    returns = []
-    env = dataset.make_env()
-    for i in range(40):
-        policy = dataset.new_policy()
-        policy.load_state_dict({name: value[i] for name, value in initial.items()})
-        dataset.train(policy)
-        for _ in range(3):
-            observation, _ = env.reset()
-            total, done = 0.0, False
-            while not done:
-                action = policy(torch.from_numpy(observation)).argmax().item()
-                observation, reward, terminated, truncated, _ = env.step(action)
-                total, done = total + reward, terminated or truncated
-            returns.append(total)
-    assert result.greedy.mean == pytest.approx(np.mean(returns), rel=0.1)
+class Alternating(gym.vector.VectorEnv):
+    """Episodes of 1, 9, 1, 9 ... steps in every copy, reward 1 a step, NEXT_STEP autoreset."""
+
+    metadata = {"autoreset_mode": gym.vector.AutoresetMode.NEXT_STEP}  # noqa: RUF012
+
+    def __init__(self, num_envs):
+        self.num_envs = num_envs
+        self.single_observation_space = gym.spaces.Box(-1, 1, (8,))
+        self.single_action_space = gym.spaces.Discrete(4)
+
+    def reset(self, *, seed=None, options=None):
+        self.left, self.long, self.ended = [1] * self.num_envs, [False] * self.num_envs, None
+        # Half of the copies start with the long episode.
+        for copy in range(0, self.num_envs, 2):
+            self.left[copy], self.long[copy] = 9, True
+        self.ended = np.zeros(self.num_envs, dtype=bool)
+        return np.zeros((self.num_envs, 8), dtype=np.float32), {}
+
+    def step(self, actions):
+        rewards = np.ones(self.num_envs)
+        for copy in range(self.num_envs):
+            if self.ended[copy]:
+                self.long[copy] = not self.long[copy]
+                self.left[copy] = 9 if self.long[copy] else 1
+                rewards[copy] = 0
+            else:
+                self.left[copy] -= 1
+        self.ended = np.array([left == 0 for left in self.left]) & (rewards == 1)
+        nobody = np.zeros(self.num_envs, dtype=bool)
+        observations = np.zeros((self.num_envs, 8), dtype=np.float32)
+        return observations, rewards, self.ended.copy(), nobody, {}
+
+
+def test_short_episodes_do_not_count_more(dataset, monkeypatch):
+    monkeypatch.setattr(dataset, "make_vec_env", Alternating)
+    result = evaluate(dataset, learners=4, episodes=3)
+    expected = [[9, 1, 9], [1, 9, 1]] * 2
+    np.testing.assert_array_equal(result.greedy.returns, expected)
+
+
+def test_learners_are_trained_by_the_datasets_own_step():
+    """Fresh learners play well; the same evaluation on reversed targets does not."""
+    dataset = load_distilled("cartpole_2d", instances="min")
+    assert evaluate(dataset, learners=20, episodes=1, seed=7).greedy.mean > 480
+    reversed_targets = DistilledDataset(dataset.observations, -dataset.targets, dataset.spec)
+    assert evaluate(reversed_targets, learners=20, episodes=1, seed=7).greedy.mean < 60
+
+
+def test_modules_are_evaluated_in_evaluation_mode_and_left_as_they_were(dataset):
+    policy = torch.nn.Sequential(
+        torch.nn.BatchNorm1d(8), torch.nn.Dropout(0.5), torch.nn.Linear(8, 4)
+    )
+    policy[1].eval()
+    dataset.evaluate(policy, episodes=1)
+    assert policy.training
+    assert not policy[1].training
+    assert policy[0].num_batches_tracked == 0
+
+
+@pytest.mark.parametrize("outputs", [3, 5])
+def test_policies_that_do_not_fit_are_refused(dataset, outputs):
+    with pytest.raises(PolicyError, match="must give 4 finite outputs"):
+        dataset.evaluate(torch.nn.Linear(8, outputs))
+    broken = torch.nn.Linear(8, 4)
+    broken.weight.data[:] = float("nan")
+    with pytest.raises(PolicyError, match="not all of them finite"):
+        dataset.evaluate(broken)
 
 
 def test_a_seed_repeats_and_leaves_the_global_generator_alone(dataset):
