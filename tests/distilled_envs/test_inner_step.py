@@ -114,7 +114,7 @@ def test_sb3_model_and_policy_take_the_same_step(dataset):
 def test_policies_that_do_not_fit_are_refused_and_left_alone(dataset):
     from stable_baselines3 import DQN
 
-    with pytest.raises(PolicyError, match="does not take torch.float32 observations of shape"):
+    with pytest.raises(PolicyError, match=r"does not take torch\.float32 observations of shape"):
         dataset.train(nn.Linear(7, 4))
     with pytest.raises(PolicyError, match="needs 4 outputs"):
         dataset.train(nn.Linear(8, 5))
@@ -135,7 +135,7 @@ def test_policies_that_do_not_fit_are_refused_and_left_alone(dataset):
     with pytest.raises(PolicyError, match=r"not finite.*1e\+300"):
         train_one_step(fine, dataset.observations, dataset.targets, 1e300)
     assert torch.equal(fine.weight, weight)
-    with pytest.raises(PolicyError, match="does not take torch.float32 observations"):
+    with pytest.raises(PolicyError, match=r"does not take torch\.float32 observations"):
         dataset.train(nn.Linear(8, 4).double())
     with pytest.raises(ValueError, match="seed is for a fresh network"):
         dataset.train(nn.Linear(8, 4), seed=1)
