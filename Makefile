@@ -16,7 +16,7 @@ lint: .venv/dev
 	$(BIN)/ruff format --check .
 
 bench: .venv/dev
-	$(BIN)/python tests/bench_cartpole_nd.py
+	$(BIN)/python tests/bench/cartpole_nd.py
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

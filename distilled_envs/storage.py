@@ -102,7 +102,8 @@ def read_folder(folder: Path) -> tuple[Tensor, Tensor, DistillationSpec]:
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary path that takes the place of ``path`` when the block ends without an error."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    # The ending stays, since it tells some writers the format.
+    handle, name = tempfile.mkstemp(prefix=".", suffix=f"-{path.name}", dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:

@@ -2,6 +2,8 @@
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import gymnasium as gym
@@ -50,35 +52,43 @@ def watch(
     if video is not None and sys.platform == "linux":
         os.environ.setdefault("MUJOCO_GL", "egl")
     policy = dataset.train(seed=seed)
-    env = dataset.make_env(render_mode="human" if video is None else "rgb_array")
     frames: list[np.ndarray] = []
+    with _drawable(dataset):
+        env = dataset.make_env(render_mode="human" if video is None else "rgb_array")
     returns = []
-    try:
-        for episode in range(episodes):
-            observation, _ = env.reset(seed=seed + episode)
-            total = 0.0
-            for _ in range(max_steps):
-                with torch.no_grad():
-                    given = policy_outputs(policy, torch.from_numpy(observation)[None].float())
-                action = choose_actions(dataset.spec.task, given, None, greedy=True)[0].numpy()
-                if isinstance(env.action_space, gym.spaces.Box):
-                    action = np.clip(action, env.action_space.low, env.action_space.high)
+    for episode in range(episodes):
+        observation, _ = env.reset(seed=seed + episode)
+        total = 0.0
+        for _ in range(max_steps):
+            with torch.no_grad():
+                given = policy_outputs(policy, torch.from_numpy(observation)[None].float())
+            action = choose_actions(dataset.spec.task, given, None, greedy=True)[0].numpy()
+            if isinstance(env.action_space, gym.spaces.Box):
+                action = np.clip(action, env.action_space.low, env.action_space.high)
+            with _drawable(dataset):  # a window is drawn by the step itself
                 observation, reward, terminated, truncated, _ = env.step(action)
-                total += float(reward)
                 if video is not None:
                     frames.append(env.render())
-                if terminated or truncated:
-                    break
-            returns.append(total)
+            total += float(reward)
+            if terminated or truncated:
+                break
+        returns.append(total)
+    env.close()
+    if video is not None:
+        _write(Path(video), frames, env.metadata["render_fps"])
+    return returns
+
+
+@contextmanager
+def _drawable(dataset: DistilledDataset) -> Iterator[None]:
+    try:
+        yield
+    except DistilledEnvsError:
+        raise
     except Exception as error:  # every graphics stack fails in its own way
         raise DistilledEnvsError(
             f"{dataset.spec.env.id} can't be drawn here ({error}). {OFFSCREEN_HELP}."
         ) from error
-    finally:
-        env.close()
-    if video is not None:
-        _write(Path(video), frames, env.metadata["render_fps"])
-    return returns
 
 
 def _write(video: Path, frames: list[np.ndarray], fps: int) -> None:

@@ -9,9 +9,10 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from distilled_envs.training.settings import Settings
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
+
+from distilled_envs.training.settings import Settings
 
 
 class EnvPoolVectorEnv(VectorEnv):

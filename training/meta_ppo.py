@@ -12,10 +12,6 @@ Wilhelm & Ventura, "Distilling Reinforcement Learning into Single-Batch Datasets
 
 import gymnasium as gym
 import torch
-from distilled_envs.training.batch import DistilledBatch
-from distilled_envs.training.normalisation import ObservationNormaliser, RewardNormaliser
-from distilled_envs.training.rollout import Actors
-from distilled_envs.training.settings import Settings
 from torch import Tensor, nn
 
 from distilled_envs.actions import action_distribution
@@ -24,6 +20,10 @@ from distilled_envs.errors import DistilledEnvsError
 from distilled_envs.inner_step import inner_loss, inner_step
 from distilled_envs.learner import Parameters, forward, initial_parameters, make_policy
 from distilled_envs.spec import LearnerSpec, TaskSpec
+from distilled_envs.training.batch import DistilledBatch
+from distilled_envs.training.normalisation import ObservationNormaliser, RewardNormaliser
+from distilled_envs.training.rollout import Actors
+from distilled_envs.training.settings import Settings
 
 DIVERGED_KL = 10.0
 """Nats between a policy and its update, far beyond what clipping leaves a run that learns."""

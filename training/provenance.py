@@ -10,9 +10,9 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import torch
-from distilled_envs.training.settings import Settings
 
 import distilled_envs
+from distilled_envs.training.settings import Settings
 
 
 def provenance(

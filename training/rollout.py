@@ -8,12 +8,12 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import torch
-from distilled_envs.training.normalisation import ObservationNormaliser, RewardNormaliser
 from gymnasium.vector import AutoresetMode
 from torch import Tensor
 
 from distilled_envs.actions import choose_actions
 from distilled_envs.spec import TaskSpec
+from distilled_envs.training.normalisation import ObservationNormaliser, RewardNormaliser
 
 
 @dataclass(frozen=True)

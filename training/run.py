@@ -12,17 +12,17 @@ from pathlib import Path
 
 import gymnasium as gym
 import torch
-from distilled_envs.training.backends import make_training_envs
-from distilled_envs.training.meta_ppo import DivergedError, MetaPPO
-from distilled_envs.training.provenance import provenance
-from distilled_envs.training.run_folder import RunFolder
-from distilled_envs.training.settings import Settings
 from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
 
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.errors import MissingExtraError, SettingsError
 from distilled_envs.spec import DistillationSpec, InnerSpec, TaskSpec
+from distilled_envs.training.backends import make_training_envs
+from distilled_envs.training.meta_ppo import DivergedError, MetaPPO
+from distilled_envs.training.provenance import provenance
+from distilled_envs.training.run_folder import RunFolder
+from distilled_envs.training.settings import Settings
 
 logger = logging.getLogger(__name__)
 

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from distilled_envs.training.settings import Settings
 
 from distilled_envs.errors import SettingsError
 from distilled_envs.storage import atomic_path
+from distilled_envs.training.settings import Settings
 
 WITHOUT_EFFECT = {"threads", "checkpoint_seconds", "eval_learners", "eval_episodes"}
 """Settings that don't touch what is learned: they may change on resuming."""

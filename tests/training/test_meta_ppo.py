@@ -5,13 +5,13 @@ import dataclasses
 import gymnasium as gym
 import pytest
 import torch
-from distilled_envs.training import Settings
-from distilled_envs.training.meta_ppo import MetaPPO
 
 from distilled_envs.actions import action_distribution, choose_actions
 from distilled_envs.inner_step import inner_loss, inner_step
 from distilled_envs.learner import forward, initial_parameters
 from distilled_envs.spec import TaskSpec
+from distilled_envs.training import Settings
+from distilled_envs.training.meta_ppo import MetaPPO
 
 SETTINGS = Settings(
     name="t", env_id="CartPoleND-v0", dims=1, instances=4, total_steps=100_000, learners=4,

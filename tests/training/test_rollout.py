@@ -2,10 +2,10 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
-from distilled_envs.training.normalisation import ObservationNormaliser, RewardNormaliser
-from distilled_envs.training.rollout import Actors, Rollout
 
 from distilled_envs.spec import TaskSpec
+from distilled_envs.training.normalisation import ObservationNormaliser, RewardNormaliser
+from distilled_envs.training.rollout import Actors, Rollout
 
 TWO = TaskSpec("categorical", (1,), 2)
 

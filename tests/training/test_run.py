@@ -8,12 +8,12 @@ import time
 
 import pytest
 import torch
-from distilled_envs.training import PRESETS, Settings, distill
-from distilled_envs.training.meta_ppo import DivergedError, MetaPPO
-from distilled_envs.training.provenance import git_revision
 
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.errors import SettingsError
+from distilled_envs.training import PRESETS, Settings, distill
+from distilled_envs.training.meta_ppo import DivergedError, MetaPPO
+from distilled_envs.training.provenance import git_revision
 
 TINY = Settings(
     name="cartpole-nd-1d-min",

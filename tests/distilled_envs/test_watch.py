@@ -1,0 +1,37 @@
+import imageio.v3 as imageio
+import pytest
+
+from distilled_envs import load_distilled
+from distilled_envs.cli import main
+from distilled_envs.errors import DistilledEnvsError
+from distilled_envs.watch import watch
+
+
+@pytest.mark.parametrize("ending", ["mp4", "gif"])
+def test_videos_show_a_learner_that_holds_the_poles(tmp_path, ending, capsys):
+    video = tmp_path / f"film.{ending}"
+    assert main(["watch", "cartpole_2d", f"--video={video}", "--max-steps=60"]) == 0
+    assert "episode 1: return 60.0" in capsys.readouterr().out
+    frames = imageio.imread(video)
+    # A gif has every second frame, and those that equal their neighbour are merged.
+    assert frames.shape[0] == 60 if ending == "mp4" else 15 <= frames.shape[0] <= 30
+    assert frames.shape[1:] == (240, 720, 3)
+    assert (frames[0] != frames[-1]).any()
+    assert [path.name for path in tmp_path.iterdir()] == [video.name]
+
+
+def test_window(monkeypatch):
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    dataset = load_distilled("cartpole_1d")
+    assert watch(dataset, episodes=2, max_steps=5) == [5.0, 5.0]
+
+
+def test_what_cannot_be_drawn_says_what_to_install(monkeypatch):
+    dataset = load_distilled("cartpole_1d")
+
+    def no_display(**kwargs):
+        raise RuntimeError("no OpenGL context")
+
+    monkeypatch.setattr(dataset, "make_env", no_display)
+    with pytest.raises(DistilledEnvsError, match=r"no OpenGL context.*libegl1"):
+        watch(dataset)
