@@ -17,6 +17,7 @@ lint: .venv/dev
 
 bench: .venv/dev
 	$(BIN)/python tests/bench/cartpole_nd.py
+	$(BIN)/python tests/bench/halfcheetah.py
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

@@ -9,7 +9,7 @@ import json
 import logging
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -17,7 +17,7 @@ import gymnasium as gym
 import tyro
 
 from distilled_envs import __version__
-from distilled_envs.catalog import entries, load_distilled
+from distilled_envs.catalog import Entry, entries, load_distilled
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.errors import DistilledEnvsError, SettingsError
 
@@ -232,13 +232,13 @@ def _list(argv: list[str]) -> None:
         trained on the rows to convergence. PPO: Stable-Baselines3's PPO trained on the distilled
         environment. "-" was not measured.
         """
-        print(results_table())
+        print(results_table(entries()))
 
     tyro.cli(list_, args=argv, prog="distilled-envs list")
 
 
-def results_table() -> str:
-    """The bundled datasets and their measured returns as a Markdown table."""
+def results_table(rows: Iterable[Entry]) -> str:
+    """Datasets and their measured returns as a Markdown table."""
     trainings = {
         "one_step": "one step",
         "adam_to_convergence": "Adam",
@@ -248,7 +248,7 @@ def results_table() -> str:
         f"| dataset | rows | {' | '.join(trainings.values())} |",
         f"|---|---|{'---|' * len(trainings)}",
     ]
-    for entry in entries():
+    for entry in rows:
         cells = [f"`{entry.spec.name}`", str(entry.instances)]
         for training in trainings:
             scores = entry.spec.evaluation.get(training)

@@ -58,7 +58,7 @@ def distill(
         DivergedError: The numbers are no longer finite; the last good checkpoint stands.
         MissingExtraError: tqdm or tensorboard is not installed.
     """
-    env_spec, task = _environment(settings)
+    env_spec, task = checked_environment(settings)
     output = Path(output)
     if resume:
         folder = RunFolder.resume(output, settings)
@@ -179,7 +179,7 @@ def _progress_tools() -> tuple[type, type]:
     return SummaryWriter, tqdm
 
 
-def _environment(settings: Settings) -> tuple[EnvSpec, TaskSpec]:
+def checked_environment(settings: Settings) -> tuple[EnvSpec, TaskSpec]:
     """The environment's spec and task, checked before any work starts."""
     try:
         env_spec = copy.deepcopy(gym.spec(settings.env_id))
