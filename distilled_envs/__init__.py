@@ -38,6 +38,13 @@ gym.register(
     vector_entry_point="distilled_envs.distilled_env:DistilledVectorEnv",
     kwargs={"dataset": "cartpole-nd"},
 )
+for _name in ("HalfCheetah", "Hopper", "InvertedDoublePendulum", "InvertedPendulum", "Walker2d"):
+    gym.register(
+        id=f"Distilled{_name}-v0",
+        entry_point="distilled_envs.distilled_env:DistilledEnv",
+        vector_entry_point="distilled_envs.distilled_env:DistilledVectorEnv",
+        kwargs={"dataset": _name.lower()},
+    )
 
 
 def __getattr__(name: str):

@@ -130,6 +130,8 @@ def load_distilled(
         DatasetError: The name is unknown, or the dataset is damaged.
     """
     path = Path(name)
+    if not path.is_dir() and (isinstance(name, Path) or len(path.parts) > 1):
+        raise DatasetError(f"There is no folder {name}.")
     # A bare word is a folder only if a dataset lies in it: ./halfcheetah/ may be anything.
     if path.is_dir() and ((path / SPEC_FILE).exists() or len(path.parts) > 1):
         if dims is not None or instances is not None:

@@ -5,6 +5,7 @@ so that ``list`` does not wait for the training code.
 """
 
 import dataclasses
+import difflib
 import json
 import logging
 import shlex
@@ -79,13 +80,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"distilled-envs: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt as interrupt:
-        print(f"\ndistilled-envs: {interrupt or 'interrupted'}", file=sys.stderr)
+        print(f"\ndistilled-envs: {str(interrupt) or 'interrupted'}", file=sys.stderr)
         return 130
     return 0
 
 
 def _distill(argv: list[str]) -> None:
-    from distilled_envs.training import PRESETS, Settings, distill, for_environment
+    from distilled_envs.training import PRESETS, Settings, dataset_name, distill, for_environment
 
     presets = "\n".join(
         f"  {name:22} {settings.instances:3} rows, {settings.total_steps / 1e6:g}M steps"
@@ -108,8 +109,10 @@ def _distill(argv: list[str]) -> None:
     elif wanted in gym.registry or ":" in wanted:
         defaults = for_environment(wanted)
     else:
+        near = difflib.get_close_matches(wanted, [*PRESETS, *gym.registry], n=3, cutoff=0.4)
         raise SettingsError(
-            f"There is no preset and no registered environment {wanted!r}; presets:\n{presets}"
+            f"There is no preset and no registered environment {wanted!r}; the nearest: "
+            f"{', '.join(near) or 'none'} (`distilled-envs distill --help` lists the presets)."
         )
 
     @dataclasses.dataclass
@@ -131,6 +134,9 @@ def _distill(argv: list[str]) -> None:
         prog=f"distilled-envs distill {wanted}",
     )
     settings = arguments.settings
+    if settings.name == defaults.name:  # it says what is distilled, unless the user named it
+        name = dataset_name(settings.env_id, settings.instances, settings.dims)
+        settings = dataclasses.replace(settings, name=name)
     output = arguments.output or Path("runs") / f"{settings.name}-seed{settings.seed}"
     dataset = distill(
         settings,

@@ -27,7 +27,10 @@ class _Lesson:
     ):
         if mode not in ("bandit", "supervised"):
             raise SettingsError(f"mode must be 'bandit' or 'supervised', got {mode!r}.")
-        if not isinstance(dataset, DistilledDataset):
+        if isinstance(dataset, DistilledDataset):
+            if dims is not None or instances is not None:
+                raise SettingsError("dims and instances choose a named dataset: leave them out.")
+        else:
             dataset = load_distilled(dataset, dims=dims, instances=instances)
         self.observations = dataset.observations.numpy()
         self.targets = dataset.targets.numpy()
@@ -160,8 +163,10 @@ class DistilledEnv(gym.Env):
         index = (options or {}).get("index")
         if index is None:
             index = int(self.np_random.integers(rows))
-        if not 0 <= index < rows:
-            raise SettingsError(f"options['index'] must lie between 0 and {rows - 1}, got {index}.")
+        if not isinstance(index, int | np.integer) or not 0 <= index < rows:
+            raise SettingsError(
+                f"options['index'] must be a whole number from 0 to {rows - 1}, got {index!r}."
+            )
         self._index = index
         return self._lesson.observations[index].copy(), self._info()
 

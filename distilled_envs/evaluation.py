@@ -128,6 +128,10 @@ def evaluate(
         raise SettingsError("learners counts fresh networks: leave it out when you give a policy.")
     learners = 1 if policy is not None else 100 if learners is None else learners
     episodes = (5 if policy is None else 20) if episodes is None else episodes
+    if not all(isinstance(count, int | np.integer) for count in (learners, episodes, seed)):
+        raise SettingsError(
+            f"learners, episodes and seed are whole numbers, got {learners}, {episodes} and {seed}."
+        )
     if learners < 1 or episodes < 1 or seed < 0:
         raise SettingsError(
             "learners and episodes must be at least 1 and seed at least 0, "
@@ -139,13 +143,20 @@ def evaluate(
         outputs, copies = _one_policy(policy), min(episodes, _MAX_COPIES)
     rounds = -(-episodes * learners // copies)
     scores = {}
-    for mode in ("sampled", "greedy"):
-        env = dataset.make_vec_env(copies)
-        with torch.random.fork_rng(devices=[]), _evaluating(policy):
-            torch.manual_seed(seed)
-            returns = _play(env, dataset.spec.task, outputs, rounds, seed, mode == "greedy")
-        env.close()
-        scores[mode] = Score.of(returns.reshape(-1)[: learners * episodes].reshape(learners, -1))
+    # Small networks gain nothing from more threads, and lose much on a busy machine.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        for mode in ("sampled", "greedy"):
+            env = dataset.make_vec_env(copies)
+            with torch.random.fork_rng(devices=[]), _evaluating(policy):
+                torch.manual_seed(seed)
+                returns = _play(env, dataset.spec.task, outputs, rounds, seed, mode == "greedy")
+            env.close()
+            played = returns.reshape(-1)[: learners * episodes].reshape(learners, -1)
+            scores[mode] = Score.of(played)
+    finally:
+        torch.set_num_threads(threads)
     return Evaluation(**scores, learners=learners, episodes=episodes, seed=seed)
 
 

@@ -75,7 +75,9 @@ def read_folder(folder: Path) -> tuple[Tensor, Tensor, DistillationSpec]:
     """
     try:
         if not (folder / SPEC_FILE).is_file():
-            raise DatasetError(f"{SPEC_FILE} is missing: this is no distilled dataset.")
+            inside = folder / "dataset"
+            hint = f"did you mean {inside}?" if inside.is_dir() else "this is no distilled dataset."
+            raise DatasetError(f"{SPEC_FILE} is missing: {hint}")
         spec = DistillationSpec.from_json((folder / SPEC_FILE).read_text(encoding="utf-8"))
         if set(spec.files) != {ROWS_FILE}:
             raise DatasetError(

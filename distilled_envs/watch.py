@@ -51,6 +51,12 @@ def watch(
         raise SettingsError(f"A video ends in .mp4 or .gif, got {video}.")
     if video is not None and sys.platform == "linux":
         os.environ.setdefault("MUJOCO_GL", "egl")
+    if episodes < 1 or max_steps < 1:
+        raise SettingsError(
+            f"episodes and max_steps must be at least 1, got {episodes} and {max_steps}."
+        )
+    if video is not None and not Path(video).resolve().parent.is_dir():
+        raise SettingsError(f"There is no folder {Path(video).parent} to write the video into.")
     policy = dataset.train(seed=seed)
     frames: list[np.ndarray] = []
     with _drawable(dataset):

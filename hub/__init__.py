@@ -1,1 +1,1 @@
-"""Publishing and downloading distilled datasets; imported as ``distilled_envs.hub``."""
+"""The place of publishing to the Hugging Face Hub and downloading from it; nothing is here yet."""

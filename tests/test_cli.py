@@ -72,6 +72,16 @@ def test_distil_then_evaluate_and_save(tmp_path, capsys):
     assert main(["distill", "cartpole-nd-1d-min", *TINY, f"--output={run}", "--resume"]) == 0
 
 
+def test_names_say_what_was_distilled(tmp_path, capsys):
+    changed = ["distill", "cartpole-nd-2d-min", "--dims=1", "--instances=4", *TINY]
+    assert main([*changed, f"--output={tmp_path / 'a'}"]) == 0
+    assert "cartpole-nd-1d-4: 4 rows" in capsys.readouterr().out
+    assert main([*changed, f"--output={tmp_path / 'b'}", "--name=mine"]) == 0
+    assert "mine: 4 rows" in capsys.readouterr().out
+    module = ["distill", "distilled_envs:CartPoleND-v0", "--dims=1", *TINY]
+    assert main([*module, f"--output={tmp_path / 'c'}"]) == 0
+
+
 def test_drop_in_measurement(monkeypatch, capsys):
     from distilled_envs import drop_in
 
@@ -94,6 +104,8 @@ def test_drop_in_measurement(monkeypatch, capsys):
         (["evaluate", "cartpole_2d", "--learners=0"], 1, "at least 1"),
         (["show", "cartpole_2d", "--dims=3"], 1, "no variant with dims=3"),
         (["distill"], 1, "needs the name of a preset"),
+        (["evaluate", "runs/nope/dataset"], 1, "There is no folder runs/nope/dataset"),
+        (["watch", "cartpole_2d", "--video=no/where.mp4"], 1, "There is no folder no"),
         (["distill", "pong"], 1, "no preset and no registered environment 'pong'"),
         (["distill", "Blackjack-v1"], 1, "observations are Tuple"),
         (["distill", "CartPole-v1", "--output=/dev/null/x"], 1, "/dev/null/x"),

@@ -4,6 +4,6 @@ Imported as ``distilled_envs.training``.
 """
 
 from distilled_envs.training.run import distill
-from distilled_envs.training.settings import PRESETS, Settings, for_environment
+from distilled_envs.training.settings import PRESETS, Settings, dataset_name, for_environment
 
-__all__ = ["PRESETS", "Settings", "distill", "for_environment"]
+__all__ = ["PRESETS", "Settings", "dataset_name", "distill", "for_environment"]

@@ -38,18 +38,22 @@ class DistilledBatch(nn.Module):
         self.log_learning_rate = nn.Parameter(torch.tensor(math.log(inner_learning_rate)))
         self.target_log_std = None if std is None else nn.Parameter(std.log())
         self.register_buffer("_min_log_std", None if min_std is None else min_std.log(), False)
-        self.register_buffer("low", torch.from_numpy(space.low).float(), persistent=False)
-        self.register_buffer("high", torch.from_numpy(space.high).float(), persistent=False)
-        self.project()
+        self.bound(space)
 
     @property
     def learning_rate(self) -> Tensor:
         """The inner learning rate."""
         return self.log_learning_rate.exp()
 
+    def bound(self, space: spaces.Box) -> None:
+        """Take ``space`` as the bounds of observations from now on."""
+        self._low = torch.from_numpy(space.low).float()
+        self._high = torch.from_numpy(space.high).float()
+        self.project()
+
     @torch.no_grad()
     def project(self) -> None:
         """Put observations back inside the bounds, and the standard deviations above the floor."""
-        self.observations.clamp_(self.low, self.high)
+        self.observations.clamp_(self._low, self._high)
         if self.target_log_std is not None:
             self.target_log_std.clamp_(min=self._min_log_std)

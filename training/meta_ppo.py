@@ -98,6 +98,9 @@ class MetaPPO:
         rollout = self.actors.collect(
             lambda observations: self._act(learners, observations), log_std, settings.horizon
         )
+        if self.normaliser is not None:  # its statistics have moved, and the bounds with them
+            space = self.actors.env.single_observation_space
+            self.batch.bound(transformed_space(self.normaliser.frozen(), space))
         with torch.no_grad():
             values = self.critic(rollout.observations).squeeze(-1)
         advantages = rollout.advantages(values, settings.discount, settings.gae_lambda)

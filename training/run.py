@@ -135,9 +135,11 @@ def _train(algorithm: MetaPPO, folder: RunFolder, spent: float, progress: bool) 
                 saved = time.monotonic()
         save()
     if stop.is_set():
+        command = folder.record["command"]
         raise KeyboardInterrupt(
             f"stopped after {algorithm.iteration} of {settings.iterations} iterations; "
-            f"{folder.checkpoint} is written: go on with --resume"
+            f"{folder.checkpoint} is written: go on with "
+            + (f"`{command} --resume`" if command else "--resume")
         )
     return spent + time.monotonic() - started
 
@@ -182,9 +184,9 @@ def _progress_tools() -> tuple[type, type]:
 def checked_environment(settings: Settings) -> tuple[EnvSpec, TaskSpec]:
     """The environment's spec and task, checked before any work starts."""
     try:
-        env_spec = copy.deepcopy(gym.spec(settings.env_id))
+        env = gym.make(settings.env_id, **settings.env_kwargs)  # imports the module of "module:id"
+        env_spec = copy.deepcopy(gym.spec(settings.env_id.split(":")[-1]))
         env_spec.kwargs.update(settings.env_kwargs)
-        env = gym.make(env_spec)
     except (gym.error.Error, ImportError, TypeError, ValueError) as error:
         raise SettingsError(f"{settings.env_id} can't be made: {error}") from None
     observations, actions = env.observation_space, env.action_space

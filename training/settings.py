@@ -1,8 +1,10 @@
 """Every setting of a distillation, and the presets that make the shipped datasets."""
 
+import dataclasses
 import math
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from distilled_envs.errors import SettingsError
 
@@ -144,13 +146,21 @@ CARTPOLE_STEPS = {
 """Environment steps of a cart-pole run, by number of axes."""
 
 
+def dataset_name(env_id: str, instances: int, dims: int | None = None) -> str:
+    """The name ``<family>-<variant>`` of a dataset."""
+    if dims is not None:
+        return f"cartpole-nd-{dims}d-{'min' if instances == dims + 1 else instances}"
+    family = re.sub(r"-v[0-9]+$", "", re.split("[/:]", env_id)[-1]).lower()
+    return f"{family}-{instances}"
+
+
 def _cartpole(dims: int, minimum: bool) -> Settings:
-    variant = "min" if minimum else "64"
+    instances = dims + 1 if minimum else 64
     return Settings(
-        name=f"cartpole-nd-{dims}d-{variant}",
+        name=dataset_name("CartPoleND-v0", instances, dims),
         env_id="CartPoleND-v0",
         dims=dims,
-        instances=dims + 1 if minimum else 64,
+        instances=instances,
         total_steps=CARTPOLE_STEPS[dims],
         # On one axis learning lingers near 250, where the pole stands and the cart drifts off the
         # track, unless credit reaches back over the drift. More axes fall long before.
@@ -164,9 +174,8 @@ def _cartpole(dims: int, minimum: bool) -> Settings:
 
 def for_environment(env_id: str) -> Settings:
     """Settings for any Gymnasium environment, untuned: 64 rows, everything normalised."""
-    family = re.sub(r"-v[0-9]+$", "", env_id.split("/")[-1]).lower()
     return Settings(
-        name=f"{family}-64",
+        name=dataset_name(env_id, 64),
         env_id=env_id,
         instances=64,
         total_steps=3_000_000,
@@ -183,6 +192,20 @@ def for_environment(env_id: str) -> Settings:
 
 CARTPOLE = tuple(_cartpole(dims, minimum) for dims in CARTPOLE_STEPS for minimum in (True, False))
 
-PRESETS: dict[str, Settings] = {settings.name: settings for settings in CARTPOLE}
+
+def _mujoco(name: str, **changes: Any) -> Settings:
+    return dataclasses.replace(for_environment(f"{name}-v5"), **changes)
+
+
+MUJOCO = (
+    _mujoco("HalfCheetah", total_steps=3_000_000, learning_rate=1e-2, target_kl=0.05, min_std=0.2),
+    _mujoco("Hopper", total_steps=1_500_000, min_std=0.2),
+    # Returns fall again after they have reached the top, so the run ends there.
+    _mujoco("InvertedDoublePendulum", total_steps=800_000, learning_rate=1e-3),
+    _mujoco("InvertedPendulum", total_steps=600_000),
+    _mujoco("Walker2d", total_steps=2_500_000, min_std=0.2),
+)
+
+PRESETS: dict[str, Settings] = {settings.name: settings for settings in (*CARTPOLE, *MUJOCO)}
 """Settings by dataset name: N-dimensional cart-pole at the paper's minimum size (N + 1 rows) and at
-64 rows."""
+64 rows, and MuJoCo at 64 rows."""

@@ -1,9 +1,12 @@
 import json
 import logging
+import warnings
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+from gymnasium.utils.env_checker import check_env
 
 from distilled_envs import load_distilled
 from distilled_envs.catalog import entries, find
@@ -101,3 +104,45 @@ def test_specs_keep_the_protocol():
         episodes = 5 if entry.family == "cartpole-nd" else 1
         assert (one_step["learners"], one_step["episodes"]) == (100, episodes)
         assert one_step["seed"] != entry.spec.provenance["seed"]
+
+
+MUJOCO = [entry for entry in entries() if entry.spec.task.kind == "gaussian"]
+
+
+@pytest.mark.parametrize("entry", MUJOCO, ids=lambda entry: entry.family)
+def test_bundled_mujoco_sets_teach_what_they_say(entry):
+    dataset = load_distilled(entry.spec.env.id)
+    assert dataset.spec.name == entry.spec.name
+    promised = dataset.spec.evaluation["one_step"]["greedy"]
+    measured = dataset.evaluate(learners=10, episodes=1, seed=5).greedy
+    assert measured.mean >= promised["mean"] - 2 * promised["std"] / 10**0.5 - 50
+    untrained = dataset.evaluate(dataset.new_policy(seed=0), episodes=5).greedy
+    assert untrained.mean < 0.5 * measured.mean
+
+
+@pytest.mark.parametrize("entry", MUJOCO, ids=lambda entry: entry.family)
+def test_mujoco_sets_are_environments_too(entry):
+    env = gym.make(f"Distilled{entry.spec.env.name}-v0")
+    real = load_distilled(entry.family).make_env()
+    assert env.observation_space == real.observation_space
+    assert env.action_space == real.action_space
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of unbounded observations, as for the real one
+        check_env(env.unwrapped)
+    env.reset(options={"index": 0})
+    wanted = env.unwrapped.reset(options={"index": 0})[1]["target"]
+    inside = np.clip(wanted, env.action_space.low, env.action_space.high)
+    assert env.step(inside)[1] == 0
+    assert env.unwrapped.step(0.5 * inside)[1] < 0
+    batch = gym.make_vec(f"Distilled{entry.spec.env.name}-v0", num_envs=64)
+    assert sorted(batch.reset()[1]["index"]) == list(range(64))
+
+
+def test_sb3_takes_the_spread_of_a_gaussian_set_too():
+    from stable_baselines3 import PPO
+
+    dataset = load_distilled("invertedpendulum")
+    model = dataset.train(PPO("MlpPolicy", dataset.make_env(), seed=0, device="cpu"))
+    expected = torch.tensor(dataset.spec.task.target_log_std)
+    torch.testing.assert_close(model.policy.log_std.detach(), expected)
+    assert dataset.evaluate(model, episodes=5).greedy.mean > 900

@@ -129,7 +129,7 @@ def test_ids_give_the_real_environments_spaces():
 def test_bad_input_is_refused_in_words(dataset):
     with pytest.raises(SettingsError, match="'bandit' or 'supervised'"):
         DistilledEnv(dataset, mode="poem")
-    with pytest.raises(SettingsError, match="between 0 and 4"):
+    with pytest.raises(SettingsError, match="from 0 to 4"):
         DistilledEnv(dataset).reset(options={"index": 5})
     with pytest.raises(gym.error.ResetNeeded):
         DistilledEnv(dataset).step(0)

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from distilled_envs.dataset import DistilledDataset
+from distilled_envs.distilled_env import DistilledEnv
 from distilled_envs.errors import SettingsError
 from distilled_envs.training import PRESETS, Settings, distill
 from distilled_envs.training.meta_ppo import DivergedError, MetaPPO
@@ -276,6 +277,7 @@ def test_any_environment_with_vectors_can_be_distilled(tmp_path):
     assert spec.observation_transform.scale == 0.2
     assert whole.make_env().observation_space.high.max() <= 2.0 + 1e-6
     assert whole.evaluate(whole.train(seed=0), episodes=2).greedy.mean < 0
+    assert DistilledEnv(whole).action_space == whole.make_env().action_space  # rows are in bounds
     with pytest.MonkeyPatch.context() as patch:
         StopAfter(patch, 3)
         with pytest.raises(KeyboardInterrupt):
