@@ -199,7 +199,7 @@ def _mujoco(name: str, **changes: Any) -> Settings:
 
 MUJOCO = (
     _mujoco("HalfCheetah", total_steps=3_000_000, learning_rate=1e-2, target_kl=0.05, min_std=0.2),
-    _mujoco("Hopper", total_steps=1_500_000, min_std=0.2),
+    _mujoco("Hopper", total_steps=1_500_000),
     # Returns fall again after they have reached the top, so the run ends there.
     _mujoco("InvertedDoublePendulum", total_steps=800_000, learning_rate=1e-3),
     _mujoco("InvertedPendulum", total_steps=600_000),
