@@ -17,6 +17,7 @@ from distilled_envs.inner_step import inner_step
 from distilled_envs.learner import forward, initial_parameters
 from distilled_envs.policies import policy_module, policy_outputs
 from distilled_envs.spec import TaskSpec
+from distilled_envs.threads import torch_threads
 
 EVALUATION_SEED = 1_000_000
 """Default seed; distillation seeds are small numbers, so that learners here are new."""
@@ -144,9 +145,7 @@ def evaluate(
     rounds = -(-episodes * learners // copies)
     scores = {}
     # Small networks gain nothing from more threads, and lose much on a busy machine.
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with torch_threads(1):
         for mode in ("sampled", "greedy"):
             env = dataset.make_vec_env(copies)
             with torch.random.fork_rng(devices=[]), _evaluating(policy):
@@ -155,8 +154,6 @@ def evaluate(
             env.close()
             played = returns.reshape(-1)[: learners * episodes].reshape(learners, -1)
             scores[mode] = Score.of(played)
-    finally:
-        torch.set_num_threads(threads)
     return Evaluation(**scores, learners=learners, episodes=episodes, seed=seed)
 
 

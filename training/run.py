@@ -18,6 +18,7 @@ from gymnasium.envs.registration import EnvSpec
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.errors import MissingExtraError, SettingsError
 from distilled_envs.spec import DistillationSpec, InnerSpec, TaskSpec
+from distilled_envs.threads import torch_threads
 from distilled_envs.training.backends import make_training_envs
 from distilled_envs.training.meta_ppo import DivergedError, MetaPPO
 from distilled_envs.training.provenance import provenance
@@ -72,7 +73,10 @@ def distill(
     # Environments that can't go on from where they were get new episodes, not the first ones again.
     env_seed = settings.seed + (state["algorithm"]["iteration"] if state else 0)
     env = make_training_envs(settings, env_seed)
-    with torch.random.fork_rng(devices=[]), _threads(settings.threads):
+    with (
+        torch.random.fork_rng(devices=[]),
+        torch_threads(settings.threads or torch.get_num_threads()),
+    ):
         torch.manual_seed(settings.seed)
         algorithm = MetaPPO(settings, env, task, env_seed)
         if state is not None:
@@ -204,16 +208,6 @@ def checked_environment(settings: Settings) -> tuple[EnvSpec, TaskSpec]:
         f"{settings.env_id} can't be distilled: its actions are {actions}, and only Discrete "
         "spaces that start at 0 and bounded Box spaces with one dimension are supported."
     )
-
-
-@contextmanager
-def _threads(threads: int | None) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @contextmanager
