@@ -1,5 +1,7 @@
 """From a policy's outputs to actions: categorical logits, or the means of a gaussian."""
 
+import numpy as np
+from gymnasium import spaces
 from torch import Tensor
 from torch.distributions import Categorical, Distribution, Independent, Normal
 
@@ -41,3 +43,10 @@ def choose_actions(
     if greedy:
         return outputs.argmax(-1) if task.kind == "categorical" else outputs
     return action_distribution(task, outputs, log_std).sample()
+
+
+def within_bounds(space: spaces.Space, actions: np.ndarray) -> np.ndarray:
+    """Actions as the environment takes them: clipped to a ``Box``'s bounds, others as they are."""
+    if isinstance(space, spaces.Box):
+        return np.clip(actions, space.low, space.high)
+    return actions

@@ -10,7 +10,7 @@ import torch
 from scipy import stats
 from torch import Tensor, nn
 
-from distilled_envs.actions import choose_actions
+from distilled_envs.actions import choose_actions, within_bounds
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.errors import PolicyError, SettingsError
 from distilled_envs.inner_step import inner_step
@@ -219,9 +219,7 @@ def _play(
                     f"{'' if given.isfinite().all() else ', not all of them finite'}."
                 )
             actions = choose_actions(task, given, log_std, greedy=greedy).numpy()
-        if task.kind == "gaussian":
-            space = env.single_action_space
-            actions = np.clip(actions, space.low, space.high)
+        actions = within_bounds(env.single_action_space, actions)
         # A reset step of Gymnasium's NEXT_STEP mode has reward 0, so it adds nothing.
         observations, rewards, terminated, truncated, _ = env.step(actions)
         returns[copies, episode] += rewards

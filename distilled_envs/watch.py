@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import gymnasium as gym
 import numpy as np
 import torch
 
-from distilled_envs.actions import choose_actions
+from distilled_envs.actions import choose_actions, within_bounds
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.errors import DistilledEnvsError, MissingExtraError, SettingsError
 from distilled_envs.policies import policy_outputs
@@ -69,8 +68,7 @@ def watch(
             with torch.no_grad():
                 given = policy_outputs(policy, torch.from_numpy(observation)[None].float())
             action = choose_actions(dataset.spec.task, given, None, greedy=True)[0].numpy()
-            if isinstance(env.action_space, gym.spaces.Box):
-                action = np.clip(action, env.action_space.low, env.action_space.high)
+            action = within_bounds(env.action_space, action)
             with _drawable(dataset):  # a window is drawn by the step itself
                 observation, reward, terminated, truncated, _ = env.step(action)
                 if video is not None:

@@ -11,7 +11,7 @@ import torch
 from gymnasium.vector import AutoresetMode
 from torch import Tensor
 
-from distilled_envs.actions import choose_actions
+from distilled_envs.actions import choose_actions, within_bounds
 from distilled_envs.spec import TaskSpec
 from distilled_envs.training.normalisation import ObservationNormaliser, RewardNormaliser
 
@@ -139,10 +139,8 @@ class Actors:
 
     def _step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Act; gives (normalised) rewards, terminations and truncations, ``(B,)`` each."""
-        space = self.env.single_action_space
-        if isinstance(space, gym.spaces.Box):
-            # Learning is about the action as drawn; the bounds are the environment's affair.
-            actions = np.clip(actions, space.low, space.high)
+        # Learning is about the action as drawn; the bounds are the environment's affair.
+        actions = within_bounds(self.env.single_action_space, actions)
         self._observations, rewards, terminated, truncated, _ = self.env.step(actions)
         done = terminated | truncated
         self._returns += rewards
