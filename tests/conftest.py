@@ -10,9 +10,10 @@ from distilled_envs.spec import DistillationSpec, InnerSpec, TaskSpec
 
 
 @pytest.fixture(autouse=True)
-def one_thread():
-    """Two test processes share two cores."""
+def one_thread_and_one_seed():
+    """Two test processes share two cores; what a test draws does not depend on its neighbours."""
     torch.set_num_threads(1)
+    torch.manual_seed(1)
 
 
 @pytest.fixture
