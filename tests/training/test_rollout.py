@@ -94,9 +94,9 @@ def test_learners_see_normalised_observations_and_real_returns_are_kept():
     env = gym.make_vec("CartPoleND-v0", num_envs=64, dims=1)
     normaliser = ObservationNormaliser(4, scale=0.2)
     actors = Actors(env, TWO, 0, normaliser, RewardNormaliser(64, discount=0.99))
-    actors.collect(uniform, None, 50)
+    actors.collect(uniform, None, 400)
     before = normaliser.frozen()
-    rollout = actors.collect(uniform, None, 50)
+    rollout = actors.collect(uniform, None, 200)
     seen = rollout.observations.flatten(0, 1)
     assert normaliser.frozen() != before  # statistics move between rollouts ...
     torch.testing.assert_close(seen.std(0), torch.full((4,), 0.2), atol=0.05, rtol=0)
