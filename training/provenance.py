@@ -22,6 +22,7 @@ def provenance(
     changes: list[dict[str, Any]],
     env_steps: int,
     wall_seconds: float,
+    training_curve: dict[str, list[float]],
 ) -> dict[str, Any]:
     """The record that ``distillation.json`` keeps of a distillation.
 
@@ -31,6 +32,7 @@ def provenance(
         changes: Settings that were changed on resuming, and in which iteration.
         env_steps: Environment steps taken.
         wall_seconds: Seconds it took, pauses not counted.
+        training_curve: Mean return over environment steps.
     """
     packages = {"torch": torch, "gymnasium": gym, "numpy": np, "distilled_envs": distilled_envs}
     return {
@@ -47,6 +49,7 @@ def provenance(
         "versions": {"python": platform.python_version()}
         | {name: module.__version__ for name, module in packages.items()},
         "git_revision": git_revision(Path(__file__)),
+        "training_curve": training_curve,
     }
 
 

@@ -102,7 +102,7 @@ def _train(algorithm: MetaPPO, folder: RunFolder, spent: float, progress: bool) 
     settings = algorithm.settings
     done = algorithm.iteration * settings.steps_per_iteration
     writer_class, bar_class = _progress_tools()
-    writer = writer_class(str(folder.tensorboard), purge_step=done)
+    writer = writer_class(str(folder.tensorboard), purge_step=done + 1)
     bar = bar_class(
         total=settings.iterations * settings.steps_per_iteration,
         initial=done,
@@ -166,6 +166,7 @@ def _finish(
             changes=folder.record["changes"],
             env_steps=algorithm.iteration * settings.steps_per_iteration,
             wall_seconds=seconds,
+            training_curve=folder.training_curve(),
         ),
     )
     dataset = DistilledDataset(batch.observations, batch.targets, spec)

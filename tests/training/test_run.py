@@ -51,6 +51,10 @@ def test_distils_one_dimensional_cartpole(tmp_path):
     assert provenance["settings"] == json.loads(json.dumps(dataclasses.asdict(settings)))
     assert provenance["wall_seconds"] > 0
     assert list((tmp_path / "run" / "tensorboard").iterdir())
+    curve = provenance["training_curve"]
+    assert len(curve["env_steps"]) == len(curve["return"]) == 60
+    assert curve["env_steps"][-1] == provenance["env_steps"]
+    assert curve["return"][0] < 100 < 400 < curve["return"][-1]
 
 
 def same(one: DistilledDataset, two: DistilledDataset) -> bool:
@@ -87,6 +91,9 @@ def test_resumed_run_equals_an_uninterrupted_one(tmp_path, monkeypatch):
     resumed = distill(TINY, tmp_path / "stopped", resume=True, progress=False)
     assert same(whole, resumed)
     assert whole.spec.evaluation == resumed.spec.evaluation
+    curves = [each.spec.provenance["training_curve"] for each in (whole, resumed)]
+    assert curves[0] == curves[1]
+    assert curves[0]["env_steps"] == sorted(set(curves[0]["env_steps"]))
     other = distill(dataclasses.replace(TINY, seed=1), tmp_path / "other", progress=False)
     assert not same(whole, other)
     # A finished run is given back as it is.
