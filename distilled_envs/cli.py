@@ -170,6 +170,7 @@ def _evaluate(argv: list[str]) -> None:
         learners: int = 100,
         episodes: int = 5,
         seed: int | None = None,
+        hidden_sizes: tuple[int, ...] | None = None,
         drop_in: bool = False,
         json: bool = False,
         save: bool = False,
@@ -183,14 +184,18 @@ def _evaluate(argv: list[str]) -> None:
             learners: Fresh networks.
             episodes: Episodes of each, in each action mode.
             seed: Seed of networks, environments and actions.
+            hidden_sizes: Hidden layers of the networks; those that the dataset was distilled for,
+                if not given.
             drop_in: Also train 10 networks with Adam on the rows and 10 with SB3's PPO on the
                 distilled environment, and play with them (minutes).
             json: Print the results as JSON.
             save: Write the results into the dataset folder's distillation.json.
         """
+        protocol = {"learners": learners, "episodes": episodes}
         _run_evaluation(
             load_distilled(name, dims=dims, instances=instances),
-            {"learners": learners, "episodes": episodes} | ({} if seed is None else {"seed": seed}),
+            protocol | ({} if seed is None else {"seed": seed}),
+            hidden_sizes,
             drop_in=drop_in,
             as_json=json,
             save=save,
@@ -200,14 +205,24 @@ def _evaluate(argv: list[str]) -> None:
 
 
 def _run_evaluation(
-    dataset: DistilledDataset, protocol: dict, *, drop_in: bool, as_json: bool, save: bool
+    dataset: DistilledDataset,
+    protocol: dict,
+    hidden_sizes: tuple[int, ...] | None,
+    *,
+    drop_in: bool,
+    as_json: bool,
+    save: bool,
 ) -> None:
     if save and dataset.source.kind != "folder":
         raise SettingsError("--save writes into a dataset folder: give the folder, not a name.")
-    evaluation = dataset.evaluate(**protocol)
-    record = {"one_step": evaluation.to_dict()}
+    learner, training = dataset.spec.learner, "one_step"
+    if hidden_sizes not in (None, learner.hidden_sizes):
+        learner = dataclasses.replace(learner, hidden_sizes=hidden_sizes)
+        training += "_" + "x".join(map(str, hidden_sizes))
+    evaluation = dataset.evaluate(learner=learner, **protocol)
+    record = {training: evaluation.to_dict()}
     if not as_json:
-        print(f"{dataset.spec.name}, one gradient step\n{evaluation}", flush=True)
+        print(f"{dataset.spec.name}, {training}\n{evaluation}", flush=True)
     if drop_in:
         from distilled_envs.drop_in import measure_drop_in
 
@@ -234,9 +249,10 @@ def _list(argv: list[str]) -> None:
         """List the datasets that come with the package, and what they teach.
 
         Mean return in the real environment ± standard deviation between networks, with sampled and
-        with greedy actions. One step: 100 fresh networks, one gradient step each. Adam: networks
-        trained on the rows to convergence. PPO: Stable-Baselines3's PPO trained on the distilled
-        environment. "-" was not measured.
+        with greedy actions. One step: 100 fresh networks, one gradient step each. Width 256: the
+        same step for networks of two layers of 256, which the dataset was not distilled for. Adam:
+        networks trained on the rows to convergence. PPO: Stable-Baselines3's PPO trained on the
+        distilled environment. "-" was not measured.
         """
         print(results_table(entries()))
 
@@ -247,6 +263,7 @@ def results_table(rows: Iterable[Entry]) -> str:
     """Datasets and their measured returns as a Markdown table."""
     trainings = {
         "one_step": "one step",
+        "one_step_256x256": "width 256",
         "adam_to_convergence": "Adam",
         "sb3_ppo_on_bandit": "PPO",
     }

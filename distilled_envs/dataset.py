@@ -159,7 +159,7 @@ class DistilledDataset:
         Args:
             policy: A trained policy; None draws fresh learners, one step each: the dataset's own
                 score.
-            **kwargs: ``learners``, ``episodes``, ``seed``.
+            **kwargs: ``learner``, ``learners``, ``episodes``, ``seed``.
         """
         from distilled_envs.evaluation import evaluate
 

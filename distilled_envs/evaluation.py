@@ -16,7 +16,7 @@ from distilled_envs.errors import PolicyError, SettingsError
 from distilled_envs.inner_step import inner_step
 from distilled_envs.learner import forward, initial_parameters
 from distilled_envs.policies import policy_module, policy_outputs
-from distilled_envs.spec import TaskSpec
+from distilled_envs.spec import LearnerSpec, TaskSpec
 from distilled_envs.threads import torch_threads
 
 EVALUATION_SEED = 1_000_000
@@ -104,6 +104,7 @@ def evaluate(
     dataset: DistilledDataset,
     policy: nn.Module | object | None = None,
     *,
+    learner: LearnerSpec | None = None,
     learners: int | None = None,
     episodes: int | None = None,
     seed: int = EVALUATION_SEED,
@@ -114,6 +115,8 @@ def evaluate(
         dataset: The distilled dataset; its spec names the environment.
         policy: A trained policy (module or Stable-Baselines3 model). None evaluates the dataset:
             fresh learners, one gradient step each.
+        learner: Other networks than those that the dataset was distilled for; only without
+            ``policy``.
         learners: Number of fresh learners (default 100); only without ``policy``.
         episodes: Episodes for each learner (default 5), or for the policy (default 20).
         seed: Seed of initialisations, environments and sampled actions.
@@ -122,11 +125,13 @@ def evaluate(
         Scores of both modes.
 
     Raises:
-        SettingsError: Counts below 1, or ``learners`` together with a policy.
+        SettingsError: Counts below 1, or ``learner`` or ``learners`` together with a policy.
         PolicyError: The policy does not fit the environment.
     """
-    if policy is not None and learners is not None:
-        raise SettingsError("learners counts fresh networks: leave it out when you give a policy.")
+    if policy is not None and (learners, learner) != (None, None):
+        raise SettingsError(
+            "learner and learners describe fresh networks: leave them out when you give a policy."
+        )
     learners = 1 if policy is not None else 100 if learners is None else learners
     episodes = (5 if policy is None else 20) if episodes is None else episodes
     if not all(isinstance(count, int | np.integer) for count in (learners, episodes, seed)):
@@ -139,7 +144,8 @@ def evaluate(
             f"got {learners}, {episodes} and {seed}."
         )
     if policy is None:
-        outputs, copies = _fresh_learners(dataset, learners, seed), learners
+        learner = dataset.spec.learner if learner is None else learner
+        outputs, copies = _fresh_learners(dataset, learner, learners, seed), learners
     else:
         outputs, copies = _one_policy(policy), min(episodes, _MAX_COPIES)
     rounds = -(-episodes * learners // copies)
@@ -174,17 +180,15 @@ def _evaluating(policy: nn.Module | object | None) -> Iterator[None]:
 
 
 def _fresh_learners(
-    dataset: DistilledDataset, learners: int, seed: int
+    dataset: DistilledDataset, learner: LearnerSpec, learners: int, seed: int
 ) -> Callable[[Tensor], Tensor]:
-    spec = dataset.spec
     n_inputs, n_outputs = dataset.observations.shape[1], dataset.targets.shape[1]
     generator = torch.Generator().manual_seed(seed)
-    initial = initial_parameters(spec.learner, n_inputs, n_outputs, learners, generator)
-    trained = inner_step(
-        spec.learner, initial, dataset.observations, dataset.targets, spec.inner.learning_rate
-    )
+    initial = initial_parameters(learner, n_inputs, n_outputs, learners, generator)
+    rate = dataset.spec.inner.learning_rate
+    trained = inner_step(learner, initial, dataset.observations, dataset.targets, rate)
     # Learner i acts in environment i.
-    return lambda observations: forward(spec.learner, trained, observations.unsqueeze(1)).squeeze(1)
+    return lambda observations: forward(learner, trained, observations.unsqueeze(1)).squeeze(1)
 
 
 def _one_policy(policy: nn.Module | object) -> Callable[[Tensor], Tensor]:

@@ -64,6 +64,11 @@ def test_distil_then_evaluate_and_save(tmp_path, capsys):
     assert printed["one_step"]["learners"] == 3
     saved = json.loads((run / "dataset" / "distillation.json").read_text())
     assert saved["evaluation"] == printed
+    assert main([*arguments, "--hidden-sizes", "16", "16", "--save"]) == 0
+    assert "one_step_16x16" in capsys.readouterr().out
+    saved = json.loads((run / "dataset" / "distillation.json").read_text())["evaluation"]
+    assert saved["one_step"] == printed["one_step"]
+    assert saved["one_step_16x16"]["learners"] == 3
     assert main(arguments) == 0
     assert re.search(r"sampled +[\d.]+, 95%", capsys.readouterr().out)
     # The run is finished; starting it again would lose it, resuming gives it back.

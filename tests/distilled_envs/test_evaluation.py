@@ -8,6 +8,7 @@ from distilled_envs.dataset import DistilledDataset
 from distilled_envs.distilled_env import DistilledEnv
 from distilled_envs.errors import PolicyError, SettingsError
 from distilled_envs.evaluation import Score, evaluate
+from distilled_envs.spec import LearnerSpec
 
 
 def test_score_by_hand():
@@ -80,6 +81,17 @@ def test_learners_are_trained_by_the_datasets_own_step():
     assert evaluate(reversed_targets, learners=20, episodes=1, seed=7).greedy.mean < 60
 
 
+def test_other_learners_than_the_datasets_own():
+    """Wide networks learn from the same step; a single hidden unit can't."""
+    dataset = load_distilled("cartpole_2d")
+    wide = evaluate(dataset, learner=LearnerSpec(hidden_sizes=(256, 256)), learners=10, episodes=1)
+    assert wide.greedy.mean > 400
+    narrow = evaluate(dataset, learner=LearnerSpec(hidden_sizes=(1,)), learners=10, episodes=1)
+    assert narrow.greedy.mean < 300
+    with pytest.raises(SettingsError, match="leave them out"):
+        dataset.evaluate(dataset.new_policy(), learner=LearnerSpec())
+
+
 def test_modules_are_evaluated_in_evaluation_mode_and_left_as_they_were(dataset):
     policy = torch.nn.Sequential(
         torch.nn.BatchNorm1d(8), torch.nn.Dropout(0.5), torch.nn.Linear(8, 4)
@@ -132,5 +144,5 @@ def test_policies_of_the_user(dataset):
 def test_bad_counts_are_refused(dataset):
     with pytest.raises(SettingsError, match="at least 1"):
         dataset.evaluate(learners=0)
-    with pytest.raises(SettingsError, match="leave it out"):
+    with pytest.raises(SettingsError, match="leave them out"):
         dataset.evaluate(dataset.new_policy(), learners=3)
