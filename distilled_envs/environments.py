@@ -24,9 +24,9 @@ def make_env(spec: DistillationSpec, **kwargs: Any) -> gym.Env:
     with _explained(spec):
         env = gym.make(_registered(spec), **kwargs)
     _check_shape(spec, env.observation_space)
-    if spec.observation_transform is None:
-        return env
     fixed = spec.observation_transform
+    if fixed is None:
+        return env
     space = transformed_space(fixed, env.observation_space)
     return gym.wrappers.TransformObservation(env, transform_function(fixed), space)
 
@@ -41,9 +41,9 @@ def make_vec_env(spec: DistillationSpec, num_envs: int, **kwargs: Any) -> gym.ve
     with _explained(spec):
         env = gym.make_vec(_registered(spec), num_envs=num_envs, **kwargs)
     _check_shape(spec, env.single_observation_space)
-    if spec.observation_transform is None:
-        return env
     fixed = spec.observation_transform
+    if fixed is None:
+        return env
     space = transformed_space(fixed, env.single_observation_space)
     return gym.wrappers.vector.TransformObservation(
         env, transform_function(fixed), single_observation_space=space
@@ -51,10 +51,13 @@ def make_vec_env(spec: DistillationSpec, num_envs: int, **kwargs: Any) -> gym.ve
 
 
 def transform_function(fixed: ObservationTransform) -> Callable[[np.ndarray], np.ndarray]:
-    """The transform as a function of observations ``(..., n_inputs)``; gives float32."""
+    """The transform as a function of real observations; gives float32 ``(..., n_inputs)``."""
     mean, std = np.array(fixed.mean), np.array(fixed.std)
+    coordinates = None if fixed.coordinates is None else list(fixed.coordinates)
 
     def transform(observations: np.ndarray) -> np.ndarray:
+        if coordinates is not None:
+            observations = observations[..., coordinates]
         normalised = np.clip((observations - mean) / std, -fixed.clip, fixed.clip)
         return (fixed.scale * normalised).astype(np.float32)
 
@@ -106,8 +109,14 @@ def _explained(spec: DistillationSpec) -> Iterator[None]:
 
 
 def _check_shape(spec: DistillationSpec, space: spaces.Space) -> None:
-    if space.shape != spec.task.observation_shape:
+    """Refuse a real environment whose observations are not those that the dataset was made on."""
+    fixed, shown = spec.observation_transform, space.shape
+    coordinates = None if fixed is None else fixed.coordinates
+    if coordinates is not None and len(shown) == 1 and max(coordinates) < shown[0]:
+        shown = (len(coordinates),)
+    if shown != spec.task.observation_shape or (fixed is not None and shown != (len(fixed.mean),)):
+        wanted = "" if coordinates is None else f" from coordinates up to {max(coordinates)}"
         raise DatasetError(
-            f"{spec.name}: its observations have shape {spec.task.observation_shape}, those of "
-            f"{spec.env.id} have {space.shape}."
+            f"{spec.name}: its observations have shape {spec.task.observation_shape}{wanted}, "
+            f"those of {spec.env.id} have {space.shape}."
         )

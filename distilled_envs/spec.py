@@ -23,7 +23,7 @@ class TaskSpec:
 
     Attributes:
         kind: ``"categorical"`` (outputs are logits) or ``"gaussian"`` (outputs are action means).
-        observation_shape: Shape of one observation.
+        observation_shape: Shape of one observation, as learners see it.
         n_outputs: Number of outputs: actions, or action dimensions.
         target_log_std: Log standard deviation of each action dimension; None when categorical.
     """
@@ -111,24 +111,32 @@ class LearnerSpec:
 
 @dataclass(frozen=True)
 class ObservationTransform:
-    """The fixed transform ``scale * clip((observation - mean) / std, -clip, clip)``.
+    """The fixed transform ``scale * clip((observation[coordinates] - mean) / std, -clip, clip)``.
 
     Attributes:
-        mean: One number a coordinate.
-        std: One positive number a coordinate.
+        mean: One number for each coordinate that is shown.
+        std: One positive number for each.
         scale: Factor after clipping.
         clip: Bound, in standard deviations.
+        coordinates: Which of the real observation's coordinates are shown; None shows all.
     """
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
     scale: float = 1.0
     clip: float = 10.0
+    coordinates: tuple[int, ...] | None = None
 
     def __post_init__(self):
         same = len(self.mean) == len(self.std)
         _require(same and all(s > 0 for s in self.std), "observation_transform.std", self.std)
         _require(self.clip > 0, "observation_transform.clip", self.clip)
+        shown = self.coordinates
+        _require(
+            shown is None or (len(set(shown)) == len(self.mean) == len(shown) and min(shown) >= 0),
+            "observation_transform.coordinates",
+            shown,
+        )
 
 
 @dataclass(frozen=True)
@@ -241,6 +249,7 @@ _SCALARS = {
 _TUPLES = {
     "target_log_std": float,
     "hidden_sizes": int,
+    "coordinates": int,
     "observation_shape": int,
     "mean": float,
     "std": float,

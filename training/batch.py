@@ -16,6 +16,8 @@ class DistilledBatch(nn.Module):
         n_outputs: Outputs of the learner.
         inner_learning_rate: Where the inner learning rate starts.
         scale: Standard deviation of the first observations, that of the real ones.
+        bounded: Whether their root mean square stays at most ``scale``. Grown rows drive tanh into
+            saturation, where networks differ, and wide ones more than narrow ones.
         std: Where the standard deviations of a gaussian task start ``(n_outputs,)``; None for a
             categorical task.
         min_std: Floor under them ``(n_outputs,)``.
@@ -28,6 +30,7 @@ class DistilledBatch(nn.Module):
         n_outputs: int,
         inner_learning_rate: float,
         scale: float = 1.0,
+        bounded: bool = False,
         std: Tensor | None = None,
         min_std: Tensor | None = None,
     ):
@@ -38,6 +41,7 @@ class DistilledBatch(nn.Module):
         self.log_learning_rate = nn.Parameter(torch.tensor(math.log(inner_learning_rate)))
         self.target_log_std = None if std is None else nn.Parameter(std.log())
         self.register_buffer("_min_log_std", None if min_std is None else min_std.log(), False)
+        self._max_rms = scale if bounded else math.inf
         self.bound(space)
 
     @property
@@ -53,7 +57,9 @@ class DistilledBatch(nn.Module):
 
     @torch.no_grad()
     def project(self) -> None:
-        """Put observations back inside the bounds, and the standard deviations above the floor."""
+        """Put observations back inside their bounds, and the deviations above their floor."""
+        rms = self.observations.square().mean().sqrt()
+        self.observations *= (self._max_rms / rms).clamp(max=1)
         self.observations.clamp_(self._low, self._high)
         if self.target_log_std is not None:
             self.target_log_std.clamp_(min=self._min_log_std)

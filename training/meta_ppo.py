@@ -52,10 +52,12 @@ class MetaPPO:
         self.task = task
         self.learner = LearnerSpec(hidden_sizes=settings.hidden_sizes)
         space, actions = env.single_observation_space, env.single_action_space
-        self.n_inputs = space.shape[0]
+        (self.n_inputs,) = task.observation_shape
         self.normaliser = rewards = None
         if settings.observation_scale is not None:
-            self.normaliser = ObservationNormaliser(self.n_inputs, settings.observation_scale)
+            self.normaliser = ObservationNormaliser(
+                self.n_inputs, settings.observation_scale, settings.coordinates
+            )
             space = transformed_space(self.normaliser.frozen(), space)
         if settings.normalise_rewards:
             rewards = RewardNormaliser(env.num_envs, settings.discount)
@@ -68,6 +70,7 @@ class MetaPPO:
             task.n_outputs,
             settings.initial_inner_learning_rate,
             scale=settings.observation_scale or 1.0,
+            bounded=settings.observation_scale is not None,
             std=None if bounds is None else settings.initial_std * bounds,
             min_std=None if bounds is None else settings.min_std * bounds,
         )

@@ -20,23 +20,32 @@ class ObservationNormaliser:
     the same transform.
 
     Args:
-        n_inputs: Observation coordinates.
+        n_inputs: Observation coordinates that learners see.
         scale: Factor after normalising. Small inputs keep tanh networks near their linear range,
             where every initialisation learns nearly the same from a batch.
+        coordinates: Which of the real observation's they are; None for all.
         clip: Bound, in standard deviations.
     """
 
-    def __init__(self, n_inputs: int, scale: float, clip: float = 10.0):
-        self._scale, self._clip = scale, clip
+    def __init__(
+        self,
+        n_inputs: int,
+        scale: float,
+        coordinates: tuple[int, ...] | None = None,
+        clip: float = 10.0,
+    ):
+        self._scale, self._coordinates, self._clip = scale, coordinates, clip
         self._statistics = RunningMeanStd(shape=(n_inputs,))
         self._apply = transform_function(self.frozen())
 
     def __call__(self, observations: np.ndarray) -> np.ndarray:
-        """Transformed observations ``(..., n_inputs)``, float32."""
+        """Real observations, transformed: ``(..., n_inputs)``, float32."""
         return self._apply(observations)
 
     def update(self, observations: np.ndarray) -> None:
-        """Take in observations ``(n, n_inputs)``."""
+        """Take in real observations ``(n, coordinates)``."""
+        if self._coordinates is not None:
+            observations = observations[:, list(self._coordinates)]
         self._statistics.update(observations)
         self._apply = transform_function(self.frozen())
 
@@ -44,7 +53,7 @@ class ObservationNormaliser:
         """The transform as it stands."""
         mean, std = self._statistics.mean, np.sqrt(self._statistics.var + 1e-8)
         return ObservationTransform(
-            tuple(mean.tolist()), tuple(std.tolist()), self._scale, self._clip
+            tuple(mean.tolist()), tuple(std.tolist()), self._scale, self._clip, self._coordinates
         )
 
     def get_state(self) -> dict[str, Any]:

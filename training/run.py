@@ -201,10 +201,18 @@ def checked_environment(settings: Settings) -> tuple[EnvSpec, TaskSpec]:
             f"{settings.env_id} can't be distilled: its observations are {observations}, and only "
             "Box spaces with one dimension are supported."
         )
+    shown = observations.shape
+    if settings.coordinates is not None:
+        if not all(0 <= place < shown[0] for place in settings.coordinates):
+            raise SettingsError(
+                f"coordinates must lie in 0..{shown[0] - 1} for {settings.env_id}, "
+                f"got {settings.coordinates}."
+            )
+        shown = (len(settings.coordinates),)
     if isinstance(actions, spaces.Discrete) and actions.start == 0:
-        return env_spec, TaskSpec("categorical", observations.shape, int(actions.n))
+        return env_spec, TaskSpec("categorical", shown, int(actions.n))
     if isinstance(actions, spaces.Box) and len(actions.shape) == 1 and actions.is_bounded():
-        return env_spec, TaskSpec("gaussian", observations.shape, actions.shape[0])
+        return env_spec, TaskSpec("gaussian", shown, actions.shape[0])
     raise SettingsError(
         f"{settings.env_id} can't be distilled: its actions are {actions}, and only Discrete "
         "spaces that start at 0 and bounded Box spaces with one dimension are supported."

@@ -64,6 +64,8 @@ class Settings:
 
     observation_scale: float | None = None
     """Factor on observations after running normalisation; None shows them as they are."""
+    coordinates: tuple[int, ...] | None = None
+    """Observation coordinates that learners see, under observation_scale; None shows all."""
     normalise_rewards: bool = False
     """Whether to divide rewards by the running standard deviation of the return."""
     initial_std: float = 0.6
@@ -95,6 +97,11 @@ class Settings:
                 raise SettingsError(f"{name} must lie in 0..1, got {getattr(self, name)}.")
         if not self.hidden_sizes or min(self.hidden_sizes) < 1:
             raise SettingsError(f"hidden_sizes must be positive, got {self.hidden_sizes}.")
+        if self.coordinates is not None:
+            if self.observation_scale is None:
+                raise SettingsError("coordinates needs an observation_scale.")
+            if not self.coordinates or len(set(self.coordinates)) < len(self.coordinates):
+                raise SettingsError(f"coordinates must be different, got {self.coordinates}.")
         if self.minibatches > self.horizon * self.envs_per_learner:
             raise SettingsError(
                 f"minibatches={self.minibatches} is more than the "

@@ -69,6 +69,35 @@ def test_observation_transform_is_applied_and_fixed(dataset):
     assert np.abs(batch).max() == 0.5
 
 
+def test_transform_can_show_some_coordinates(dataset, tmp_path):
+    raw, _ = dataset.make_env().reset(seed=0)
+    transform = ObservationTransform((0.01,) * 3, (0.02,) * 3, 0.5, 1.0, coordinates=(6, 0, 2))
+    spec = dataset.spec.replace(
+        observation_transform=transform, task=TaskSpec("categorical", (3,), 4)
+    )
+    DistilledDataset(dataset.observations[:, :3], dataset.targets, spec).save(tmp_path / "some")
+    loaded = DistilledDataset.load(tmp_path / "some")
+    assert loaded.spec.observation_transform == transform
+    env = loaded.make_env()
+    observation, _ = env.reset(seed=0)
+    expected = 0.5 * np.clip((raw[[6, 0, 2]] - 0.01) / 0.02, -1, 1)
+    np.testing.assert_allclose(observation, expected, rtol=1e-5)
+    assert env.observation_space.contains(observation)
+    batch, _ = loaded.make_vec_env(2).reset(seed=0)
+    assert batch.shape == (2, 3)
+    assert loaded.evaluate(learners=2, episodes=1).greedy.mean >= 1
+    edit(tmp_path / "some", lambda r: r["env"]["kwargs"].update(dims=1))
+    with pytest.raises(DatasetError, match=r"shape \(3,\) from coordinates up to 6, those .* \(4,"):
+        DistilledDataset.load(tmp_path / "some").make_env()
+    for wrong in ([0, 1], [0, 1, 1], [-1, 0, 1]):
+        edit(
+            tmp_path / "some",
+            lambda r, wrong=wrong: r["observation_transform"].update(coordinates=wrong),
+        )
+        with pytest.raises(DatasetError, match=r"observation_transform\.coordinates can't be"):
+            DistilledDataset.load(tmp_path / "some")
+
+
 def test_interrupted_save_leaves_nothing(dataset, tmp_path, monkeypatch):
     def fail(*args):
         raise OSError("disk full")

@@ -187,6 +187,7 @@ def test_resuming_with_other_settings_is_refused(tmp_path, monkeypatch):
         ({"env_id": "CartPole-v1"}, "can't be made"),  # it knows no dims
         ({"env_id": "Blackjack-v1", "dims": None}, "observations are Tuple"),
         ({"dims": 0}, "whole number from 1"),
+        ({"coordinates": (0, 4), "observation_scale": 1.0}, r"must lie in 0\.\.3"),
     ],
 )
 def test_environments_that_cannot_be_distilled_are_refused(tmp_path, changes, sentence):
@@ -204,6 +205,8 @@ def test_environments_that_cannot_be_distilled_are_refused(tmp_path, changes, se
         ({"minibatches": 33}, "more than the 32 steps"),
         ({"consistency": -0.1}, "consistency must be at least 0"),
         ({"hidden_sizes": (64, 0)}, "hidden_sizes"),
+        ({"coordinates": (0, 1)}, "needs an observation_scale"),
+        ({"coordinates": (0, 0), "observation_scale": 1.0}, "must be different"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(changes, sentence):
@@ -291,3 +294,38 @@ def test_any_environment_with_vectors_can_be_distilled(tmp_path):
             distill(settings, tmp_path / "stopped", progress=False)
     resumed = distill(settings, tmp_path / "stopped", resume=True, progress=False)
     assert resumed.spec.provenance["env_steps"] == spec.provenance["env_steps"]
+
+
+def test_rows_stay_as_small_as_observations(tmp_path):
+    """A large outer rate drives rows up, by 0.03 a step, and the bound on their size holds them."""
+    settings = dataclasses.replace(
+        TINY,
+        env_id="Pendulum-v1",
+        dims=None,
+        instances=8,
+        observation_scale=0.1,
+        learning_rate=0.03,
+        anneal=False,
+        consistency=0.0,
+    )
+    dataset = distill(settings, tmp_path / "run", progress=False)
+    assert dataset.observations.square().mean().sqrt() == pytest.approx(0.1, rel=1e-3)
+
+
+def test_learners_may_see_some_coordinates(tmp_path):
+    settings = dataclasses.replace(
+        TINY,
+        name="pendulum-8",
+        env_id="Pendulum-v1",
+        dims=None,
+        instances=8,
+        observation_scale=0.2,
+        coordinates=(2, 0),
+    )
+    dataset = distill(settings, tmp_path / "run", progress=False)
+    assert dataset.observations.shape == (8, 2)
+    transform = dataset.spec.observation_transform
+    # Its angular velocity goes to 8, the cosine to 1.
+    assert transform.coordinates == (2, 0)
+    assert transform.std[0] > 2 * transform.std[1]
+    assert dataset.make_env().observation_space.shape == (2,)
