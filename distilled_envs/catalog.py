@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import pyarrow.parquet as pq
+
 from distilled_envs.dataset import DistilledDataset, Source
 from distilled_envs.errors import DatasetError, SettingsError
 from distilled_envs.spec import DistillationSpec
-from distilled_envs.storage import SPEC_FILE
+from distilled_envs.storage import ROWS_FILE, SPEC_FILE
 
 BUNDLED = Path(__file__).parent / "datasets"
 
@@ -43,7 +45,7 @@ class Entry:
     @property
     def instances(self) -> int:
         """Number of rows."""
-        return self.spec.provenance["settings"]["instances"]
+        return pq.read_metadata(self.folder / ROWS_FILE).num_rows
 
     @property
     def names(self) -> set[str]:

@@ -1,4 +1,4 @@
-"""The command ``distilled-envs``: distill, evaluate, list, show, watch.
+"""The command ``distilled-envs``: distill, refit, evaluate, list, show, watch.
 
 Flags come from typed functions and dataclasses (tyro). What a command needs is imported inside it,
 so that ``list`` does not wait for the training code.
@@ -34,6 +34,7 @@ commands:
   show NAME            what a dataset says of itself, and its rows
   evaluate NAME        train fresh learners, one gradient step each, and play for real
   distill PRESET       make a dataset: meta-PPO from scratch; PRESET or any Gymnasium id
+  refit NAME           find rows for the same behaviour that other training can use too
   watch NAME           train a learner and show it acting, in a window or as a video
 
 `distilled-envs COMMAND --help` explains each; NAME is a name from `list`, or a dataset folder.
@@ -54,8 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     logging.basicConfig(format="%(message)s")
     logging.getLogger("distilled_envs").setLevel(logging.INFO)
-    commands = {"distill": _distill, "evaluate": _evaluate, "list": _list}
-    commands |= {"show": _show, "watch": _watch}
+    commands = {"distill": _distill, "refit": _refit, "evaluate": _evaluate}
+    commands |= {"list": _list, "show": _show, "watch": _watch}
     if not argv or argv[0] in ("-h", "--help"):
         print(HELP, end="")
         return 0 if argv else 2
@@ -159,6 +160,62 @@ def _distill(argv: list[str]) -> None:
             f"(standard deviation between networks {score['std']:.1f})"
         )
     print(f"dataset: {output / 'dataset'}\n  load_distilled({str(output / 'dataset')!r}).train()")
+
+
+def _refit(argv: list[str]) -> None:
+    def refit(
+        name: tyro.conf.Positional[str],
+        *,
+        output: Path,
+        instances: int = 64,
+        steps: int = 3_000,
+        consistency: float = 0.3,
+        learning_rate: float = 1e-2,
+        seed: int = 0,
+        learners: int = 100,
+        episodes: int = 1,
+        progress: bool = True,
+    ) -> None:
+        """Find rows for a dataset's behaviour that other training than its one step can use too.
+
+        Args:
+            name: A name from `distilled-envs list`, or a dataset folder: the teacher.
+            output: Folder of the new dataset.
+            instances: Its rows.
+            steps: Gradient steps, a hundredth of a second each.
+            consistency: Weight of the inner loss after the one step.
+            learning_rate: Learning rate (Adam), which falls linearly to 0.
+            seed: Seed of everything random.
+            learners: Fresh networks in the evaluation at the end.
+            episodes: Episodes of each, in each action mode.
+            progress: Show a progress bar.
+        """
+        from distilled_envs import training
+
+        if output.exists():
+            raise SettingsError(f"{output} exists already: choose another --output.")
+        dataset = training.refit(
+            load_distilled(name),
+            instances=instances,
+            steps=steps,
+            consistency=consistency,
+            learning_rate=learning_rate,
+            seed=seed,
+            command=shlex.join(["distilled-envs", "refit", *argv]),
+            progress=progress,
+        )
+        dataset.save(output)
+        _run_evaluation(
+            DistilledDataset.load(output),
+            {"learners": learners, "episodes": episodes},
+            None,
+            drop_in=False,
+            as_json=False,
+            save=True,
+        )
+        print(f"dataset: {output}\n  load_distilled({str(output)!r}).train()")
+
+    tyro.cli(refit, args=argv, prog="distilled-envs refit")
 
 
 def _evaluate(argv: list[str]) -> None:

@@ -1,0 +1,72 @@
+import pytest
+import torch
+
+from distilled_envs import load_distilled
+from distilled_envs.cli import main
+from distilled_envs.dataset import DistilledDataset
+from distilled_envs.drop_in import train_with_adam
+from distilled_envs.errors import SettingsError
+from distilled_envs.inner_step import inner_loss
+from distilled_envs.training import refit
+
+
+def inconsistency(dataset: DistilledDataset) -> float:
+    """How far outputs at the rows are from the targets after the one step, of their mean square."""
+    with torch.no_grad():
+        outputs = dataset.train(seed=0)(dataset.observations)
+    return (inner_loss(outputs, dataset.targets) / dataset.targets.square().mean()).item()
+
+
+def test_refitted_rows_teach_in_one_step_and_to_convergence():
+    """Three rows of cart-pole teach through their one step only; 64 others, both ways."""
+    three = load_distilled("cartpole_2d", instances=3)
+    assert train_return(three) < 250
+    dataset = refit(three, instances=64, steps=1_000, progress=False)
+    assert dataset.observations.shape == (64, 8)
+    assert dataset.evaluate(learners=20, episodes=1).greedy.mean > 450
+    assert train_return(dataset) > 400
+    assert inconsistency(dataset) < 0.05
+    record = dataset.spec.provenance["refit"]
+    assert record["instances"] == 64
+    assert record["error"] < 0.05
+    assert record["inconsistency"] < 0.05
+    assert dataset.spec.provenance["seed"] == three.spec.provenance["seed"]
+    assert dataset.spec.name == "cartpole-nd-2d-64"
+    space = dataset.make_env().observation_space
+    assert all(space.contains(row) for row in dataset.observations.numpy())
+
+
+def train_return(dataset: DistilledDataset) -> float:
+    policies = [train_with_adam(dataset, seed=seed, steps=3_000) for seed in range(3)]
+    returns = [dataset.evaluate(policy, episodes=5).greedy.mean for policy in policies]
+    return sum(returns) / len(returns)
+
+
+def test_refit_repeats_and_leaves_the_global_generator_alone(dataset):
+    state = torch.get_rng_state()
+    one, two, other = (refit(dataset, steps=3, seed=s, progress=False) for s in (0, 0, 1))
+    assert torch.equal(state, torch.get_rng_state())
+    assert torch.equal(one.observations, two.observations)
+    assert torch.equal(one.targets, two.targets)
+    assert not torch.equal(one.targets, other.targets)
+
+
+def test_refit_of_fewer_rows_than_inputs(dataset):
+    assert refit(dataset, instances=3, steps=2, progress=False).observations.shape == (3, 8)
+
+
+@pytest.mark.parametrize("wrong", [{"instances": 0}, {"steps": 0}, {"consistency": -1.0}])
+def test_refit_refuses_what_makes_no_sense(dataset, wrong):
+    with pytest.raises(SettingsError, match="refit needs"):
+        refit(dataset, **wrong)
+
+
+def test_refit_command(tmp_path, capsys):
+    command = ["refit", "invertedpendulum", "--steps=1000", "--learners=3", "--no-progress"]
+    assert main([*command, f"--output={tmp_path / 'new'}"]) == 0
+    assert "one_step" in capsys.readouterr().out
+    loaded = load_distilled(tmp_path / "new")
+    assert loaded.spec.evaluation["one_step"]["greedy"]["mean"] > 800
+    assert loaded.spec.provenance["refit"]["command"].startswith("distilled-envs refit invertedp")
+    assert main([*command, f"--output={tmp_path / 'new'}"]) == 1
+    assert "exists already" in capsys.readouterr().err

@@ -1,0 +1,169 @@
+"""Other rows for the same behaviour, which ordinary training can use too.
+
+Rows distilled by meta-PPO teach through their own one step and nothing else: after it the learners'
+outputs at the rows are not the targets, so that any further training undoes the policy. A
+consistency term in meta-PPO's loss mends that for cart-pole; on continuous control it holds the
+policy back. Here it costs next to nothing, since the policy is already known: take the mean of a
+population as the teacher, the states that it visits as the questions, and descend on
+
+    E_states |learner after its step - teacher|^2 / |teacher|^2  +  consistency * its inner loss
+
+The outer loop is that of Wilhelm & Ventura, arXiv 2508.09283, with cloning instead of PPO.
+"""
+
+import dataclasses
+import time
+
+import torch
+from torch import Tensor
+
+from distilled_envs.dataset import DistilledDataset
+from distilled_envs.errors import MissingExtraError, SettingsError
+from distilled_envs.inner_step import inner_loss, inner_step
+from distilled_envs.learner import Parameters, forward, initial_parameters
+from distilled_envs.spec import LearnerSpec
+from distilled_envs.threads import torch_threads
+from distilled_envs.training.batch import DistilledBatch
+from distilled_envs.training.rollout import Actors
+from distilled_envs.training.settings import dataset_name
+
+TEACHERS = 32
+"""Learners whose mean output is the teacher, and who visit the states."""
+VISITED = 400
+"""Environment steps of each of them."""
+LEARNERS = 8
+"""Fresh learners in one gradient step."""
+STATES = 512
+"""Visited states in one gradient step."""
+
+
+def refit(
+    dataset: DistilledDataset,
+    *,
+    instances: int = 64,
+    steps: int = 3_000,
+    consistency: float = 0.3,
+    learning_rate: float = 1e-2,
+    seed: int = 0,
+    command: str | None = None,
+    progress: bool = True,
+) -> DistilledDataset:
+    """Find rows that teach what a dataset teaches, and that learners fit after their one step.
+
+    Args:
+        dataset: The dataset whose learners are the teacher.
+        instances: Rows of the new one, k.
+        steps: Gradient steps, a hundredth of a second each.
+        consistency: Weight of the inner loss after the step.
+        learning_rate: Learning rate (Adam), which falls linearly to 0.
+        seed: Seed of rows, learners and environments.
+        command: The shell command that asked for it, kept in the provenance.
+        progress: Whether to show a progress bar.
+
+    Returns:
+        The new dataset, not evaluated yet. Its provenance is the old one's, and ``refit`` in it
+        says how the rows were found and how well they fit: ``error`` on states and
+        ``inconsistency`` at the rows, as fractions of the mean square.
+
+    Raises:
+        SettingsError: Counts below 1, or a negative weight.
+        MissingExtraError: tqdm is not installed.
+    """
+    if instances < 1 or steps < 1 or consistency < 0 or learning_rate <= 0:
+        raise SettingsError(
+            "refit needs instances and steps of at least 1, a consistency of at least 0 and a "
+            f"learning_rate above 0, got {instances}, {steps}, {consistency} and {learning_rate}."
+        )
+    try:
+        from tqdm import trange
+    except ImportError:
+        raise MissingExtraError("tqdm", "Refitting", "train") from None
+    started, spec = time.monotonic(), dataset.spec
+    network, sizes = spec.learner, (dataset.observations.shape[1], dataset.targets.shape[1])
+    with torch.random.fork_rng(devices=[]), torch_threads(1):
+        torch.manual_seed(seed)
+        teachers = inner_step(
+            network,
+            initial_parameters(network, *sizes, TEACHERS),
+            dataset.observations,
+            dataset.targets,
+            spec.inner.learning_rate,
+        )
+        states = _visited(dataset, teachers, seed)
+        answers = torch.cat([_mean_output(network, teachers, s) for s in states.split(2_000)])
+        size = answers.square().mean()
+        batch = _first_rows(dataset, instances)
+        batch.targets.data = _mean_output(network, teachers, batch.observations.data)
+        optimizer = torch.optim.Adam(batch.parameters(), learning_rate)
+        bar = trange(steps, desc=f"{spec.name}: refit", dynamic_ncols=True, disable=not progress)
+        for step in bar:
+            optimizer.param_groups[0]["lr"] = learning_rate * (1 - step / steps)
+            chosen = torch.randint(len(states), (STATES,))
+            fresh = initial_parameters(network, *sizes, LEARNERS)
+            rows, targets, rate = batch.observations, batch.targets, batch.learning_rate
+            learners = inner_step(network, fresh, rows, targets, rate, keep_graph=True)
+            outputs = forward(network, learners, states[chosen])
+            error = inner_loss(outputs, answers[chosen]).mean() / size
+            after = forward(network, learners, rows)
+            inconsistency = inner_loss(after, targets).mean() / targets.square().mean()
+            optimizer.zero_grad()
+            (error + consistency * inconsistency).backward()
+            optimizer.step()
+            batch.project()
+            bar.set_postfix_str(f"error {error:.4f}", refresh=False)
+    record = {
+        "command": command,
+        "instances": instances,
+        "steps": steps,
+        "consistency": consistency,
+        "learning_rate": learning_rate,
+        "seed": seed,
+        "error": round(error.item(), 5),
+        "inconsistency": round(inconsistency.item(), 5),
+        "wall_seconds": round(time.monotonic() - started, 1),
+    }
+    return DistilledDataset(
+        batch.observations,
+        batch.targets,
+        spec.replace(
+            name=dataset_name(spec.env.id, instances, spec.env.kwargs.get("dims")),
+            inner=dataclasses.replace(spec.inner, learning_rate=batch.learning_rate.item()),
+            provenance=spec.provenance | {"refit": record},
+            evaluation={},
+            files={},
+        ),
+    )
+
+
+def _visited(dataset: DistilledDataset, learners: Parameters, seed: int) -> Tensor:
+    """States ``(n, n_inputs)`` that learners visit, each in an environment of its own."""
+    spec = dataset.spec
+    env = dataset.make_vec_env(TEACHERS)
+    log_std = spec.task.target_log_std
+    rollout = Actors(env, spec.task, seed).collect(
+        lambda states: forward(spec.learner, learners, states.unsqueeze(1)).squeeze(1),
+        None if log_std is None else torch.tensor(log_std),
+        VISITED,
+    )
+    env.close()
+    return rollout.observations[:-1][rollout.valid.bool()]
+
+
+def _mean_output(network: LearnerSpec, learners: Parameters, states: Tensor) -> Tensor:
+    """The population's answer ``(n, n_outputs)`` to states ``(n, n_inputs)``."""
+    return forward(network, learners, states).mean(0)
+
+
+def _first_rows(dataset: DistilledDataset, instances: int) -> DistilledBatch:
+    """A batch whose rows point in all directions alike, as large as the dataset's.
+
+    Of a nearly linear policy such rows, with its outputs as targets, are consistent already, but
+    for the length of the step.
+    """
+    scale = dataset.observations.square().mean().sqrt().item()
+    space = dataset.make_env().observation_space
+    n_inputs, n_outputs = dataset.observations.shape[1], dataset.targets.shape[1]
+    batch = DistilledBatch(space, instances, n_outputs, 1.0, scale=scale, bounded=True)
+    torch.nn.init.orthogonal_(batch.observations, scale * max(instances, n_inputs) ** 0.5)
+    batch.project()
+    return batch
