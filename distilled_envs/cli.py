@@ -170,6 +170,7 @@ def _refit(argv: list[str]) -> None:
         instances: int = 64,
         steps: int = 3_000,
         consistency: float = 0.3,
+        shrink: float = 0.5,
         learning_rate: float = 1e-2,
         seed: int = 0,
         learners: int = 100,
@@ -184,6 +185,7 @@ def _refit(argv: list[str]) -> None:
             instances: Its rows.
             steps: Gradient steps, a hundredth of a second each.
             consistency: Weight of the inner loss after the one step.
+            shrink: Factor on the scale of observations; smaller ones suit networks of any width.
             learning_rate: Learning rate (Adam), which falls linearly to 0.
             seed: Seed of everything random.
             learners: Fresh networks in the evaluation at the end.
@@ -199,6 +201,7 @@ def _refit(argv: list[str]) -> None:
             instances=instances,
             steps=steps,
             consistency=consistency,
+            shrink=shrink,
             learning_rate=learning_rate,
             seed=seed,
             command=shlex.join(["distilled-envs", "refit", *argv]),

@@ -3,7 +3,7 @@
 Imported as ``distilled_envs.training``.
 """
 
-from distilled_envs.training.refit import refit
+from distilled_envs.training.refitting import refit
 from distilled_envs.training.run import distill
 from distilled_envs.training.settings import PRESETS, Settings, dataset_name, for_environment
 

@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 import torch
 
@@ -55,7 +57,9 @@ def test_refit_of_fewer_rows_than_inputs(dataset):
     assert refit(dataset, instances=3, steps=2, progress=False).observations.shape == (3, 8)
 
 
-@pytest.mark.parametrize("wrong", [{"instances": 0}, {"steps": 0}, {"consistency": -1.0}])
+@pytest.mark.parametrize(
+    "wrong", [{"instances": 0}, {"steps": 0}, {"consistency": -1.0}, {"shrink": 0.0}]
+)
 def test_refit_refuses_what_makes_no_sense(dataset, wrong):
     with pytest.raises(SettingsError, match="refit needs"):
         refit(dataset, **wrong)
@@ -67,6 +71,8 @@ def test_refit_command(tmp_path, capsys):
     assert "one_step" in capsys.readouterr().out
     loaded = load_distilled(tmp_path / "new")
     assert loaded.spec.evaluation["one_step"]["greedy"]["mean"] > 800
+    before = load_distilled("invertedpendulum").spec.observation_transform
+    assert loaded.spec.observation_transform == dataclasses.replace(before, scale=before.scale / 2)
     assert loaded.spec.provenance["refit"]["command"].startswith("distilled-envs refit invertedp")
     assert main([*command, f"--output={tmp_path / 'new'}"]) == 1
     assert "exists already" in capsys.readouterr().err
