@@ -286,7 +286,7 @@ def _run_evaluation(
     if drop_in:
         from distilled_envs.drop_in import measure_drop_in
 
-        record |= measure_drop_in(dataset)
+        record |= measure_drop_in(dataset, episodes=protocol["episodes"])
         for training in ("adam_to_convergence", "sb3_ppo_on_bandit"):
             if not as_json:
                 scores = record[training]
