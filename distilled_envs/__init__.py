@@ -38,7 +38,19 @@ gym.register(
     vector_entry_point="distilled_envs.distilled_env:DistilledVectorEnv",
     kwargs={"dataset": "cartpole-nd"},
 )
-for _name in ("HalfCheetah", "Hopper", "InvertedDoublePendulum", "InvertedPendulum", "Walker2d"):
+for _name in (
+    "Ant",
+    "HalfCheetah",
+    "Hopper",
+    "Humanoid",
+    "HumanoidStandup",
+    "InvertedDoublePendulum",
+    "InvertedPendulum",
+    "Pusher",
+    "Reacher",
+    "Swimmer",
+    "Walker2d",
+):
     gym.register(
         id=f"Distilled{_name}-v0",
         entry_point="distilled_envs.distilled_env:DistilledEnv",

@@ -11,6 +11,7 @@ from gymnasium.utils.env_checker import check_env
 from distilled_envs import load_distilled
 from distilled_envs.catalog import entries, find
 from distilled_envs.errors import DatasetError, SettingsError
+from distilled_envs.training import PRESETS
 
 
 @pytest.mark.parametrize(
@@ -109,15 +110,27 @@ def test_specs_keep_the_protocol():
 MUJOCO = [entry for entry in entries() if entry.spec.task.kind == "gaussian"]
 
 
+def test_all_of_gymnasiums_mujoco_is_there():
+    known = {
+        spec.id
+        for spec in gym.registry.values()
+        if str(spec.entry_point).startswith("gymnasium.envs.mujoco") and spec.version == 5
+    }
+    assert len(known) == 11
+    assert {entry.spec.env.id for entry in MUJOCO} == known
+    assert {preset.env_id for preset in PRESETS.values()} >= known
+
+
 @pytest.mark.parametrize("entry", MUJOCO, ids=lambda entry: entry.family)
 def test_bundled_mujoco_sets_teach_what_they_say(entry):
     dataset = load_distilled(entry.spec.env.id)
     assert dataset.spec.name == entry.spec.name
     promised = dataset.spec.evaluation["one_step"]["greedy"]
     measured = dataset.evaluate(learners=10, episodes=1, seed=5).greedy
-    assert measured.mean >= promised["mean"] - 2 * promised["std"] / 10**0.5 - 50
+    margin = 3 * promised["std"] / 10**0.5 + 0.05 * abs(promised["mean"])
+    assert measured.mean >= promised["mean"] - margin
     untrained = dataset.evaluate(dataset.new_policy(seed=0), episodes=5).greedy
-    assert untrained.mean < 0.5 * measured.mean
+    assert measured.mean - untrained.mean > 0.2 * abs(untrained.mean)
 
 
 @pytest.mark.parametrize("entry", MUJOCO, ids=lambda entry: entry.family)

@@ -15,6 +15,8 @@ from distilled_envs.errors import SettingsError
 from distilled_envs.training import PRESETS, Settings, distill
 from distilled_envs.training.meta_ppo import DivergedError, MetaPPO
 from distilled_envs.training.provenance import git_revision
+from distilled_envs.training.run import checked_environment
+from distilled_envs.training.settings import MUJOCO
 
 TINY = Settings(
     name="cartpole-nd-1d-min",
@@ -294,6 +296,14 @@ def test_any_environment_with_vectors_can_be_distilled(tmp_path):
             distill(settings, tmp_path / "stopped", progress=False)
     resumed = distill(settings, tmp_path / "stopped", resume=True, progress=False)
     assert resumed.spec.provenance["env_steps"] == spec.provenance["env_steps"]
+
+
+@pytest.mark.parametrize("settings", MUJOCO, ids=lambda settings: settings.name)
+def test_mujoco_presets_fit_their_environments(settings):
+    env_spec, task = checked_environment(settings)
+    assert env_spec.id == settings.env_id
+    assert task.kind == "gaussian"
+    assert task.observation_shape[0] <= min(settings.hidden_sizes)
 
 
 def test_rows_stay_as_small_as_observations(tmp_path):
