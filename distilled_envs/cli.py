@@ -1,28 +1,21 @@
-"""The command ``distilled-envs``: distill, refit, evaluate, list, show, watch.
+"""The command ``distilled-envs``: distill, refit, evaluate, publish, list, show, watch.
 
 Flags come from typed functions and dataclasses (tyro). What a command needs is imported inside it,
 so that ``list`` does not wait for the training code.
 """
 
-import dataclasses
-import difflib
-import json
 import logging
-import shlex
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Literal
 
-import gymnasium as gym
 import tyro
 
 from distilled_envs import __version__
 from distilled_envs.catalog import Entry, entries, load_distilled
-from distilled_envs.dataset import DistilledDataset
-from distilled_envs.errors import DistilledEnvsError, SettingsError
-
-Instances = int | Literal["min"] | None
+from distilled_envs.cli_distill import distill_command, refit_command
+from distilled_envs.cli_evaluate import Instances, evaluate_command
+from distilled_envs.errors import DistilledEnvsError
 
 HELP = """\
 usage: distilled-envs COMMAND ...
@@ -35,6 +28,7 @@ commands:
   evaluate NAME        train fresh learners, one gradient step each, and play for real
   distill PRESET       make a dataset: meta-PPO from scratch; PRESET or any Gymnasium id
   refit NAME           find rows for the same behaviour that other training can use too
+  publish NAME         put a dataset on the Hugging Face Hub
   watch NAME           train a learner and show it acting, in a window or as a video
 
 `distilled-envs COMMAND --help` explains each; NAME is a name from `list`, or a dataset folder.
@@ -55,8 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     logging.basicConfig(format="%(message)s")
     logging.getLogger("distilled_envs").setLevel(logging.INFO)
-    commands = {"distill": _distill, "refit": _refit, "evaluate": _evaluate}
-    commands |= {"list": _list, "show": _show, "watch": _watch}
+    commands = {"distill": distill_command, "refit": refit_command, "evaluate": evaluate_command}
+    commands |= {"publish": _publish, "list": _list, "show": _show, "watch": _watch}
     if not argv or argv[0] in ("-h", "--help"):
         print(HELP, end="")
         return 0 if argv else 2
@@ -86,222 +80,33 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _distill(argv: list[str]) -> None:
-    from distilled_envs.training import PRESETS, Settings, dataset_name, distill, for_environment
-
-    presets = "\n".join(
-        f"  {name:22} {settings.instances:3} rows, {settings.total_steps / 1e6:g}M steps"
-        for name, settings in PRESETS.items()
-    )
-    wanted = argv[0] if argv and not argv[0].startswith("-") else None
-    if wanted is None:
-        if not {"-h", "--help"} & set(argv):
-            raise SettingsError(f"distill needs the name of a preset first:\n{presets}")
-        print(
-            "usage: distilled-envs distill PRESET [flags]\n"
-            "       distilled-envs distill GYMNASIUM_ID [flags]   untuned settings\n\n"
-            f"presets:\n{presets}\n"
-        )
-        wanted = "cartpole-nd-2d-min"
-    by_plain = {name.replace("-", ""): name for name in PRESETS}
-    preset = by_plain.get(wanted.lower().replace("-", "").replace("_", ""))
-    if preset is not None:
-        defaults = PRESETS[preset]
-    elif wanted in gym.registry or ":" in wanted:
-        defaults = for_environment(wanted)
-    else:
-        near = difflib.get_close_matches(wanted, [*PRESETS, *gym.registry], n=3, cutoff=0.4)
-        raise SettingsError(
-            f"There is no preset and no registered environment {wanted!r}; the nearest: "
-            f"{', '.join(near) or 'none'} (`distilled-envs distill --help` lists the presets)."
-        )
-
-    @dataclasses.dataclass
-    class Distill:
-        """Distil an environment into a dataset with meta-PPO."""
-
-        settings: tyro.conf.OmitArgPrefixes[Settings]
-        output: Path | None = None
-        """Folder of the run; runs/<name>-seed<seed> if not given."""
-        resume: bool = False
-        """Go on with the run in the output folder."""
-        progress: bool = True
-        """Show a progress bar."""
-
-    arguments = tyro.cli(
-        Distill,
-        default=Distill(defaults),
-        args=argv[1:] if argv[:1] == [wanted] else argv,
-        prog=f"distilled-envs distill {wanted}",
-    )
-    settings = arguments.settings
-    if settings.name == defaults.name:  # it says what is distilled, unless the user named it
-        name = dataset_name(settings.env_id, settings.instances, settings.dims)
-        settings = dataclasses.replace(settings, name=name)
-    output = arguments.output or Path("runs") / f"{settings.name}-seed{settings.seed}"
-    dataset = distill(
-        settings,
-        output,
-        resume=arguments.resume,
-        progress=arguments.progress,
-        command=shlex.join(["distilled-envs", "distill", *argv]),
-    )
-    one_step = dataset.spec.evaluation["one_step"]
-    print(
-        f"\n{dataset.spec.name}: {len(dataset)} rows, distilled in "
-        f"{dataset.spec.provenance['wall_seconds']:.0f} s.\n"
-        f"{one_step['learners']} fresh networks, one gradient step each, "
-        f"{one_step['episodes']} episodes each in the real {settings.env_id}:"
-    )
-    for mode in ("sampled", "greedy"):
-        score = one_step[mode]
-        print(
-            f"  {mode} actions: mean return {score['mean']:.1f} "
-            f"(standard deviation between networks {score['std']:.1f})"
-        )
-    print(f"dataset: {output / 'dataset'}\n  load_distilled({str(output / 'dataset')!r}).train()")
-
-
-def _refit(argv: list[str]) -> None:
-    def refit(
+def _publish(argv: list[str]) -> None:
+    def publish(
         name: tyro.conf.Positional[str],
         *,
-        output: Path,
-        instances: int = 64,
-        steps: int = 3_000,
-        consistency: float = 0.3,
-        shrink: float = 0.5,
-        learning_rate: float = 1e-2,
-        seed: int = 0,
-        learners: int = 100,
-        episodes: int = 1,
-        progress: bool = True,
+        repo: str,
+        private: bool = False,
+        revision: str | None = None,
+        create_pr: bool = False,
     ) -> None:
-        """Find rows for a dataset's behaviour that other training than its one step can use too.
+        """Put a dataset on the Hugging Face Hub, as a variant of a repo.
 
         Args:
-            name: A name from `distilled-envs list`, or a dataset folder: the teacher.
-            output: Folder of the new dataset.
-            instances: Its rows.
-            steps: Gradient steps, a hundredth of a second each.
-            consistency: Weight of the inner loss after the one step.
-            shrink: Factor on the scale of observations; smaller ones suit networks of any width.
-            learning_rate: Learning rate (Adam), which falls linearly to 0.
-            seed: Seed of everything random.
-            learners: Fresh networks in the evaluation at the end.
-            episodes: Episodes of each, in each action mode.
-            progress: Show a progress bar.
+            name: Folder of a run or of a dataset, or a name from `distilled-envs list`.
+            repo: Repo id, user/name; by custom user/distilled-FAMILY. It is made if need be.
+            private: Make it private.
+            revision: Branch to commit to; main if not given.
+            create_pr: Open a pull request instead.
         """
-        from distilled_envs import training
+        from distilled_envs.hub import publish
 
-        if output.exists():
-            raise SettingsError(f"{output} exists already: choose another --output.")
-        dataset = training.refit(
-            load_distilled(name),
-            instances=instances,
-            steps=steps,
-            consistency=consistency,
-            shrink=shrink,
-            learning_rate=learning_rate,
-            seed=seed,
-            command=shlex.join(["distilled-envs", "refit", *argv]),
-            progress=progress,
-        )
-        dataset.save(output)
-        _run_evaluation(
-            DistilledDataset.load(output),
-            {"learners": learners, "episodes": episodes},
-            None,
-            drop_in=False,
-            as_json=False,
-            save=True,
-        )
-        print(f"dataset: {output}\n  load_distilled({str(output)!r}).train()")
-
-    tyro.cli(refit, args=argv, prog="distilled-envs refit")
-
-
-def _evaluate(argv: list[str]) -> None:
-    def evaluate(
-        name: tyro.conf.Positional[str],
-        *,
-        dims: int | None = None,
-        instances: Instances = None,
-        learners: int = 100,
-        episodes: int = 5,
-        seed: int | None = None,
-        hidden_sizes: tuple[int, ...] | None = None,
-        drop_in: bool = False,
-        json: bool = False,
-        save: bool = False,
-    ) -> None:
-        """Train fresh learners on a dataset, one gradient step each, and play for real.
-
-        Args:
-            name: A name from `distilled-envs list`, or a dataset folder.
-            dims: Cart-pole axes.
-            instances: Number of rows, or "min".
-            learners: Fresh networks.
-            episodes: Episodes of each, in each action mode.
-            seed: Seed of networks, environments and actions.
-            hidden_sizes: Hidden layers of the networks; those that the dataset was distilled for,
-                if not given.
-            drop_in: Also train 10 networks with Adam on the rows and 10 with SB3's PPO on the
-                distilled environment, and play with them (minutes).
-            json: Print the results as JSON.
-            save: Write the results into the dataset folder's distillation.json.
-        """
-        protocol = {"learners": learners, "episodes": episodes}
-        _run_evaluation(
-            load_distilled(name, dims=dims, instances=instances),
-            protocol | ({} if seed is None else {"seed": seed}),
-            hidden_sizes,
-            drop_in=drop_in,
-            as_json=json,
-            save=save,
+        inner = Path(name) / "dataset"
+        dataset = load_distilled(inner if inner.is_dir() else name)
+        print(
+            publish(dataset, repo, private=private, revision=revision, create_pr=create_pr),
         )
 
-    tyro.cli(evaluate, args=argv, prog="distilled-envs evaluate")
-
-
-def _run_evaluation(
-    dataset: DistilledDataset,
-    protocol: dict,
-    hidden_sizes: tuple[int, ...] | None,
-    *,
-    drop_in: bool,
-    as_json: bool,
-    save: bool,
-) -> None:
-    if save and dataset.source.kind != "folder":
-        raise SettingsError("--save writes into a dataset folder: give the folder, not a name.")
-    learner, training = dataset.spec.learner, "one_step"
-    if hidden_sizes not in (None, learner.hidden_sizes):
-        learner = dataclasses.replace(learner, hidden_sizes=hidden_sizes)
-        training += "_" + "x".join(map(str, hidden_sizes))
-    evaluation = dataset.evaluate(learner=learner, **protocol)
-    record = {training: evaluation.to_dict()}
-    if not as_json:
-        print(f"{dataset.spec.name}, {training}\n{evaluation}", flush=True)
-    if drop_in:
-        from distilled_envs.drop_in import measure_drop_in
-
-        record |= measure_drop_in(dataset, episodes=protocol["episodes"])
-        for training in ("adam_to_convergence", "sb3_ppo_on_bandit"):
-            if not as_json:
-                scores = record[training]
-                print(
-                    f"{training}, {scores['steps']} steps: sampled {scores['sampled']['mean']:.1f} "
-                    f"(std {scores['sampled']['std']:.1f}), greedy {scores['greedy']['mean']:.1f} "
-                    f"(std {scores['greedy']['std']:.1f})"
-                )
-    if as_json:
-        print(json.dumps(record, indent=2))
-    if save:
-        from distilled_envs.storage import write_spec
-
-        spec = dataset.spec.replace(evaluation=dataset.spec.evaluation | record)
-        write_spec(Path(dataset.source.location), spec)
+    tyro.cli(publish, args=argv, prog="distilled-envs publish")
 
 
 def _list(argv: list[str]) -> None:

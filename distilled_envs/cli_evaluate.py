@@ -1,0 +1,100 @@
+"""The command ``distilled-envs evaluate``."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from distilled_envs.catalog import load_distilled
+from distilled_envs.dataset import DistilledDataset
+from distilled_envs.errors import SettingsError
+
+Instances = int | Literal["min"] | None
+
+
+def evaluate_command(argv: list[str]) -> None:
+    """Evaluate a dataset."""
+
+    def evaluate(
+        name: tyro.conf.Positional[str],
+        *,
+        dims: int | None = None,
+        instances: Instances = None,
+        learners: int = 100,
+        episodes: int = 5,
+        seed: int | None = None,
+        hidden_sizes: tuple[int, ...] | None = None,
+        drop_in: bool = False,
+        json: bool = False,
+        save: bool = False,
+    ) -> None:
+        """Train fresh learners on a dataset, one gradient step each, and play for real.
+
+        Args:
+            name: A name from `distilled-envs list`, or a dataset folder.
+            dims: Cart-pole axes.
+            instances: Number of rows, or "min".
+            learners: Fresh networks.
+            episodes: Episodes of each, in each action mode.
+            seed: Seed of networks, environments and actions.
+            hidden_sizes: Hidden layers of the networks; those that the dataset was distilled for,
+                if not given.
+            drop_in: Also train 10 networks with Adam on the rows and 10 with SB3's PPO on the
+                distilled environment, and play with them (minutes).
+            json: Print the results as JSON.
+            save: Write the results into the dataset folder's distillation.json.
+        """
+        protocol = {"learners": learners, "episodes": episodes}
+        run_evaluation(
+            load_distilled(name, dims=dims, instances=instances),
+            protocol | ({} if seed is None else {"seed": seed}),
+            hidden_sizes,
+            drop_in=drop_in,
+            as_json=json,
+            save=save,
+        )
+
+    tyro.cli(evaluate, args=argv, prog="distilled-envs evaluate")
+
+
+def run_evaluation(
+    dataset: DistilledDataset,
+    protocol: dict,
+    hidden_sizes: tuple[int, ...] | None,
+    *,
+    drop_in: bool,
+    as_json: bool,
+    save: bool,
+) -> None:
+    """Evaluate a dataset, print the scores and perhaps keep them in its folder."""
+    if save and dataset.source.kind != "folder":
+        raise SettingsError("--save writes into a dataset folder: give the folder, not a name.")
+    learner, training = dataset.spec.learner, "one_step"
+    if hidden_sizes not in (None, learner.hidden_sizes):
+        learner = dataclasses.replace(learner, hidden_sizes=hidden_sizes)
+        training += "_" + "x".join(map(str, hidden_sizes))
+    evaluation = dataset.evaluate(learner=learner, **protocol)
+    record = {training: evaluation.to_dict()}
+    if not as_json:
+        print(f"{dataset.spec.name}, {training}\n{evaluation}", flush=True)
+    if drop_in:
+        from distilled_envs.drop_in import measure_drop_in
+
+        record |= measure_drop_in(dataset, episodes=protocol["episodes"])
+        for training in ("adam_to_convergence", "sb3_ppo_on_bandit"):
+            if not as_json:
+                scores = record[training]
+                print(
+                    f"{training}, {scores['steps']} steps: sampled {scores['sampled']['mean']:.1f} "
+                    f"(std {scores['sampled']['std']:.1f}), greedy {scores['greedy']['mean']:.1f} "
+                    f"(std {scores['greedy']['std']:.1f})"
+                )
+    if as_json:
+        print(json.dumps(record, indent=2))
+    if save:
+        from distilled_envs.storage import write_spec
+
+        spec = dataset.spec.replace(evaluation=dataset.spec.evaluation | record)
+        write_spec(Path(dataset.source.location), spec)
