@@ -17,6 +17,10 @@ class SettingsError(DistilledEnvsError, ValueError):
     """Settings or arguments that contradict each other or the environment."""
 
 
+class HubError(DistilledEnvsError, OSError):
+    """The Hugging Face Hub can't be reached, lacks what was asked for, or refuses it."""
+
+
 class MissingExtraError(DistilledEnvsError, ImportError):
     """An optional dependency is not installed."""
 

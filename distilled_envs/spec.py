@@ -7,6 +7,7 @@ package does not lose what a newer one wrote; a newer format version is refused 
 import dataclasses
 import json
 import math
+import re
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -169,6 +170,17 @@ class DistillationSpec:
     files: dict[str, str] = field(default_factory=dict)
     format_version: int = FORMAT_VERSION
     extra: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def family(self) -> str:
+        """Which environment it stands for; a Hub repo ``distilled-<family>`` holds its variants."""
+        plain = re.sub(r"-v[0-9]+$", "", self.env.id.split("/")[-1]).lower()
+        return {"cartpolend": "cartpole-nd"}.get(plain, plain)
+
+    @property
+    def variant(self) -> str:
+        """Which of the family's datasets it is."""
+        return self.name.removeprefix(f"{self.family}-")
 
     def replace(self, **changes: Any) -> "DistillationSpec":
         """A copy with other values."""

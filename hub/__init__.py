@@ -1,1 +1,9 @@
-"""The place of publishing to the Hugging Face Hub and downloading from it; nothing is here yet."""
+"""Distilled datasets on the Hugging Face Hub: publish, find, download.
+
+Imported as ``distilled_envs.hub``.
+"""
+
+from distilled_envs.hub.downloading import download
+from distilled_envs.hub.publishing import publish
+
+__all__ = ["download", "publish"]

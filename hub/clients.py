@@ -1,0 +1,79 @@
+"""The Hub's client with patience, and its errors as one sentence each."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from distilled_envs.errors import HubError, MissingExtraError
+
+try:
+    from huggingface_hub import errors
+except ImportError:
+    raise MissingExtraError("huggingface-hub", "The Hugging Face Hub", "hub") from None
+try:
+    from httpx2 import TransportError  # huggingface_hub's from version 2 on
+except ImportError:
+    from httpx import TransportError
+
+UNREACHABLE = (errors.OfflineModeIsEnabled, TransportError)
+"""What the client raises where there is no way to the Hub."""
+
+ATTEMPTS = 4
+LONGEST_WAIT = 60.0
+"""Seconds; a Hub that asks for more gets no further attempt."""
+
+Result = TypeVar("Result")
+
+
+def patiently(call: Callable[[], Result]) -> Result:
+    """Call again after status 429 or 5xx, when the Hub says, or after 1, 2, 4 seconds."""
+    for attempt in range(ATTEMPTS):
+        try:
+            return call()
+        except errors.HfHubHTTPError as error:
+            asked = error.response.headers.get("Retry-After", "")
+            wait = float(asked) if asked.isdigit() else 2.0**attempt
+            transient = error.response.status_code == 429 or error.response.status_code >= 500
+            if not transient or attempt == ATTEMPTS - 1 or wait > LONGEST_WAIT:
+                raise
+            time.sleep(wait)
+    raise AssertionError("unreachable")
+
+
+@contextmanager
+def explained(repo_id: str, revision: str | None = None) -> Iterator[None]:
+    """Turn errors of the client into :class:`~distilled_envs.errors.HubError`."""
+    where = repo_id if revision is None else f"{repo_id} at {revision}"
+    try:
+        yield
+    except errors.HFValidationError as error:
+        raise HubError(f"{repo_id!r} is no repo id, which reads user/name: {error}") from None
+    except errors.RevisionNotFoundError:
+        raise HubError(f"{repo_id} has no revision {revision!r} on the Hub.") from None
+    except errors.RepositoryNotFoundError:
+        raise HubError(
+            f"There is no dataset {repo_id} on the Hub, or it is private and needs another token: "
+            "run `hf auth login`, or set HF_TOKEN."
+        ) from None
+    except errors.LocalEntryNotFoundError:
+        raise HubError(
+            f"{where} is not in the cache, and the Hub can't be reached: check the connection, "
+            "HF_ENDPOINT and HF_HUB_OFFLINE."
+        ) from None
+    except errors.EntryNotFoundError as error:
+        raise HubError(f"{where} lacks a file of a distilled dataset: {error}") from None
+    except errors.HfHubHTTPError as error:
+        status = error.response.status_code
+        hints = {
+            401: "the token is not valid: run `hf auth login`, or set HF_TOKEN",
+            403: "this token may not write there",
+            412: "somebody else has changed it meanwhile: publish again",
+            429: "too many requests: try again in some minutes",
+        }
+        hint = hints.get(status, "try again later")
+        raise HubError(f"The Hub answers with status {status} for {where}: {hint}.") from None
+    except UNREACHABLE as error:
+        raise HubError(f"The Hub can't be reached for {where}: {error}") from None
+    except OSError as error:  # a full disk, a cache that can't be written
+        raise HubError(f"{where} can't be kept in the cache: {error}") from None

@@ -1,0 +1,86 @@
+"""Publishing a distilled dataset on the Hugging Face Hub: one commit, or none for no change."""
+
+import tempfile
+from pathlib import Path, PurePosixPath
+
+from huggingface_hub import CommitOperationAdd, HfApi
+
+from distilled_envs.dataset import DistilledDataset
+from distilled_envs.hub.cards import make_card
+from distilled_envs.hub.clients import explained, patiently
+from distilled_envs.spec import DistillationSpec
+from distilled_envs.storage import ROWS_FILE, SPEC_FILE
+
+
+def publish(
+    dataset: DistilledDataset | str | Path,
+    repo_id: str,
+    *,
+    private: bool = False,
+    revision: str | None = None,
+    create_pr: bool = False,
+) -> str:
+    """Publish a dataset as a variant of a Hub repo, beside those that are there.
+
+    The repo is made if there is none. Its card is written anew, over all of its variants.
+
+    Args:
+        dataset: A dataset, or the folder of one, or of a run.
+        repo_id: ``user/name``; by custom ``user/distilled-<family>``.
+        private: Whether a repo that is made is private.
+        revision: Branch to commit to; None for ``main``.
+        create_pr: Open a pull request instead, also on somebody else's repo.
+
+    Returns:
+        Address of the commit, or of the pull request.
+
+    Raises:
+        DatasetError: The folder holds no valid dataset.
+        HubError: The Hub refuses, or can't be reached.
+    """
+    if not isinstance(dataset, DistilledDataset):
+        folder = Path(dataset)
+        inner = folder / "dataset"
+        dataset = DistilledDataset.load(inner if inner.is_dir() else folder)
+    api = HfApi()
+    with explained(repo_id, revision):
+        if not create_pr:
+            patiently(
+                lambda: api.create_repo(
+                    repo_id, repo_type="dataset", private=private, exist_ok=True
+                )
+            )
+        head = patiently(lambda: api.dataset_info(repo_id, revision=revision))
+        there = _variants(api, repo_id, head)
+        there[dataset.spec.variant] = dataset.spec
+        with tempfile.TemporaryDirectory() as temporary:
+            saved = Path(temporary) / "dataset"
+            dataset.save(saved)
+            files = {f"{dataset.spec.variant}/{n}": saved / n for n in (ROWS_FILE, SPEC_FILE)}
+            contents = files | {"README.md": make_card(repo_id, there).encode()}
+            commit = api.create_commit(
+                repo_id,
+                [CommitOperationAdd(path, content) for path, content in contents.items()],
+                commit_message=f"Publish {dataset.spec.name}",
+                repo_type="dataset",
+                revision=revision,
+                create_pr=create_pr,
+                parent_commit=head.sha,
+            )
+    return commit.pr_url or commit.commit_url
+
+
+def _variants(api: HfApi, repo_id: str, head) -> dict[str, DistillationSpec]:
+    """The specs of the variants that a repo holds already."""
+    specs = {}
+    for file in head.siblings:
+        path = PurePosixPath(file.rfilename)
+        if len(path.parts) == 2 and path.name == SPEC_FILE:
+            local = patiently(
+                lambda name=file.rfilename: api.hf_hub_download(
+                    repo_id, name, repo_type="dataset", revision=head.sha
+                )
+            )
+            text = Path(local).read_text(encoding="utf-8")
+            specs[path.parent.name] = DistillationSpec.from_json(text)
+    return specs
