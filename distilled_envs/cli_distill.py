@@ -127,6 +127,8 @@ def refit_command(argv: list[str]) -> None:
 
         if output.exists():
             raise SettingsError(f"{output} exists already: choose another --output.")
+        if min(learners, episodes) < 1:
+            raise SettingsError("learners and episodes must be at least 1.")
         dataset = training.refit(
             load_distilled(name),
             instances=instances,

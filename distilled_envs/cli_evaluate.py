@@ -72,6 +72,10 @@ def run_evaluation(
     if save and dataset.source.kind != "folder":
         raise SettingsError("--save writes into a dataset folder: give the folder, not a name.")
     learner, training = dataset.spec.learner, "one_step"
+    if hidden_sizes is not None and (not hidden_sizes or min(hidden_sizes) < 1):
+        raise SettingsError(f"hidden_sizes must be positive, got {hidden_sizes}.")
+    if hidden_sizes is not None and drop_in:
+        raise SettingsError("--drop-in trains the dataset's own networks: leave out hidden_sizes.")
     if hidden_sizes not in (None, learner.hidden_sizes):
         learner = dataclasses.replace(learner, hidden_sizes=hidden_sizes)
         training += "_" + "x".join(map(str, hidden_sizes))

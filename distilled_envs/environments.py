@@ -112,7 +112,12 @@ def _check_shape(spec: DistillationSpec, space: spaces.Space) -> None:
     """Refuse a real environment whose observations are not those that the dataset was made on."""
     fixed, shown = spec.observation_transform, space.shape
     coordinates = None if fixed is None else fixed.coordinates
-    if coordinates is not None and len(shown) == 1 and max(coordinates) < shown[0]:
+    if (
+        coordinates is not None
+        and shown is not None
+        and len(shown) == 1
+        and max(coordinates) < shown[0]
+    ):
         shown = (len(coordinates),)
     if shown != spec.task.observation_shape or (fixed is not None and shown != (len(fixed.mean),)):
         wanted = "" if coordinates is None else f" from coordinates up to {max(coordinates)}"

@@ -134,7 +134,8 @@ class ObservationTransform:
         _require(self.clip > 0, "observation_transform.clip", self.clip)
         shown = self.coordinates
         _require(
-            shown is None or (len(set(shown)) == len(self.mean) == len(shown) and min(shown) >= 0),
+            shown is None
+            or (len(set(shown)) == len(self.mean) == len(shown) > 0 and min(shown) >= 0),
             "observation_transform.coordinates",
             shown,
         )
@@ -209,7 +210,7 @@ class DistillationSpec:
         """
         try:
             record = json.loads(text)
-        except json.JSONDecodeError as error:
+        except (json.JSONDecodeError, RecursionError) as error:
             raise DatasetError(f"distillation.json is not JSON: {error}.") from None
         if not isinstance(record, dict):
             raise DatasetError("distillation.json must hold one JSON object.")

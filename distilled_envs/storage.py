@@ -1,6 +1,7 @@
 """A dataset folder on disk: ``train.parquet`` beside ``distillation.json``. Nothing is pickled."""
 
 import hashlib
+import math
 import os
 import shutil
 import tempfile
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
 from torch import Tensor
@@ -19,6 +21,9 @@ from distilled_envs.spec import DistillationSpec
 
 SPEC_FILE = "distillation.json"
 ROWS_FILE = "train.parquet"
+
+MAX_BYTES = 256 * 2**20
+"""A dataset is one batch: one larger than this is refused before it is read."""
 
 
 def write_folder(
@@ -48,7 +53,7 @@ def write_folder(
             "target": _fixed_size_lists(targets),
         }
         pq.write_table(pa.table(columns), temporary / ROWS_FILE)
-        spec = spec.replace(files={ROWS_FILE: _sha256(temporary / ROWS_FILE)})
+        spec = spec.replace(files={ROWS_FILE: sha256(temporary / ROWS_FILE)})
         (temporary / SPEC_FILE).write_text(spec.to_json(), encoding="utf-8")
         temporary.chmod(0o755)
         os.replace(temporary, folder)
@@ -85,12 +90,20 @@ def read_folder(folder: Path) -> tuple[Tensor, Tensor, DistillationSpec]:
             )
         if not (folder / ROWS_FILE).is_file():
             raise DatasetError(f"{ROWS_FILE} is missing: fetch or distil the dataset again.")
-        if _sha256(folder / ROWS_FILE) != spec.files[ROWS_FILE]:
+        if sha256(folder / ROWS_FILE) != spec.files[ROWS_FILE]:
             raise DatasetError(
                 f"{ROWS_FILE} has changed since it was written (its sha256 differs from the one "
                 f"in {SPEC_FILE}): fetch or distil the dataset again."
             )
         try:
+            # Parquet packs equal rows so well that a small file can hold more than the memory.
+            rows = pq.read_metadata(folder / ROWS_FILE).num_rows
+            size = 4 * rows * (math.prod(spec.task.observation_shape) + spec.task.n_outputs)
+            if size > MAX_BYTES:
+                raise DatasetError(
+                    f"{ROWS_FILE} holds {rows} rows, {size / 2**20:.0f} MiB, and the limit is "
+                    f"{MAX_BYTES / 2**20:.0f} MiB."
+                )
             table = pq.read_table(folder / ROWS_FILE)
         except (pa.ArrowException, OSError) as error:
             raise DatasetError(f"{ROWS_FILE} is not readable as Parquet: {error}.") from None
@@ -130,14 +143,20 @@ def _matrix(table: pa.Table, name: str) -> Tensor:
         column.type
     ):
         raise DatasetError(f"{ROWS_FILE}: column {name!r} must hold one list of numbers a row.")
-    try:
-        matrix = np.array(column.to_pylist(), dtype=np.float32)
-    except (ValueError, TypeError):
+    numbers = column.flatten()
+    lengths = set(pc.list_value_length(column).to_pylist())
+    if len(lengths) > 1 or numbers.null_count or not _numeric(numbers.type):
         raise DatasetError(
             f"{ROWS_FILE}: column {name!r} must hold lists of numbers of one length."
-        ) from None
-    return torch.from_numpy(matrix)
+        )
+    matrix = numbers.to_numpy().astype(np.float32)
+    return torch.from_numpy(matrix.reshape(len(column), -1) if len(column) else matrix[:, None])
 
 
-def _sha256(path: Path) -> str:
+def _numeric(kind: pa.DataType) -> bool:
+    return pa.types.is_floating(kind) or pa.types.is_integer(kind)
+
+
+def sha256(path: Path) -> str:
+    """A file's hash, in hexadecimal."""
     return hashlib.sha256(path.read_bytes()).hexdigest()

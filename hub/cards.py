@@ -30,12 +30,13 @@ AUTHORS = {
 """Mean return of the sets that the paper's authors released, sampled actions, same protocol."""
 
 
-def make_card(repo_id: str, variants: dict[str, DistillationSpec]) -> str:
+def make_card(repo_id: str, variants: dict[str, DistillationSpec], rows: int) -> str:
     """The text of ``README.md``, with the YAML header that the Hub and ``datasets`` read.
 
     Args:
         repo_id: ``user/name``.
         variants: The repo's variants, by name; not empty.
+        rows: Rows of the one that is published.
     """
     variants = dict(sorted(variants.items()))
     spec = next(iter(variants.values()))
@@ -43,7 +44,7 @@ def make_card(repo_id: str, variants: dict[str, DistillationSpec]) -> str:
         license="mit",
         task_categories=["reinforcement-learning"],
         tags=["gymnasium", "dataset-distillation", "distilled-envs", spec.family, spec.env.id],
-        size_categories="n<1K",
+        size_categories="n<1K" if rows < 1_000 else "1K<n<10K" if rows < 10_000 else "n>10K",
         pretty_name=f"Distilled {spec.env.name}",
         configs=[
             {

@@ -5,12 +5,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from distilled_envs.errors import HubError, MissingExtraError
+from huggingface_hub import errors
 
-try:
-    from huggingface_hub import errors
-except ImportError:
-    raise MissingExtraError("huggingface-hub", "The Hugging Face Hub", "hub") from None
+from distilled_envs.errors import DistilledEnvsError, HubError
+
 try:
     from httpx2 import TransportError  # huggingface_hub's from version 2 on
 except ImportError:
@@ -47,6 +45,8 @@ def explained(repo_id: str, revision: str | None = None) -> Iterator[None]:
     where = repo_id if revision is None else f"{repo_id} at {revision}"
     try:
         yield
+    except DistilledEnvsError:  # ours already
+        raise
     except errors.HFValidationError as error:
         raise HubError(f"{repo_id!r} is no repo id, which reads user/name: {error}") from None
     except errors.RevisionNotFoundError:
@@ -71,7 +71,7 @@ def explained(repo_id: str, revision: str | None = None) -> Iterator[None]:
             412: "somebody else has changed it meanwhile: publish again",
             429: "too many requests: try again in some minutes",
         }
-        hint = hints.get(status, "try again later")
+        hint = hints.get(status, error.server_message or "try again later")
         raise HubError(f"The Hub answers with status {status} for {where}: {hint}.") from None
     except UNREACHABLE as error:
         raise HubError(f"The Hub can't be reached for {where}: {error}") from None

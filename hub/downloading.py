@@ -1,5 +1,6 @@
 """Fetching a distilled dataset from the Hugging Face Hub, through its client's cache."""
 
+import re
 from pathlib import Path, PurePosixPath
 
 from huggingface_hub import HfApi, hf_hub_download
@@ -7,10 +8,11 @@ from huggingface_hub import HfApi, hf_hub_download
 from distilled_envs.dataset import Source
 from distilled_envs.errors import HubError
 from distilled_envs.hub.clients import UNREACHABLE, explained, patiently
-from distilled_envs.storage import ROWS_FILE, SPEC_FILE
+from distilled_envs.spec import DistillationSpec
+from distilled_envs.storage import MAX_BYTES, ROWS_FILE, SPEC_FILE, sha256
 
-MAX_BYTES = 256 * 2**20
-"""A dataset larger than this is refused before it is fetched."""
+VARIANT = r"[A-Za-z0-9][\w.-]*"
+"""Names of variants: one folder below the repo's root, and nowhere else."""
 
 
 def download(
@@ -36,6 +38,8 @@ def download(
     Raises:
         HubError: It can't be fetched.
     """
+    if variant is not None and not re.fullmatch(VARIANT, variant):
+        raise HubError(f"{variant!r} can't be the name of a variant.")
     with explained(repo_id, revision):
         try:
             info = patiently(
@@ -47,7 +51,8 @@ def download(
     variants = sorted(
         str(PurePosixPath(path).parent)
         for path in sizes
-        if len(PurePosixPath(path).parts) == 2 and path.endswith(f"/{SPEC_FILE}")
+        if PurePosixPath(path).name == SPEC_FILE
+        and re.fullmatch(VARIANT, str(PurePosixPath(path).parent))
     )
     if not variants:
         raise HubError(f"{repo_id} holds no distilled dataset.")
@@ -71,12 +76,17 @@ def _fetch(repo_id: str, variant: str | None, revision: str | None) -> tuple[Pat
     if variant is None:
         raise HubError(f"The Hub can't be reached: say which variant of {repo_id} you want.")
 
-    def fetch(file: str, revision: str | None) -> Path:
-        name = f"{variant}/{file}"
-        return Path(hf_hub_download(repo_id, name, repo_type="dataset", revision=revision))
+    def fetch(file: str, revision: str | None, again: bool = False) -> Path:
+        name, kind = f"{variant}/{file}", "dataset"
+        return Path(
+            hf_hub_download(repo_id, name, repo_type=kind, revision=revision, force_download=again)
+        )
 
     folder = patiently(lambda: fetch(SPEC_FILE, revision)).parent
     # The cache keeps files as <repo>/snapshots/<commit>/<variant>/<file>; both of one commit.
     commit = folder.parent.name
-    patiently(lambda: fetch(ROWS_FILE, commit))
+    rows = patiently(lambda: fetch(ROWS_FILE, commit))
+    spec = DistillationSpec.from_json((folder / SPEC_FILE).read_text(encoding="utf-8"))
+    if sha256(rows) != spec.files.get(ROWS_FILE):  # a byte changed on its way: not to be kept
+        patiently(lambda: fetch(ROWS_FILE, commit, again=True))
     return folder, Source("hub", f"{repo_id}/{variant}", commit)

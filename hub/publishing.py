@@ -1,13 +1,16 @@
 """Publishing a distilled dataset on the Hugging Face Hub: one commit, or none for no change."""
 
+import re
 import tempfile
 from pathlib import Path, PurePosixPath
 
 from huggingface_hub import CommitOperationAdd, HfApi
 
 from distilled_envs.dataset import DistilledDataset
+from distilled_envs.errors import DatasetError, HubError
 from distilled_envs.hub.cards import make_card
 from distilled_envs.hub.clients import explained, patiently
+from distilled_envs.hub.downloading import VARIANT
 from distilled_envs.spec import DistillationSpec
 from distilled_envs.storage import ROWS_FILE, SPEC_FILE
 
@@ -27,7 +30,7 @@ def publish(
     Args:
         dataset: A dataset, or the folder of one, or of a run.
         repo_id: ``user/name``; by custom ``user/distilled-<family>``.
-        private: Whether a repo that is made is private.
+        private: Whether the repo is private; one that is public stays so, and is refused.
         revision: Branch to commit to; None for ``main``.
         create_pr: Open a pull request instead, also on somebody else's repo.
 
@@ -42,6 +45,11 @@ def publish(
         folder = Path(dataset)
         inner = folder / "dataset"
         dataset = DistilledDataset.load(inner if inner.is_dir() else folder)
+    if not re.fullmatch(VARIANT, dataset.spec.variant):
+        raise HubError(
+            f"{dataset.spec.name!r} can't name a folder on the Hub: use letters, digits, '-', '_' "
+            "and '.'."
+        )
     api = HfApi()
     with explained(repo_id, revision):
         if not create_pr:
@@ -51,13 +59,21 @@ def publish(
                 )
             )
         head = patiently(lambda: api.dataset_info(repo_id, revision=revision))
+        if private and not head.private:
+            raise HubError(f"{repo_id} is public already: publish to another repo.")
         there = _variants(api, repo_id, head)
+        others = {spec.family for spec in there.values()} - {dataset.spec.family}
+        if others:
+            raise HubError(
+                f"{repo_id} holds {', '.join(sorted(others))}, and {dataset.spec.name} is another "
+                "environment: give it a repo of its own."
+            )
         there[dataset.spec.variant] = dataset.spec
         with tempfile.TemporaryDirectory() as temporary:
             saved = Path(temporary) / "dataset"
             dataset.save(saved)
             files = {f"{dataset.spec.variant}/{n}": saved / n for n in (ROWS_FILE, SPEC_FILE)}
-            contents = files | {"README.md": make_card(repo_id, there).encode()}
+            contents = files | {"README.md": make_card(repo_id, there, len(dataset)).encode()}
             commit = api.create_commit(
                 repo_id,
                 [CommitOperationAdd(path, content) for path, content in contents.items()],
@@ -75,12 +91,15 @@ def _variants(api: HfApi, repo_id: str, head) -> dict[str, DistillationSpec]:
     specs = {}
     for file in head.siblings:
         path = PurePosixPath(file.rfilename)
-        if len(path.parts) == 2 and path.name == SPEC_FILE:
+        if path.name == SPEC_FILE and re.fullmatch(VARIANT, str(path.parent)):
             local = patiently(
                 lambda name=file.rfilename: api.hf_hub_download(
                     repo_id, name, repo_type="dataset", revision=head.sha
                 )
             )
             text = Path(local).read_text(encoding="utf-8")
-            specs[path.parent.name] = DistillationSpec.from_json(text)
+            try:
+                specs[path.parent.name] = DistillationSpec.from_json(text)
+            except DatasetError as error:
+                raise HubError(f"{repo_id}, {file.rfilename}: {error}") from None
     return specs

@@ -25,6 +25,7 @@ from distilled_envs.learner import Parameters, forward, initial_parameters
 from distilled_envs.spec import DistillationSpec, LearnerSpec
 from distilled_envs.threads import torch_threads
 from distilled_envs.training.batch import DistilledBatch
+from distilled_envs.training.meta_ppo import DivergedError
 from distilled_envs.training.rollout import Actors
 from distilled_envs.training.settings import dataset_name
 
@@ -72,6 +73,7 @@ def refit(
 
     Raises:
         SettingsError: Counts below 1, or a negative weight.
+        DivergedError: The numbers are no longer finite.
         MissingExtraError: tqdm is not installed.
     """
     if min(instances, steps) < 1 or consistency < 0 or min(shrink, learning_rate) <= 0:
@@ -124,6 +126,10 @@ def refit(
             optimizer.step()
             batch.project()
             bar.set_postfix_str(f"error {error:.4f}", refresh=False)
+    if not batch.learning_rate.isfinite() or not error.isfinite():
+        raise DivergedError(
+            f"Refitting diverged: try a smaller learning rate (it was {learning_rate:g})."
+        )
     record = {
         "command": command,
         "instances": instances,
@@ -136,6 +142,8 @@ def refit(
         "inconsistency": round(inconsistency.item(), 5),
         "wall_seconds": round(time.monotonic() - started, 1),
     }
+    if "refit" in spec.provenance:
+        record["before"] = spec.provenance["refit"]
     return DistilledDataset(
         batch.observations,
         batch.targets,

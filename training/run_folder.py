@@ -124,7 +124,8 @@ class RunFolder:
         log = EventAccumulator(str(self.tensorboard), size_guidance={"scalars": 0})
         log.Reload()
         # Before the first episode has ended there is no return.
-        seen = [event for event in log.Scalars("return") if math.isfinite(event.value)]
+        there = "return" in log.Tags()["scalars"]
+        seen = [e for e in log.Scalars("return") if math.isfinite(e.value)] if there else []
         places = {round(i * (len(seen) - 1) / (points - 1)) for i in range(points)} if seen else ()
         chosen = [seen[place] for place in sorted(places)]
         return {

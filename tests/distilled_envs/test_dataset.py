@@ -102,7 +102,7 @@ def test_interrupted_save_leaves_nothing(dataset, tmp_path, monkeypatch):
     def fail(*args):
         raise OSError("disk full")
 
-    monkeypatch.setattr(storage, "_sha256", fail)
+    monkeypatch.setattr(storage, "sha256", fail)
     with pytest.raises(OSError, match="disk full"):
         dataset.save(tmp_path / "toy")
     assert list(tmp_path.iterdir()) == []
@@ -124,6 +124,15 @@ def test_unknown_keys_are_kept(folder):
     assert loaded.spec.extra == {"from_the_future": [1, 2], "inner": {"momentum": 0.0}}
     again = json.loads(loaded.spec.to_json())
     assert again == record
+
+
+def test_a_small_file_that_holds_too_much_is_refused(folder, monkeypatch):
+    rewrite_rows(folder, rows([[0.0] * 8] * 30_000, [[0.0] * 4] * 30_000))
+    assert (folder / storage.ROWS_FILE).stat().st_size < 20_000
+    assert len(DistilledDataset.load(folder)) == 30_000
+    monkeypatch.setattr(storage, "MAX_BYTES", 2**20)
+    with pytest.raises(DatasetError, match="holds 30000 rows, 1 MiB, and the limit is 1 MiB"):
+        DistilledDataset.load(folder)
 
 
 def test_only_registered_code_is_run(folder, tmp_path):
@@ -171,7 +180,7 @@ def edit(folder, change):
 def rewrite_rows(folder, columns):
     """New rows with a matching hash, so that only their content is wrong."""
     pq.write_table(pa.table(columns), folder / storage.ROWS_FILE)
-    digest = storage._sha256(folder / storage.ROWS_FILE)
+    digest = storage.sha256(folder / storage.ROWS_FILE)
     edit(folder, lambda record: record["files"].update({storage.ROWS_FILE: digest}))
 
 
@@ -231,7 +240,7 @@ DAMAGES = {
             edit(
                 f,
                 lambda r: r["files"].update(
-                    {storage.ROWS_FILE: storage._sha256(f / storage.ROWS_FILE)}
+                    {storage.ROWS_FILE: storage.sha256(f / storage.ROWS_FILE)}
                 ),
             ),
         ),

@@ -356,7 +356,9 @@ class _Handler(BaseHTTPRequestHandler):
         self._json({"files": answers, "commitOid": files.id})
 
     def lfs_batch(self, repo: str) -> None:
-        self._repo(repo, write=True)
+        self._repo(repo)
+        if self._user() is None:
+            raise Refused(401, "Invalid username or password.")
         objects = []
         for asked in json.loads(self.body)["objects"]:
             answer = {"oid": asked["oid"], "size": asked["size"]}
