@@ -223,7 +223,7 @@ MUJOCO = (
         target_kl=0.05,
         initial_std=0.15,
     ),
-    _mujoco("Hopper", total_steps=1_500_000),
+    _mujoco("Hopper", total_steps=3_000_000, learning_rate=1e-2),
     _mujoco("Humanoid", total_steps=2_500_000, learning_rate=1e-2, target_kl=0.05),
     _mujoco("HumanoidStandup", total_steps=1_000_000, learning_rate=1e-2),
     # Returns fall again after they have reached the top, so the run ends there.
