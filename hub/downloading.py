@@ -1,6 +1,7 @@
 """Fetching a distilled dataset from the Hugging Face Hub, through its client's cache."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from huggingface_hub import HfApi, hf_hub_download
@@ -48,12 +49,7 @@ def download(
         except UNREACHABLE:
             return _fetch(repo_id, variant, revision)  # what the cache has
     sizes = {file.rfilename: file.size or 0 for file in info.siblings}
-    variants = sorted(
-        str(PurePosixPath(path).parent)
-        for path in sizes
-        if PurePosixPath(path).name == SPEC_FILE
-        and re.fullmatch(VARIANT, str(PurePosixPath(path).parent))
-    )
+    variants = variants_among(sizes)
     if not variants:
         raise HubError(f"{repo_id} holds no distilled dataset.")
     if variant is None and len(variants) > 1:
@@ -70,6 +66,12 @@ def download(
         )
     with explained(repo_id, revision):
         return _fetch(repo_id, variant, revision)
+
+
+def variants_among(paths: Iterable[str]) -> list[str]:
+    """The variants of a repo, by the paths of its files."""
+    folders = [path.parent for path in map(PurePosixPath, paths) if path.name == SPEC_FILE]
+    return sorted(str(folder) for folder in folders if re.fullmatch(VARIANT, str(folder)))
 
 
 def _fetch(repo_id: str, variant: str | None, revision: str | None) -> tuple[Path, Source]:

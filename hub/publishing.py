@@ -2,7 +2,7 @@
 
 import re
 import tempfile
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from huggingface_hub import CommitOperationAdd, HfApi
 
@@ -10,7 +10,7 @@ from distilled_envs.dataset import DistilledDataset
 from distilled_envs.errors import DatasetError, HubError
 from distilled_envs.hub.cards import make_card
 from distilled_envs.hub.clients import explained, patiently
-from distilled_envs.hub.downloading import VARIANT
+from distilled_envs.hub.downloading import VARIANT, variants_among
 from distilled_envs.spec import DistillationSpec
 from distilled_envs.storage import ROWS_FILE, SPEC_FILE
 
@@ -89,17 +89,15 @@ def publish(
 def _variants(api: HfApi, repo_id: str, head) -> dict[str, DistillationSpec]:
     """The specs of the variants that a repo holds already."""
     specs = {}
-    for file in head.siblings:
-        path = PurePosixPath(file.rfilename)
-        if path.name == SPEC_FILE and re.fullmatch(VARIANT, str(path.parent)):
-            local = patiently(
-                lambda name=file.rfilename: api.hf_hub_download(
-                    repo_id, name, repo_type="dataset", revision=head.sha
-                )
+    for variant in variants_among(file.rfilename for file in head.siblings):
+        name = f"{variant}/{SPEC_FILE}"
+        local = patiently(
+            lambda name=name: api.hf_hub_download(
+                repo_id, name, repo_type="dataset", revision=head.sha
             )
-            text = Path(local).read_text(encoding="utf-8")
-            try:
-                specs[path.parent.name] = DistillationSpec.from_json(text)
-            except DatasetError as error:
-                raise HubError(f"{repo_id}, {file.rfilename}: {error}") from None
+        )
+        try:
+            specs[variant] = DistillationSpec.from_json(Path(local).read_text(encoding="utf-8"))
+        except DatasetError as error:
+            raise HubError(f"{repo_id}, {name}: {error}") from None
     return specs
