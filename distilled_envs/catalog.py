@@ -42,7 +42,7 @@ class Entry:
         """Cart-pole axes, where the environment has them."""
         return self.spec.env.kwargs.get("dims")
 
-    @property
+    @functools.cached_property
     def instances(self) -> int:
         """Number of rows."""
         return pq.read_metadata(self.folder / ROWS_FILE).num_rows

@@ -63,7 +63,6 @@ def make_card(repo_id: str, variants: dict[str, DistillationSpec], rows: int) ->
         template_str=template,
         repo_id=repo_id,
         env_id=spec.env.id,
-        family=spec.family,
         kind=spec.task.kind,
         variants=variants,
         trainings=TRAININGS,

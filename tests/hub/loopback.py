@@ -151,7 +151,6 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, method: str) -> None:
         url = urllib.parse.urlsplit(self.path)
         self.query = urllib.parse.parse_qs(url.query)
-        self.path_asked = url.path
         self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         self.instead = None
         try:
