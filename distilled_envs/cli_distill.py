@@ -99,6 +99,7 @@ def refit_command(argv: list[str]) -> None:
         *,
         output: Path,
         instances: int = 64,
+        visited: float = 0.5,
         steps: int = 3_000,
         consistency: float = 0.3,
         shrink: float = 0.5,
@@ -114,6 +115,7 @@ def refit_command(argv: list[str]) -> None:
             name: A name from `distilled-envs list`, or a dataset folder: the teacher.
             output: Folder of the new dataset.
             instances: Its rows.
+            visited: Share of them that start as states that the teacher visits.
             steps: Gradient steps, a hundredth of a second each.
             consistency: Weight of the inner loss after the one step.
             shrink: Factor on the scale of observations; smaller ones suit networks of any width.
@@ -132,6 +134,7 @@ def refit_command(argv: list[str]) -> None:
         dataset = training.refit(
             load_distilled(name),
             instances=instances,
+            visited=visited,
             steps=steps,
             consistency=consistency,
             shrink=shrink,

@@ -22,7 +22,7 @@ from distilled_envs.environments import make_env
 from distilled_envs.errors import MissingExtraError, SettingsError
 from distilled_envs.inner_step import inner_loss, inner_step
 from distilled_envs.learner import Parameters, forward, initial_parameters
-from distilled_envs.spec import DistillationSpec, LearnerSpec
+from distilled_envs.spec import LearnerSpec
 from distilled_envs.threads import torch_threads
 from distilled_envs.training.batch import DistilledBatch
 from distilled_envs.training.meta_ppo import DivergedError
@@ -37,12 +37,15 @@ LEARNERS = 8
 """Fresh learners in one gradient step."""
 STATES = 512
 """Visited states in one gradient step."""
+STRETCH = 2.0
+"""How much larger than a visited state the row is that starts there."""
 
 
 def refit(
     dataset: DistilledDataset,
     *,
     instances: int = 64,
+    visited: float = 0.5,
     steps: int = 3_000,
     consistency: float = 0.3,
     shrink: float = 0.5,
@@ -56,6 +59,8 @@ def refit(
     Args:
         dataset: The dataset whose learners are the teacher.
         instances: Rows of the new one, k.
+        visited: Share of the rows that start as visited states, stretched; the others start in all
+            directions alike.
         steps: Gradient steps, a hundredth of a second each.
         consistency: Weight of the inner loss after the step.
         shrink: Factor on the scale of the observation transform, where there is one. The smaller
@@ -76,11 +81,16 @@ def refit(
         DivergedError: The numbers are no longer finite.
         MissingExtraError: tqdm is not installed.
     """
-    if min(instances, steps) < 1 or consistency < 0 or min(shrink, learning_rate) <= 0:
+    if (
+        min(instances, steps) < 1
+        or not 0 <= visited <= 1
+        or consistency < 0
+        or min(shrink, learning_rate) <= 0
+    ):
         raise SettingsError(
-            "refit needs instances and steps of at least 1, a consistency of at least 0 and a "
-            "shrink and a learning_rate above 0, "
-            f"got {instances}, {steps}, {consistency}, {shrink} and {learning_rate}."
+            "refit needs instances and steps of at least 1, visited within 0 and 1, a consistency "
+            "of at least 0 and a shrink and a learning_rate above 0, "
+            f"got {instances}, {steps}, {visited}, {consistency}, {shrink} and {learning_rate}."
         )
     try:
         from tqdm import trange
@@ -105,9 +115,12 @@ def refit(
         states = _visited(dataset, teachers, seed)
         answers = torch.cat([_mean_output(network, teachers, s) for s in states.split(2_000)])
         size = answers.square().mean()
-        batch = _first_rows(
-            dataset, spec.replace(observation_transform=transform), instances, shrink
-        )
+        first = _first_rows(dataset, states, instances, visited)
+        space = make_env(spec.replace(observation_transform=transform)).observation_space
+        scale = shrink * first.square().mean().sqrt().item()
+        batch = DistilledBatch(space, instances, sizes[1], 1.0, scale=scale, bounded=True)
+        batch.observations.data = shrink * first
+        batch.project()
         batch.targets.data = _mean_output(network, teachers, batch.observations.data / shrink)
         optimizer = torch.optim.Adam(batch.parameters(), learning_rate)
         bar = trange(steps, desc=f"{spec.name}: refit", dynamic_ncols=True, disable=not progress)
@@ -133,6 +146,7 @@ def refit(
     record = {
         "command": command,
         "instances": instances,
+        "visited": visited,
         "steps": steps,
         "consistency": consistency,
         "shrink": shrink,
@@ -177,18 +191,15 @@ def _mean_output(network: LearnerSpec, learners: Parameters, states: Tensor) -> 
     return forward(network, learners, states).mean(0)
 
 
-def _first_rows(
-    dataset: DistilledDataset, spec: DistillationSpec, instances: int, shrink: float
-) -> DistilledBatch:
-    """A batch whose rows point in all directions alike, as large as the dataset's, but shrunk.
+def _first_rows(dataset: DistilledDataset, states: Tensor, instances: int, share: float) -> Tensor:
+    """Rows ``(instances, n_inputs)``: stretched states, and others in all directions alike.
 
-    Of a nearly linear policy such rows, with its outputs as targets, are consistent already, but
-    for the length of the step.
+    States show what the policy meets; the others, as large as the dataset's rows, what it meets
+    when it goes astray.
     """
-    scale = shrink * dataset.observations.square().mean().sqrt().item()
-    space = make_env(spec).observation_space
-    n_inputs, n_outputs = dataset.observations.shape[1], dataset.targets.shape[1]
-    batch = DistilledBatch(space, instances, n_outputs, 1.0, scale=scale, bounded=True)
-    torch.nn.init.orthogonal_(batch.observations, scale * max(instances, n_inputs) ** 0.5)
-    batch.project()
-    return batch
+    met = round(share * instances)
+    scale, n_inputs = dataset.observations.square().mean().sqrt(), states.shape[1]
+    others = torch.empty(instances - met, n_inputs)
+    if len(others):
+        torch.nn.init.orthogonal_(others, scale * max(len(others), n_inputs) ** 0.5)
+    return torch.cat([STRETCH * states[torch.randint(len(states), (met,))], others])

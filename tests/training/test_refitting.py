@@ -53,12 +53,15 @@ def test_refit_repeats_and_leaves_the_global_generator_alone(dataset):
     assert not torch.equal(one.targets, other.targets)
 
 
-def test_refit_of_fewer_rows_than_inputs(dataset):
-    assert refit(dataset, instances=3, steps=2, progress=False).observations.shape == (3, 8)
+@pytest.mark.parametrize("visited", [0.0, 0.5, 1.0])
+def test_refit_of_fewer_rows_than_inputs(dataset, visited):
+    fitted = refit(dataset, instances=3, visited=visited, steps=2, progress=False)
+    assert fitted.observations.shape == (3, 8)
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"instances": 0}, {"steps": 0}, {"consistency": -1.0}, {"shrink": 0.0}]
+    "wrong",
+    [{"instances": 0}, {"visited": 1.5}, {"steps": 0}, {"consistency": -1.0}, {"shrink": 0.0}],
 )
 def test_refit_refuses_what_makes_no_sense(dataset, wrong):
     with pytest.raises(SettingsError, match="refit needs"):
@@ -66,13 +69,13 @@ def test_refit_refuses_what_makes_no_sense(dataset, wrong):
 
 
 def test_refit_command(tmp_path, capsys):
-    command = ["refit", "invertedpendulum", "--steps=1000", "--learners=3", "--no-progress"]
+    command = ["refit", "swimmer", "--steps=1000", "--learners=3", "--no-progress"]
     assert main([*command, f"--output={tmp_path / 'new'}"]) == 0
     assert "one_step" in capsys.readouterr().out
     loaded = load_distilled(tmp_path / "new")
-    assert loaded.spec.evaluation["one_step"]["greedy"]["mean"] > 800
-    before = load_distilled("invertedpendulum").spec.observation_transform
+    assert loaded.spec.evaluation["one_step"]["greedy"]["mean"] > 100
+    before = load_distilled("swimmer").spec.observation_transform
     assert loaded.spec.observation_transform == dataclasses.replace(before, scale=before.scale / 2)
-    assert loaded.spec.provenance["refit"]["command"].startswith("distilled-envs refit invertedp")
+    assert loaded.spec.provenance["refit"]["command"].startswith("distilled-envs refit swimmer")
     assert main([*command, f"--output={tmp_path / 'new'}"]) == 1
     assert "exists already" in capsys.readouterr().err
