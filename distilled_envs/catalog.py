@@ -4,26 +4,39 @@ import difflib
 import functools
 import logging
 import operator
+import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import pyarrow.parquet as pq
-
 from distilled_envs.dataset import DistilledDataset, Source
-from distilled_envs.errors import DatasetError, SettingsError
+from distilled_envs.errors import (
+    DatasetError,
+    HubError,
+    HubUnreachableError,
+    MissingExtraError,
+    SettingsError,
+)
 from distilled_envs.spec import DistillationSpec
-from distilled_envs.storage import ROWS_FILE, SPEC_FILE
+from distilled_envs.storage import SPEC_FILE, count_rows, read_spec
 
 BUNDLED = Path(__file__).parent / "datasets"
+NAMESPACE = "DISTILLED_ENVS_NAMESPACE"
+"""The environment variable with the Hub user or organisation that bare names are fetched from."""
+
+HUB_NAME = r"[A-Za-z0-9][\w.-]*/[\w.-]+(/[\w.-]+)?"
+"""A Hub repo, or one of its variants."""
+
+Instances = int | Literal["min"] | None
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One bundled dataset.
+    """One dataset of the catalog.
 
     Attributes:
         family: The environment it stands for; the Hub repo is ``distilled-<family>``.
@@ -45,7 +58,7 @@ class Entry:
     @functools.cached_property
     def instances(self) -> int:
         """Number of rows."""
-        return pq.read_metadata(self.folder / ROWS_FILE).num_rows
+        return count_rows(self.folder)
 
     @property
     def names(self) -> set[str]:
@@ -62,14 +75,16 @@ def entries() -> tuple[Entry, ...]:
     """All bundled datasets: family by family, few axes before many, few rows before many."""
     found = []
     for path in BUNDLED.glob(f"*/*/{SPEC_FILE}"):
-        spec = DistillationSpec.from_json(path.read_text(encoding="utf-8"))
-        found.append(Entry(path.parent.parent.name, path.parent.name, spec, path.parent))
-    return tuple(sorted(found, key=lambda entry: (entry.family, entry.dims or 0, entry.instances)))
+        folder = path.parent
+        found.append(Entry(folder.parent.name, folder.name, read_spec(folder), folder))
+    return _in_order(found)
 
 
-def find(
-    name: str, dims: int | None = None, instances: int | Literal["min"] | None = None
-) -> Entry:
+def _in_order(entries: Iterable[Entry]) -> tuple[Entry, ...]:
+    return tuple(sorted(entries, key=lambda each: (each.family, each.dims or 0, each.instances)))
+
+
+def find(name: str, dims: int | None = None, instances: Instances = None) -> Entry:
     """The bundled dataset of a name.
 
     Args:
@@ -81,13 +96,6 @@ def find(
     Raises:
         DatasetError: There is none; the message lists the nearest names, or what there is.
     """
-    if instances not in (None, "min"):
-        try:
-            instances = operator.index(instances)
-        except TypeError:
-            raise SettingsError(
-                f"instances must be a number of rows or 'min', got {instances!r}."
-            ) from None
     named = [entry for entry in entries() if _plain(name) in entry.names]
     if not named:
         known = {entry.spec.name for entry in entries()} | {e.family for e in entries()}
@@ -96,8 +104,24 @@ def find(
         nearest = ", ".join(by_plain[each] for each in near) or ", ".join(sorted(known))
         raise DatasetError(
             f"There is no distilled dataset {name!r}; the nearest: {nearest} "
-            "(`distilled-envs list` shows all; the path of a dataset folder works too)."
+            "(`distilled-envs list` shows all; a dataset folder and a Hub repo's user/name work "
+            "too)."
         )
+    return choose(named, name, dims, instances)
+
+
+def choose(
+    entries: Iterable[Entry], name: str, dims: int | None = None, instances: Instances = None
+) -> Entry:
+    """The one of several variants that has the axes and rows; see :func:`find`."""
+    named = _in_order(entries)
+    if instances not in (None, "min"):
+        try:
+            instances = operator.index(instances)
+        except TypeError:
+            raise SettingsError(
+                f"instances must be a number of rows or 'min', got {instances!r}."
+            ) from None
     if dims is None and len({entry.dims for entry in named}) > 1:
         dims = 2
     fitting = [entry for entry in named if dims in (None, entry.dims)]
@@ -115,43 +139,97 @@ def load_distilled(
     name: str | Path,
     *,
     dims: int | None = None,
-    instances: int | Literal["min"] | None = None,
+    instances: Instances = None,
+    revision: str | None = None,
+    namespace: str | None = None,
 ) -> DistilledDataset:
-    """Load a distilled dataset.
+    """Load a distilled dataset: bundled, from a folder, or from the Hugging Face Hub.
 
     Args:
         name: A name of the catalog (``"cartpole_2d"``, ``"CartPoleND-v0"``; case, ``-`` and ``_``
-            don't matter), or a dataset folder.
+            don't matter), a dataset folder, a Hub repo (``"user/distilled-hopper"``), or one of its
+            variants (``"user/distilled-cartpole-nd/2d-min"``).
         dims: Cart-pole axes (default 2).
         instances: Number of rows; ``"min"`` for the fewest, default the most there are.
+        revision: Branch, tag or commit of the Hub repo; default its newest.
+        namespace: Hub user or organisation: a name of the catalog is then fetched from
+            ``<namespace>/distilled-<family>``. The default is the environment variable
+            ``DISTILLED_ENVS_NAMESPACE``; without either the bundled copy is taken, and also when
+            the Hub can't be reached and its cache lacks the dataset.
 
     Returns:
         The dataset; its ``source`` says where it came from, and so does a log line.
 
     Raises:
         DatasetError: The name is unknown, or the dataset is damaged.
+        HubError: The Hub lacks it, or can't be reached.
+        SettingsError: Arguments that don't go together.
     """
     path = Path(name)
-    if not path.is_dir() and (isinstance(name, Path) or len(path.parts) > 1):
-        raise DatasetError(f"There is no folder {name}.")
     # A bare word is a folder only if a dataset lies in it: ./halfcheetah/ may be anything.
     if path.is_dir() and ((path / SPEC_FILE).exists() or len(path.parts) > 1):
-        if dims is not None or instances is not None:
+        if any(argument is not None for argument in (dims, instances, revision, namespace)):
             raise SettingsError(
-                f"{name} is a folder with one dataset: leave out dims and instances."
+                f"{name} is a folder with one dataset: leave out dims, instances, revision and "
+                "namespace."
             )
         folder, source = path, Source("folder", str(path))
+    elif isinstance(name, str) and re.fullmatch(HUB_NAME, name):
+        if namespace is not None:
+            raise SettingsError(f"{name} has a namespace already: leave out the argument.")
+        if name.count("/") > 1 and (dims is not None or instances is not None):
+            raise SettingsError(f"{name} is one variant: leave out dims and instances.")
+        folder, source = _from_hub(name, dims, instances, revision)
+    elif isinstance(name, Path) or len(path.parts) > 1:
+        raise DatasetError(f"There is no folder {name}.")
     else:
-        folder, source = _fetch(find(str(name), dims, instances))
+        folder, source = _fetch(find(name, dims, instances), namespace, revision)
     dataset = DistilledDataset.load(folder)
     dataset.source = source
     logger.info("%s: %s", dataset.spec.name, source)
     return dataset
 
 
-def _fetch(entry: Entry) -> tuple[Path, Source]:
+def _fetch(entry: Entry, namespace: str | None, revision: str | None) -> tuple[Path, Source]:
     """Where an entry's files lie on this machine, and where they came from."""
-    return entry.folder, Source("bundled", f"{entry.family}/{entry.variant}")
+    bundled = entry.folder, Source("bundled", f"{entry.family}/{entry.variant}")
+    namespace = namespace or os.environ.get(NAMESPACE)
+    if not namespace:
+        if revision is not None:
+            raise SettingsError(
+                f"A revision is of a Hub repo: give a namespace, or set {NAMESPACE}."
+            )
+        return bundled
+    from distilled_envs.hub import download
+
+    repo_id = f"{namespace}/distilled-{entry.family}"
+    try:
+        return download(repo_id, entry.variant, revision=revision)
+    except HubUnreachableError as error:
+        if revision is not None:  # another revision is another dataset
+            raise
+        logger.info("%s The bundled copy is used.", error)
+        return bundled
+    except HubError as error:
+        raise HubError(f"{error} (Without a namespace the bundled copy is taken.)") from None
+
+
+def _from_hub(
+    name: str, dims: int | None, instances: Instances, revision: str | None
+) -> tuple[Path, Source]:
+    """The files of ``user/name`` or ``user/name/variant``, and where they came from."""
+    try:
+        from distilled_envs.hub import download
+    except MissingExtraError:
+        purpose = f"There is no folder {name}, and the Hugging Face Hub"
+        raise MissingExtraError("huggingface-hub", purpose, "hub") from None
+
+    user, repo, *variant = name.split("/")
+    choice = {"variant": variant[0]} if variant else {"dims": dims, "instances": instances}
+    try:
+        return download(f"{user}/{repo}", **choice, revision=revision)
+    except HubError as error:
+        raise type(error)(f"There is no folder {name}, and on the Hub: {error}") from None
 
 
 def _plain(name: str) -> str:

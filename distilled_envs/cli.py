@@ -15,7 +15,8 @@ from distilled_envs import __version__
 from distilled_envs.catalog import Entry, entries, load_distilled
 from distilled_envs.cli_distill import distill_command, refit_command
 from distilled_envs.cli_evaluate import Instances, evaluate_command
-from distilled_envs.errors import DistilledEnvsError
+from distilled_envs.dataset import DistilledDataset
+from distilled_envs.errors import DistilledEnvsError, SettingsError
 
 HELP = """\
 usage: distilled-envs COMMAND ...
@@ -23,15 +24,16 @@ usage: distilled-envs COMMAND ...
 Reinforcement-learning environments distilled into one-batch supervised datasets.
 
 commands:
-  list                 the datasets that come with the package, and their returns
-  show NAME            what a dataset says of itself, and its rows
+  list                 the datasets that come with the package, or, with --hub, on the Hub
+  show NAME            what a dataset says of itself, its rows, and its card
   evaluate NAME        train fresh learners, one gradient step each, and play for real
   distill PRESET       make a dataset: meta-PPO from scratch; PRESET or any Gymnasium id
   refit NAME           find rows for the same behaviour that other training can use too
   publish NAME         put a dataset on the Hugging Face Hub
   watch NAME           train a learner and show it acting, in a window or as a video
 
-`distilled-envs COMMAND --help` explains each; NAME is a name from `list`, or a dataset folder.
+`distilled-envs COMMAND --help` explains each; NAME is a name from `list`, a dataset
+folder, or a Hub repo, user/name.
 Try: distilled-envs evaluate cartpole_2d --instances min
 """
 
@@ -88,6 +90,7 @@ def _publish(argv: list[str]) -> None:
         private: bool = False,
         revision: str | None = None,
         create_pr: bool = False,
+        license: str | None = None,
     ) -> None:
         """Put a dataset on the Hugging Face Hub, as a variant of a repo.
 
@@ -97,20 +100,25 @@ def _publish(argv: list[str]) -> None:
             private: Make it private.
             revision: Branch to commit to; main if not given.
             create_pr: Open a pull request instead.
+            license: The Hub's identifier of a licence; that of the repo if not given, or mit.
         """
-        from distilled_envs.hub import publish
+        from distilled_envs import hub
 
-        inner = Path(name) / "dataset"
-        dataset = load_distilled(inner if inner.is_dir() else name)
-        print(
-            publish(dataset, repo, private=private, revision=revision, create_pr=create_pr),
+        address = hub.publish(
+            name,
+            repo,
+            private=private,
+            revision=revision,
+            create_pr=create_pr,
+            license=license,
         )
+        print(address)
 
     tyro.cli(publish, args=argv, prog="distilled-envs publish")
 
 
 def _list(argv: list[str]) -> None:
-    def list_() -> None:
+    def list_(*, hub: bool = False, namespace: str | None = None) -> None:
         """List the datasets that come with the package, and what they teach.
 
         Mean return in the real environment ± standard deviation between networks, with sampled and
@@ -118,10 +126,32 @@ def _list(argv: list[str]) -> None:
         same step for networks of two layers of 256, which the dataset was not distilled for. Adam:
         networks trained on the rows to convergence. PPO: Stable-Baselines3's PPO trained on the
         distilled environment. "-" was not measured.
+
+        Args:
+            hub: List the repos on the Hugging Face Hub instead, and their variants.
+            namespace: Only those of this Hub user or organisation.
         """
-        print(results_table(entries()))
+        if not hub and namespace is not None:
+            raise SettingsError("--namespace is for the Hub: give --hub too.")
+        print(_hub_table(namespace) if hub else results_table(entries()))
 
     tyro.cli(list_, args=argv, prog="distilled-envs list")
+
+
+def _hub_table(namespace: str | None) -> str:
+    """Repos on the Hub as a Markdown table."""
+    from distilled_envs import hub
+
+    found = hub.search(namespace)
+    if not found:
+        return f"The Hub has no distilled datasets{f' of {namespace}' if namespace else ''}."
+    lines = ["| repo | what | variants | updated | downloads |", "|---|---|---|---|---|"]
+    for each in found:
+        variants = ", ".join(f"`{variant}`" for variant in each.variants)
+        lines.append(
+            f"| `{each.repo_id}` | {each.title} | {variants} | {each.updated} | {each.downloads} |"
+        )
+    return "\n".join(lines)
 
 
 def results_table(rows: Iterable[Entry]) -> str:
@@ -152,23 +182,41 @@ def _show(argv: list[str]) -> None:
         *,
         dims: int | None = None,
         instances: Instances = None,
+        revision: str | None = None,
+        namespace: str | None = None,
     ) -> None:
-        """Show what a dataset says of itself, and its first rows.
+        """Show what a dataset says of itself, its first rows, and its card.
 
         Args:
-            name: A name from `distilled-envs list`, or a dataset folder.
+            name: A name from `distilled-envs list`, a dataset folder, or a Hub repo.
             dims: Cart-pole axes.
             instances: Number of rows, or "min".
+            revision: Branch, tag or commit of the Hub repo.
+            namespace: Hub user or organisation that a name is fetched from.
         """
-        dataset = load_distilled(name, dims=dims, instances=instances)
+        dataset = load_distilled(
+            name, dims=dims, instances=instances, revision=revision, namespace=namespace
+        )
         print(dataset.spec.to_json(), end="")
         print(f"\n{dataset!r}")
         for row in range(min(len(dataset), 5)):
             observation = ", ".join(f"{x:.3f}" for x in dataset.observations[row].tolist())
             target = ", ".join(f"{y:.3f}" for y in dataset.targets[row].tolist())
             print(f"row {row}: [{observation}] -> [{target}]")
+        print(f"\n{_card(dataset)}")
 
     tyro.cli(show, args=argv, prog="distilled-envs show")
+
+
+def _card(dataset: DistilledDataset) -> str:
+    """The card as it is on the Hub, or as it would be."""
+    from distilled_envs import hub
+
+    spec, source = dataset.spec, dataset.source
+    if source.kind == "hub":
+        return hub.read_card(source.location.rsplit("/", 1)[0], source.revision)
+    repo_id = f"<user>/distilled-{spec.family}"
+    return hub.make_card(repo_id, {spec.variant: spec}, len(dataset))
 
 
 def _watch(argv: list[str]) -> None:

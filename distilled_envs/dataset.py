@@ -182,11 +182,15 @@ class DistilledDataset:
         storage.write_folder(Path(folder), self.observations, self.targets, self.spec)
 
     @classmethod
-    def load(cls, folder: str | Path) -> "DistilledDataset":
+    def load(cls, folder: str | Path, *, max_bytes: int = storage.MAX_BYTES) -> "DistilledDataset":
         """Read and check a dataset folder.
+
+        Args:
+            folder: Where.
+            max_bytes: Bound on the size of the rows in memory.
 
         Raises:
             DatasetError: A file is missing, damaged or invalid; the message says which and where.
         """
-        observations, targets, spec = storage.read_folder(Path(folder))
+        observations, targets, spec = storage.read_folder(Path(folder), max_bytes)
         return cls(observations, targets, spec, Source("folder", str(folder)))

@@ -21,6 +21,10 @@ class HubError(DistilledEnvsError, OSError):
     """The Hugging Face Hub can't be reached, lacks what was asked for, or refuses it."""
 
 
+class HubUnreachableError(HubError):
+    """There is no way to the Hub now, and the cache lacks what was asked for."""
+
+
 class MissingExtraError(DistilledEnvsError, ImportError):
     """An optional dependency is not installed."""
 

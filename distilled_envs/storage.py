@@ -69,8 +69,44 @@ def write_spec(folder: Path, spec: DistillationSpec) -> None:
         temporary.write_text(spec.to_json(), encoding="utf-8")
 
 
-def read_folder(folder: Path) -> tuple[Tensor, Tensor, DistillationSpec]:
+def read_spec(folder: Path) -> DistillationSpec:
+    """The spec of a dataset folder.
+
+    Raises:
+        DatasetError: It is missing, or not valid.
+    """
+    try:
+        return DistillationSpec.from_json((folder / SPEC_FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        inside = folder / "dataset"
+        hint = f"did you mean {inside}?" if inside.is_dir() else "this is no distilled dataset."
+        raise DatasetError(f"{folder}: {SPEC_FILE} is missing: {hint}") from None
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{folder}: {SPEC_FILE} is not UTF-8 text: {error}.") from None
+    except DatasetError as error:
+        raise DatasetError(f"{folder}: {error}") from None
+
+
+def count_rows(folder: Path) -> int:
+    """The number of rows of a dataset folder, from Parquet's footer.
+
+    Raises:
+        DatasetError: The file is missing or damaged.
+    """
+    try:
+        return pq.read_metadata(folder / ROWS_FILE).num_rows
+    except (pa.ArrowException, OSError) as error:
+        raise DatasetError(f"{folder}: {ROWS_FILE} is not readable as Parquet: {error}.") from None
+
+
+def read_folder(
+    folder: Path, max_bytes: int = MAX_BYTES
+) -> tuple[Tensor, Tensor, DistillationSpec]:
     """Read and check a dataset folder.
+
+    Args:
+        folder: Where.
+        max_bytes: Bound on the size of the rows in memory.
 
     Returns:
         Observations ``(k, n_inputs)``, targets ``(k, n_outputs)``, and the spec.
@@ -78,38 +114,31 @@ def read_folder(folder: Path) -> tuple[Tensor, Tensor, DistillationSpec]:
     Raises:
         DatasetError: A file is missing, changed or not readable, or its content is not valid.
     """
+    spec = read_spec(folder)
+    if set(spec.files) != {ROWS_FILE}:
+        raise DatasetError(
+            f"{folder}: {SPEC_FILE} lists the files {sorted(spec.files)}, expected {[ROWS_FILE]}."
+        )
+    if not (folder / ROWS_FILE).is_file():
+        raise DatasetError(f"{folder}: {ROWS_FILE} is missing: fetch or distil the dataset again.")
+    if sha256(folder / ROWS_FILE) != spec.files[ROWS_FILE]:
+        raise DatasetError(
+            f"{folder}: {ROWS_FILE} has changed since it was written (its sha256 differs from the "
+            f"one in {SPEC_FILE}): fetch or distil the dataset again."
+        )
+    # Parquet packs equal rows so well that a small file can hold more than the memory.
+    rows = count_rows(folder)
+    size = 4 * rows * (math.prod(spec.task.observation_shape) + spec.task.n_outputs)
+    if size > max_bytes:
+        raise DatasetError(
+            f"{folder}: {ROWS_FILE} holds {rows} rows, {size / 2**20:.0f} MiB, and the limit is "
+            f"{max_bytes / 2**20:.0f} MiB (raise max_bytes)."
+        )
     try:
-        if not (folder / SPEC_FILE).is_file():
-            inside = folder / "dataset"
-            hint = f"did you mean {inside}?" if inside.is_dir() else "this is no distilled dataset."
-            raise DatasetError(f"{SPEC_FILE} is missing: {hint}")
-        spec = DistillationSpec.from_json((folder / SPEC_FILE).read_text(encoding="utf-8"))
-        if set(spec.files) != {ROWS_FILE}:
-            raise DatasetError(
-                f"{SPEC_FILE} lists the files {sorted(spec.files)}, expected {[ROWS_FILE]}."
-            )
-        if not (folder / ROWS_FILE).is_file():
-            raise DatasetError(f"{ROWS_FILE} is missing: fetch or distil the dataset again.")
-        if sha256(folder / ROWS_FILE) != spec.files[ROWS_FILE]:
-            raise DatasetError(
-                f"{ROWS_FILE} has changed since it was written (its sha256 differs from the one "
-                f"in {SPEC_FILE}): fetch or distil the dataset again."
-            )
-        try:
-            # Parquet packs equal rows so well that a small file can hold more than the memory.
-            rows = pq.read_metadata(folder / ROWS_FILE).num_rows
-            size = 4 * rows * (math.prod(spec.task.observation_shape) + spec.task.n_outputs)
-            if size > MAX_BYTES:
-                raise DatasetError(
-                    f"{ROWS_FILE} holds {rows} rows, {size / 2**20:.0f} MiB, and the limit is "
-                    f"{MAX_BYTES / 2**20:.0f} MiB."
-                )
-            table = pq.read_table(folder / ROWS_FILE)
-        except (pa.ArrowException, OSError) as error:
-            raise DatasetError(f"{ROWS_FILE} is not readable as Parquet: {error}.") from None
+        table = pq.read_table(folder / ROWS_FILE)
         return _matrix(table, "observation"), _matrix(table, "target"), spec
-    except UnicodeDecodeError as error:
-        raise DatasetError(f"{folder}: {SPEC_FILE} is not UTF-8 text: {error}.") from None
+    except (pa.ArrowException, OSError) as error:
+        raise DatasetError(f"{folder}: {ROWS_FILE} is not readable as Parquet: {error}.") from None
     except DatasetError as error:
         raise DatasetError(f"{folder}: {error}") from None
 

@@ -1,4 +1,4 @@
-"""Distilled datasets on the Hugging Face Hub: publish and download.
+"""Distilled datasets on the Hugging Face Hub: publish, search and download.
 
 Imported as ``distilled_envs.hub``.
 """
@@ -7,10 +7,14 @@ from distilled_envs.errors import MissingExtraError
 
 try:
     import huggingface_hub  # noqa: F401
-except ImportError:
-    raise MissingExtraError("huggingface-hub", "The Hugging Face Hub", "hub") from None
+    import jinja2  # noqa: F401
+    import matplotlib  # noqa: F401
+except ImportError as error:
+    raise MissingExtraError(error.name, "The Hugging Face Hub", "hub") from None
 
+from distilled_envs.hub.cards import make_card
 from distilled_envs.hub.downloading import download
 from distilled_envs.hub.publishing import publish
+from distilled_envs.hub.searching import read_card, search
 
-__all__ = ["download", "publish"]
+__all__ = ["download", "make_card", "publish", "read_card", "search"]

@@ -1,11 +1,14 @@
 """The dataset card of a Hub repo: what its variants are, can train, and how they were made."""
 
+import re
+from collections.abc import Collection
 from importlib import resources
 from typing import Any
 
 from huggingface_hub import DatasetCard, DatasetCardData
 
 import distilled_envs
+from distilled_envs.hub.baselines import baselines
 from distilled_envs.spec import DistillationSpec
 from distilled_envs.storage import ROWS_FILE
 
@@ -17,34 +20,36 @@ TRAININGS = {
 }
 """Ways to train on the rows, by their key in a spec's evaluation."""
 
-AUTHORS = {
-    "ant": 217,
-    "halfcheetah": 968,
-    "hopper": 285,
-    "humanoid": 350,
-    "humanoidstandup": 73_936,
-    "inverteddoublependulum": 139,
-    "reacher": -11.5,
-    "walker2d": 59,
-}
-"""Mean return of the sets that the paper's authors released, sampled actions, same protocol."""
+
+def picture_path(variant: str, picture: str) -> str:
+    """Where a picture of a variant lies in a repo."""
+    return f"images/{variant}-{picture}.png"
 
 
-def make_card(repo_id: str, variants: dict[str, DistillationSpec], rows: int) -> str:
+def make_card(
+    repo_id: str,
+    variants: dict[str, DistillationSpec],
+    rows: int,
+    *,
+    license: str = "mit",
+    files: Collection[str] = (),
+) -> str:
     """The text of ``README.md``, with the YAML header that the Hub and ``datasets`` read.
 
     Args:
         repo_id: ``user/name``.
         variants: The repo's variants, by name; not empty.
-        rows: Rows of the one that is published.
+        rows: Rows of the largest.
+        license: The Hub's identifier of a licence.
+        files: Paths of the repo's files; pictures among them are shown.
     """
-    variants = dict(sorted(variants.items()))
+    variants = dict(sorted(variants.items(), key=lambda item: _natural(item[0])))
     spec = next(iter(variants.values()))
     header = DatasetCardData(
-        license="mit",
+        license=license,
         task_categories=["reinforcement-learning"],
         tags=["gymnasium", "dataset-distillation", "distilled-envs", spec.family, spec.env.id],
-        size_categories="n<1K" if rows < 1_000 else "1K<n<10K" if rows < 10_000 else "n>10K",
+        size_categories="n<1K" if rows < 1_000 else "1K<n<10K",
         pretty_name=f"Distilled {spec.env.name}",
         configs=[
             {
@@ -66,9 +71,28 @@ def make_card(repo_id: str, variants: dict[str, DistillationSpec], rows: int) ->
         kind=spec.task.kind,
         variants=variants,
         trainings=TRAININGS,
-        authors=AUTHORS.get(spec.family),
+        baselines={_environment(each): baselines(each.env) for each in variants.values()},
+        pictures={
+            picture: {
+                name: picture_path(name, picture)
+                for name in variants
+                if picture_path(name, picture) in files
+            }
+            for picture in ("rows", "curve")
+        },
     )
     return str(card)
+
+
+def _environment(spec: DistillationSpec) -> str:
+    dims = spec.env.kwargs.get("dims")
+    return spec.env.id if dims is None else f"{spec.env.id}, dims={dims}"
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """A key that sorts 2d before 10d."""
+    parts = re.split(r"(\d+)", name)
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
 
 
 def _features(spec: DistillationSpec) -> list[dict[str, Any]]:

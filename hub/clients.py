@@ -7,15 +7,13 @@ from typing import TypeVar
 
 from huggingface_hub import errors
 
-from distilled_envs.errors import DistilledEnvsError, HubError
+from distilled_envs.errors import DistilledEnvsError, HubError, HubUnreachableError
 
 try:
     from httpx2 import TransportError  # huggingface_hub's from version 2 on
 except ImportError:
     from httpx import TransportError
 
-UNREACHABLE = (errors.OfflineModeIsEnabled, TransportError)
-"""What the client raises where there is no way to the Hub."""
 
 ATTEMPTS = 4
 LONGEST_WAIT = 60.0
@@ -39,6 +37,13 @@ def patiently(call: Callable[[], Result]) -> Result:
     raise AssertionError("unreachable")
 
 
+def unreachable(error: Exception) -> bool:
+    """Whether an error of the client means that there is no way to the Hub, or that it is down."""
+    if isinstance(error, errors.HfHubHTTPError):
+        return error.response.status_code >= 500
+    return isinstance(error, (errors.OfflineModeIsEnabled, TransportError))
+
+
 @contextmanager
 def explained(repo_id: str, revision: str | None = None) -> Iterator[None]:
     """Turn errors of the client into :class:`~distilled_envs.errors.HubError`."""
@@ -57,7 +62,7 @@ def explained(repo_id: str, revision: str | None = None) -> Iterator[None]:
             "run `hf auth login`, or set HF_TOKEN."
         ) from None
     except errors.LocalEntryNotFoundError:
-        raise HubError(
+        raise HubUnreachableError(
             f"{where} is not in the cache, and the Hub can't be reached: check the connection, "
             "HF_ENDPOINT and HF_HUB_OFFLINE."
         ) from None
@@ -72,8 +77,9 @@ def explained(repo_id: str, revision: str | None = None) -> Iterator[None]:
             429: "too many requests: try again in some minutes",
         }
         hint = hints.get(status, error.server_message or "try again later")
-        raise HubError(f"The Hub answers with status {status} for {where}: {hint}.") from None
-    except UNREACHABLE as error:
-        raise HubError(f"The Hub can't be reached for {where}: {error}") from None
+        kind = HubUnreachableError if unreachable(error) else HubError
+        raise kind(f"The Hub answers with status {status} for {where}: {hint}.") from None
+    except (errors.OfflineModeIsEnabled, TransportError) as error:
+        raise HubUnreachableError(f"The Hub can't be reached for {where}: {error}") from None
     except OSError as error:  # a full disk, a cache that can't be written
         raise HubError(f"{where} can't be kept in the cache: {error}") from None

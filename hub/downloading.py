@@ -1,16 +1,19 @@
 """Fetching a distilled dataset from the Hugging Face Hub, through its client's cache."""
 
+import hashlib
 import re
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
 from huggingface_hub import HfApi, hf_hub_download
+from huggingface_hub.hf_api import RepoSibling
 
+from distilled_envs.catalog import Entry, choose
 from distilled_envs.dataset import Source
-from distilled_envs.errors import HubError
-from distilled_envs.hub.clients import UNREACHABLE, explained, patiently
-from distilled_envs.spec import DistillationSpec
-from distilled_envs.storage import MAX_BYTES, ROWS_FILE, SPEC_FILE, sha256
+from distilled_envs.errors import HubError, HubUnreachableError
+from distilled_envs.hub.clients import explained, patiently, unreachable
+from distilled_envs.storage import MAX_BYTES, ROWS_FILE, SPEC_FILE, read_spec, sha256
 
 VARIANT = r"[A-Za-z0-9][\w.-]*"
 """Names of variants: one folder below the repo's root, and nowhere else."""
@@ -20,6 +23,8 @@ def download(
     repo_id: str,
     variant: str | None = None,
     *,
+    dims: int | None = None,
+    instances: int | Literal["min"] | None = None,
     revision: str | None = None,
     max_bytes: int = MAX_BYTES,
 ) -> tuple[Path, Source]:
@@ -29,7 +34,9 @@ def download(
 
     Args:
         repo_id: ``user/name``.
-        variant: Which of the repo's folders; None if there is one only.
+        variant: Which of the repo's folders; None chooses by ``dims`` and ``instances``.
+        dims: Cart-pole axes; None takes the environment's default, 2, if variants differ in them.
+        instances: Rows; ``"min"`` the fewest, None the most there are.
         revision: Branch, tag or commit; None for the newest.
         max_bytes: Bound on what is fetched.
 
@@ -37,6 +44,7 @@ def download(
         The folder in the cache, and where it came from, with the commit.
 
     Raises:
+        DatasetError: No variant has these axes and rows, or one is damaged.
         HubError: It can't be fetched.
     """
     if variant is not None and not re.fullmatch(VARIANT, variant):
@@ -46,26 +54,37 @@ def download(
             info = patiently(
                 lambda: HfApi().dataset_info(repo_id, revision=revision, files_metadata=True)
             )
-        except UNREACHABLE:
-            return _fetch(repo_id, variant, revision)  # what the cache has
-    sizes = {file.rfilename: file.size or 0 for file in info.siblings}
-    variants = variants_among(sizes)
-    if not variants:
+        except Exception as error:
+            if not unreachable(error):
+                raise
+            if variant is None:
+                raise HubUnreachableError(
+                    f"The Hub can't be reached: say which variant of {repo_id} you want."
+                ) from None
+            return _fetch(repo_id, variant, revision, None)
+    listing = {file.rfilename: file for file in info.siblings}
+    there = variants_among(listing)
+    if not there:
         raise HubError(f"{repo_id} holds no distilled dataset.")
-    if variant is None and len(variants) > 1:
-        raise HubError(f"{repo_id} has several variants, choose one of: {', '.join(variants)}.")
-    if variant is None:
-        variant = variants[0]
-    elif variant not in variants:
-        raise HubError(f"{repo_id} has no variant {variant!r}, only {', '.join(variants)}.")
-    size = sum(sizes.get(f"{variant}/{file}", 0) for file in (SPEC_FILE, ROWS_FILE))
+    if variant is not None and variant not in there:
+        raise HubError(f"{repo_id} has no variant {variant!r}, only {', '.join(there)}.")
+    wanted = there if variant is None else [variant]
+    files = {f"{each}/{file}" for each in wanted for file in (SPEC_FILE, ROWS_FILE)}
+    size = sum(listing[file].size or 0 for file in files & listing.keys())
     if size > max_bytes:
         raise HubError(
-            f"{repo_id}, {variant}: {size / 2**20:.0f} MiB are more than the limit of "
+            f"{repo_id}, {', '.join(wanted)}: {size / 2**20:.0f} MiB are more than the limit of "
             f"{max_bytes / 2**20:.0f} MiB (raise max_bytes)."
         )
     with explained(repo_id, revision):
-        return _fetch(repo_id, variant, revision)
+        fetched = {each: _fetch(repo_id, each, revision, listing) for each in wanted}
+    if variant is None:  # known by its files: the names of variants are free
+        entries = []
+        for each, (folder, _) in fetched.items():
+            spec = read_spec(folder)
+            entries.append(Entry(spec.family, each, spec, folder))
+        variant = choose(entries, repo_id, dims, instances).variant
+    return fetched[variant]
 
 
 def variants_among(paths: Iterable[str]) -> list[str]:
@@ -74,21 +93,40 @@ def variants_among(paths: Iterable[str]) -> list[str]:
     return sorted(str(folder) for folder in folders if re.fullmatch(VARIANT, str(folder)))
 
 
-def _fetch(repo_id: str, variant: str | None, revision: str | None) -> tuple[Path, Source]:
-    if variant is None:
-        raise HubError(f"The Hub can't be reached: say which variant of {repo_id} you want.")
+def _fetch(
+    repo_id: str, variant: str, revision: str | None, listing: dict[str, RepoSibling] | None
+) -> tuple[Path, Source]:
+    """Fetch a variant's files; without the repo's listing take what the cache has, unasked."""
 
-    def fetch(file: str, revision: str | None, again: bool = False) -> Path:
-        name, kind = f"{variant}/{file}", "dataset"
-        return Path(
-            hf_hub_download(repo_id, name, repo_type=kind, revision=revision, force_download=again)
-        )
+    def fetch(file: str, revision: str | None) -> Path:
+        name = f"{variant}/{file}"
 
-    folder = patiently(lambda: fetch(SPEC_FILE, revision)).parent
-    # The cache keeps files as <repo>/snapshots/<commit>/<variant>/<file>; both of one commit.
+        def attempt(**how: bool) -> Path:
+            path = hf_hub_download(repo_id, name, repo_type="dataset", revision=revision, **how)
+            return Path(path)
+
+        if listing is None:
+            return attempt(local_files_only=True)
+        path = patiently(attempt)
+        if name in listing and not _intact(path, listing[name]):  # not to be kept in the cache
+            path = patiently(lambda: attempt(force_download=True))
+            if not _intact(path, listing[name]):
+                raise HubError(
+                    f"{repo_id}, {name} arrives damaged, or has just changed: try again."
+                )
+        return path
+
+    # By branch first, since only then the cache notes which commit the branch is at.
+    folder = fetch(SPEC_FILE, revision).parent
+    # It keeps files as <repo>/snapshots/<commit>/<variant>/<file>; both of one commit.
     commit = folder.parent.name
-    rows = patiently(lambda: fetch(ROWS_FILE, commit))
-    spec = DistillationSpec.from_json((folder / SPEC_FILE).read_text(encoding="utf-8"))
-    if sha256(rows) != spec.files.get(ROWS_FILE):  # a byte changed on its way: not to be kept
-        patiently(lambda: fetch(ROWS_FILE, commit, again=True))
+    fetch(ROWS_FILE, commit)
     return folder, Source("hub", f"{repo_id}/{variant}", commit)
+
+
+def _intact(path: Path, promised: RepoSibling) -> bool:
+    """Whether a file has the hash that the Hub lists: git's, or sha256 for large files."""
+    if promised.lfs is not None:
+        return sha256(path) == promised.lfs.sha256
+    content = path.read_bytes()
+    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest() == promised.blob_id

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from huggingface_hub import CommitOperationAdd, HfApi
 
+from distilled_envs.catalog import load_distilled
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.errors import DatasetError, HubError
-from distilled_envs.hub.cards import make_card
+from distilled_envs.hub.cards import make_card, picture_path
 from distilled_envs.hub.clients import explained, patiently
 from distilled_envs.hub.downloading import VARIANT, variants_among
 from distilled_envs.spec import DistillationSpec
@@ -22,17 +23,20 @@ def publish(
     private: bool = False,
     revision: str | None = None,
     create_pr: bool = False,
+    license: str | None = None,
 ) -> str:
     """Publish a dataset as a variant of a Hub repo, beside those that are there.
 
     The repo is made if there is none. Its card is written anew, over all of its variants.
 
     Args:
-        dataset: A dataset, or the folder of one, or of a run.
+        dataset: A dataset, the folder of a run, or what ``load_distilled`` takes.
         repo_id: ``user/name``; by custom ``user/distilled-<family>``.
         private: Whether the repo is private; one that is public stays so, and is refused.
         revision: Branch to commit to; None for ``main``.
         create_pr: Open a pull request instead, also on somebody else's repo.
+        license: The Hub's identifier of a licence, for the card; None keeps the repo's, and is
+            "mit" for a new one.
 
     Returns:
         Address of the commit, or of the pull request.
@@ -41,10 +45,11 @@ def publish(
         DatasetError: The folder holds no valid dataset.
         HubError: The Hub refuses, or can't be reached.
     """
+    from distilled_envs.hub.pictures import pictures  # half a second of matplotlib
+
     if not isinstance(dataset, DistilledDataset):
-        folder = Path(dataset)
-        inner = folder / "dataset"
-        dataset = DistilledDataset.load(inner if inner.is_dir() else folder)
+        inner = Path(dataset) / "dataset"
+        dataset = load_distilled(inner if inner.is_dir() else dataset)
     if not re.fullmatch(VARIANT, dataset.spec.variant):
         raise HubError(
             f"{dataset.spec.name!r} can't name a folder on the Hub: use letters, digits, '-', '_' "
@@ -72,8 +77,17 @@ def publish(
         with tempfile.TemporaryDirectory() as temporary:
             saved = Path(temporary) / "dataset"
             dataset.save(saved)
-            files = {f"{dataset.spec.variant}/{n}": saved / n for n in (ROWS_FILE, SPEC_FILE)}
-            contents = files | {"README.md": make_card(repo_id, there, len(dataset)).encode()}
+            contents = {f"{dataset.spec.variant}/{n}": saved / n for n in (ROWS_FILE, SPEC_FILE)}
+            for picture, content in pictures(dataset).items():
+                contents[picture_path(dataset.spec.variant, picture)] = content
+            card = make_card(
+                repo_id,
+                there,
+                len(dataset),
+                license=license or (head.card_data or {}).get("license") or "mit",
+                files={file.rfilename for file in head.siblings} | contents.keys(),
+            )
+            contents["README.md"] = card.encode()
             commit = api.create_commit(
                 repo_id,
                 [CommitOperationAdd(path, content) for path, content in contents.items()],

@@ -1,5 +1,7 @@
 """A small dataset made by hand, for tests that need no good one."""
 
+import os
+
 import gymnasium as gym
 import pytest
 import torch
@@ -7,6 +9,8 @@ import torch
 import distilled_envs  # noqa: F401
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.spec import DistillationSpec, InnerSpec, TaskSpec
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # tests of the Hub talk to their own, on loopback
 
 
 @pytest.fixture(autouse=True)

@@ -14,6 +14,7 @@ import hashlib
 import json
 import re
 import threading
+import time
 import urllib.parse
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -94,6 +95,13 @@ class Refused(Exception):
         self.headers["X-Error-Message"] = message
 
 
+@dataclass(frozen=True)
+class Stall:
+    """Half of a file's content, and then silence for so many seconds."""
+
+    seconds: float
+
+
 class LoopbackHub:
     """The server; use it as a context manager.
 
@@ -103,16 +111,16 @@ class LoopbackHub:
         users: User name by access token; ``readers`` of them may not write.
         repos: Repositories by id.
         fault: Called with method and path before each answer; may raise :class:`Refused`, or
-            return bytes to send in the place of a file's content.
+            return bytes to send in the place of a file's content, or a :class:`Stall`.
         requests: What was asked, as ``"METHOD path"``, in order.
     """
 
     def __init__(self):
-        self.users = {"hf_writer": "ada", "hf_reader": "bob"}
+        self.users = {"hf_writer": "ada", "hf_reader": "bob", "hf_mine": "my-name"}
         self.readers = {"bob"}
         self.repos: dict[str, Repo] = {}
         self.lfs: dict[str, bytes] = {}
-        self.fault: Callable[[str, str], bytes | None] | None = None
+        self.fault: Callable[[str, str], bytes | Stall | None] | None = None
         self.requests: list[str] = []
         self.lock = threading.RLock()
         handler = type("Handler", (_Handler,), {"hub": self})
@@ -164,15 +172,21 @@ class _Handler(BaseHTTPRequestHandler):
                         parts = {
                             k: v and urllib.parse.unquote(v) for k, v in match.groupdict().items()
                         }
-                        return answer(self, **parts)
-            raise Refused(404, f"no route {method} {url.path}")
+                        answer(self, **parts)
+                        break
+                else:
+                    raise Refused(404, f"no route {method} {url.path}")
         except Refused as error:
-            body = json.dumps({"error": str(error)}).encode()
-            self._send(error.status, body, "application/json", **error.headers)
+            self._json({"error": str(error)}, error.status, **error.headers)
+        try:
+            self._write(*self.reply)
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
 
     def _send(self, status: int, body: bytes, kind: str, **headers: str) -> None:
+        self.reply = status, body, kind, headers
+
+    def _write(self, status: int, body: bytes, kind: str, headers: dict[str, str]) -> None:
         self.send_response(status)
         self.send_header("Content-Type", kind)
         for name, value in headers.items():
@@ -183,6 +197,9 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
             if "Content_Length" in headers and int(headers["Content_Length"]) != len(body):
+                self.wfile.flush()
+                if isinstance(self.instead, Stall):
+                    time.sleep(self.instead.seconds)
                 self.close_connection = True
 
     def _json(self, value: Any, status: int = 200, **headers: str) -> None:
@@ -269,12 +286,18 @@ class _Handler(BaseHTTPRequestHandler):
             "tags": list(card.get("tags", [])),
             "cardData": card,
             "siblings": [
-                {"rfilename": path, "size": len(blob.content), "blobId": blob.git_oid}
-                if "blobs" in self.query
-                else {"rfilename": path}
+                {"rfilename": path} | (self._blob(blob) if "blobs" in self.query else {})
                 for path, blob in sorted(commit.files.items())
             ],
         }
+
+    @staticmethod
+    def _blob(blob: Blob) -> dict[str, Any]:
+        size = len(blob.content)
+        record = {"size": size, "blobId": blob.git_oid}
+        if blob.lfs:
+            record["lfs"] = {"sha256": blob.sha256, "size": size, "pointerSize": 130}
+        return record
 
     def info(self, repo: str, revision: str | None = None) -> None:
         self._json(self._info(repo, self._commit(repo, revision)))
@@ -442,7 +465,9 @@ class _Handler(BaseHTTPRequestHandler):
             content, status = content[first : last + 1], 206
             headers["Content_Range"] = f"bytes {first}-{last}/{length}"
         length = len(content)
-        if self.instead is not None:
+        if isinstance(self.instead, Stall):
+            content = content[: length // 2]
+        elif self.instead is not None:
             content = self.instead
         self._send(
             status, content, "application/octet-stream", Content_Length=str(length), **headers

@@ -1,0 +1,77 @@
+"""Finding distilled datasets on the Hugging Face Hub by their tag, and reading their cards."""
+
+from dataclasses import dataclass
+
+from huggingface_hub import HfApi, hf_hub_download
+
+from distilled_envs.errors import HubError
+from distilled_envs.hub.clients import explained, patiently
+
+TAG = "distilled-envs"
+
+
+@dataclass(frozen=True)
+class Published:
+    """A repo with distilled datasets.
+
+    Attributes:
+        repo_id: ``user/name``.
+        variants: What ``load_distilled("user/name/<variant>")`` finds there, by its card.
+        title: What it is called.
+        downloads: In the last 30 days.
+        updated: Day of the last change, ``YYYY-MM-DD``; empty if not known.
+    """
+
+    repo_id: str
+    variants: tuple[str, ...]
+    title: str
+    downloads: int
+    updated: str
+
+
+def search(namespace: str | None = None) -> list[Published]:
+    """The repos on the Hub that are tagged ``distilled-envs``, in order of their ids.
+
+    Args:
+        namespace: Only those of a user or organisation.
+
+    Raises:
+        HubError: The Hub can't be reached, or refuses.
+    """
+    with explained(namespace or "the search"):
+        found = patiently(
+            lambda: list(HfApi().list_datasets(filter=TAG, author=namespace, full=True))
+        )
+    published = []
+    for info in found:
+        card = info.card_data or {}  # anybody can write a card: nothing in it is sure
+        configs = card.get("configs")
+        configs = configs if isinstance(configs, list) else []
+        names = [each.get("config_name") for each in configs if isinstance(each, dict)]
+        published.append(
+            Published(
+                info.id,
+                tuple(str(name) for name in names if name is not None),
+                str(card.get("pretty_name") or ""),
+                info.downloads or 0,
+                f"{info.last_modified:%Y-%m-%d}" if info.last_modified else "",
+            )
+        )
+    return sorted(published, key=lambda each: each.repo_id.lower())
+
+
+def read_card(repo_id: str, revision: str | None = None) -> str:
+    """The card of a Hub repo, ``README.md``.
+
+    Raises:
+        HubError: It has none, or can't be reached.
+    """
+    with explained(repo_id, revision):
+        path = patiently(
+            lambda: hf_hub_download(repo_id, "README.md", repo_type="dataset", revision=revision)
+        )
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+    except UnicodeDecodeError as error:
+        raise HubError(f"{repo_id}: README.md is not UTF-8 text: {error}.") from None

@@ -1,0 +1,194 @@
+"""Troubles, one at a time: each ends in a correct result or in one sentence."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from loopback import Blob, Refused, Stall
+
+
+def once(status: int, where: str, **headers: str):
+    """A fault that strikes the first request of a kind."""
+    left = [True]
+
+    def fault(method, path):
+        if left[0] and where in path:
+            left[0] = False
+            raise Refused(status, "for a moment", **headers)
+
+    return fault
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+@pytest.mark.parametrize("where", ["/api/datasets/", "/resolve/"])
+def test_troubles_that_pass_are_sat_out(stocked, client, status, where):
+    stocked.fault = once(status, where, **({"Retry_After": "1"} if status == 429 else {}))
+    assert "True" in client("""
+loaded = DistilledDataset.load(download("ada/distilled-hopper")[0])
+print(torch.equal(loaded.targets, load_distilled("hopper-64").targets))
+""")
+
+
+@pytest.mark.parametrize("damage", [b"", b"half a file", "changed"])
+def test_damaged_downloads_never_become_a_dataset(stocked, client, damage):
+
+    def fault(method, path):
+        if "/cdn/" in path:
+            content = stocked.lfs[path.rsplit("/", 1)[1]]
+            return content[:-1] + bytes([content[-1] ^ 1]) if damage == "changed" else damage
+
+    stocked.fault = fault
+    load = 'DistilledDataset.load(download("ada/distilled-hopper")[0])'
+    out = client(f"print(sentence(lambda: {load}))")
+    assert out.startswith(("Hub", "DatasetError"))
+    stocked.fault = None
+    assert "11" in client(f"print({load}.observations.shape[1])")  # the next download mends it
+
+
+def test_without_a_network_the_cache_serves(stocked, client):
+    load = 'print(download("ada/distilled-hopper", "64")[1])'
+    online = client(load)
+    assert client(load, HF_HUB_OFFLINE="1") == online
+    assert client(load, HF_ENDPOINT="http://127.0.0.1:9") == online
+    for way in ({"HF_HUB_OFFLINE": "1"}, {"HF_ENDPOINT": "http://127.0.0.1:9"}):
+        out = client('print(sentence(download, "ada/distilled-ant", "64"))', **way)
+        assert "not in the cache, and the Hub can't be reached" in out
+    out = client('print(sentence(download, "ada/distilled-hopper"))', HF_HUB_OFFLINE="1")
+    assert out.startswith("HubUnreachableError: The Hub can't be reached: say which variant")
+    out = client(
+        'print(sentence(download, "ada/distilled-ant", "64"))',
+        HF_ENDPOINT="http://no-such-host.invalid",  # a name that no server knows
+    )
+    assert "not in the cache, and the Hub can't be reached" in out
+
+
+LOAD = 'print(sentence(load_distilled, "ada/distilled-hopper"))'
+
+
+def test_a_download_that_stalls_is_taken_up_again(stocked, client):
+    left = [True]
+
+    def fault(method, path):
+        if method == "GET" and "/cdn/" in path and left:
+            left.clear()
+            return Stall(seconds=4)
+
+    stocked.fault = fault
+    assert client(LOAD, HF_HUB_DOWNLOAD_TIMEOUT="1") == "no error\n"
+    assert not left
+
+
+def test_a_download_that_always_stalls_ends_with_a_sentence(stocked, client, tmp_path):
+    stocked.fault = lambda method, path: Stall(1.5) if method == "GET" and "/cdn/" in path else None
+    out = client(LOAD, HF_HUB_DOWNLOAD_TIMEOUT="1")
+    assert out.startswith("Hub")
+    assert not list((tmp_path / "home").rglob("snapshots/**/train.parquet"))
+    stocked.fault = None
+    assert client(LOAD) == "no error\n"
+
+
+def test_a_changed_spec_is_not_believed(stocked, client):
+    spec = stocked.repos["ada/distilled-hopper"].at("main").files["64/distillation.json"].content
+
+    def fault(method, path):
+        if method == "GET" and path.endswith("/64/distillation.json"):
+            return spec.replace(b'"seed": 0', b'"seed": 1')
+
+    stocked.fault = fault
+    assert "64/distillation.json arrives damaged" in client(LOAD)
+    stocked.fault = None
+    assert client(LOAD) == "no error\n"
+
+
+def test_a_hub_that_is_down_leaves_the_repo_as_it_was(stocked, client):
+    before = dict(stocked.repos["ada/distilled-hopper"].commits)
+
+    def fault(method, path):
+        if "/commit/" in path:
+            raise Refused(500, "out of order")
+
+    stocked.fault = fault
+    change = """
+dataset = load_distilled("hopper-64"); dataset.targets *= 2
+print(sentence(publish, dataset, "ada/distilled-hopper"))
+"""
+    assert "answers with status 500 for ada/distilled-hopper" in client(change)
+    assert stocked.repos["ada/distilled-hopper"].commits == before
+    stocked.fault = None
+    assert client(change) == "no error\n"
+    assert len(stocked.repos["ada/distilled-hopper"].commits) == len(before) + 1
+
+
+def test_two_who_publish_at_once_lose_nothing(stocked, client):
+    repo = stocked.repos["ada/distilled-cartpole-nd"]
+
+    def fault(method, path):  # somebody else's commit comes between
+        if "/commit/" in path:
+            repo.commit("main", repo.at("main").files | {"x": Blob(b"", False)}, "theirs")
+
+    stocked.fault = fault
+    code = 'print(sentence(publish, load_distilled("cartpole_3d"), "ada/distilled-cartpole-nd"))'
+    assert "somebody else has changed it meanwhile: publish again" in client(code)
+    stocked.fault = None
+    assert client(code) == "no error\n"
+    assert {"x", "3d-64/train.parquet", "2d-64/train.parquet"} <= repo.at("main").files.keys()
+
+
+def test_a_reader_may_not_write(stocked, client):
+    before = dict(stocked.repos["ada/distilled-hopper"].commits)
+    code = """
+dataset = load_distilled("hopper-64"); dataset.targets *= 2
+print(sentence(publish, dataset, "ada/distilled-hopper"))
+"""
+    assert "this token may not write there" in client(code, HF_TOKEN="hf_reader")
+    assert stocked.repos["ada/distilled-hopper"].commits == before
+    assert client(LOAD, HF_TOKEN="hf_reader") == "no error\n"
+    assert "the token is not valid" in client(LOAD, HF_TOKEN="hf_wrong")
+
+
+def test_a_card_of_somebody_elses_making(stocked, client):
+    repo = stocked.repos["ada/distilled-cartpole-nd"]
+    for text in (b"# Mine\n", b"---\ntags: [distilled-envs]\nconfigs: 3\n---\n", b"\xff"):
+        repo.commit("main", repo.at("main").files | {"README.md": Blob(text, False)}, "a card")
+        assert client('print(len(load_distilled("ada/distilled-cartpole-nd")))') == "64\n"
+        listed = client('main(["list", "--hub"])')
+        assert ("`ada/distilled-cartpole-nd`" in listed) == (b"tags" in text)
+        shown = client('print(main(["show", "ada/distilled-cartpole-nd"]))')
+        assert shown.endswith("1\n" if text == b"\xff" else "0\n")
+    client('publish(load_distilled("cartpole_2d", instances=3), "ada/distilled-cartpole-nd")')
+    names = [each["config_name"] for each in repo.card()["configs"]]
+    assert names == ["2d-64", "2d-min"]
+
+
+def test_a_newer_format_is_refused_by_name(stocked, client):
+    repo = stocked.repos["ada/distilled-cartpole-nd"]
+    name = "2d-64/distillation.json"
+    newer = (
+        repo.at("main").files[name].content.replace(b'"format_version": 1', b'"format_version": 2')
+    )
+    repo.commit("main", repo.at("main").files | {name: Blob(newer, False)}, "newer")
+    before = dict(repo.commits)
+    for code in (
+        'load_distilled, "ada/distilled-cartpole-nd"',
+        'load_distilled, "cartpole_2d", namespace="ada"',
+        'publish, load_distilled("cartpole_3d"), "ada/distilled-cartpole-nd"',
+    ):
+        out = client(f"print(sentence({code}))")
+        assert "format" in out
+        assert "2" in out
+        assert len(out.splitlines()) == 1
+    assert repo.commits == before
+
+
+def test_a_full_disk_leaves_no_half_file(stocked, client, tmp_path):
+    full = """
+import resource  # the kernel refuses to write files of more than 2,000 bytes
+resource.setrlimit(resource.RLIMIT_FSIZE, (2000, resource.RLIM_INFINITY))
+"""
+    assert "can't be kept in the cache" in client(full + LOAD)
+    assert not list((tmp_path / "home").rglob("snapshots/**/*.*"))
+    assert client(LOAD) == "no error\n"
+
+
+def test_processes_that_load_at_once_all_succeed(stocked, client):
+    with ThreadPoolExecutor() as pool:
+        assert list(pool.map(client, [LOAD] * 3)) == ["no error\n"] * 3

@@ -1,0 +1,119 @@
+"""``load_distilled`` and the commands that find and show what is on the Hub."""
+
+import pytest
+
+TWO = """
+for instances in (3, 64):
+    publish(load_distilled("cartpole_2d", instances=instances), "ada/distilled-cartpole-nd")
+"""
+
+
+def test_names_lead_to_the_namespaces_repos(hub, client):
+    client(f'{TWO}\npublish(load_distilled("hopper-64"), "ada/distilled-hopper")')
+    out = client("""
+import logging
+logging.basicConfig(format="%(message)s", stream=__import__("sys").stdout)
+logging.getLogger("distilled_envs").setLevel(logging.INFO)
+load_distilled("CartPole_2D", instances=3, namespace="ada")
+load_distilled("hopper-64", namespace="ada")
+print(sentence(load_distilled, "ant", namespace="ada"))
+""").splitlines()
+    commit = hub.repos["ada/distilled-cartpole-nd"].refs["main"]
+    assert out[0] == f"cartpole-nd-2d-min: hub ada/distilled-cartpole-nd/2d-min@{commit}"
+    assert out[1].startswith("hopper-64: hub ada/distilled-hopper/64@")
+    assert "There is no dataset ada/distilled-ant on the Hub" in out[2]
+    assert "Without a namespace the bundled copy is taken" in out[2]
+    code = 'print(load_distilled("hopper_64").source.kind)'
+    assert client(code) == "bundled\n"
+    assert client(code, DISTILLED_ENVS_NAMESPACE="ada") == "hub\n"
+    env = 'import gymnasium; print(gymnasium.make("DistilledCartPoleND-v0", dims=2))'
+    assert "DistilledCartPoleND-v0" in client(env, DISTILLED_ENVS_NAMESPACE="ada")
+
+
+def test_the_bundled_copy_stands_in_when_the_hub_cannot_be_reached(hub, client):
+    client('publish(load_distilled("hopper-64"), "ada/distilled-hopper")')
+    load = 'print(load_distilled("{}", namespace="ada").source.kind)'
+    assert client(load.format("hopper-64")) == "hub\n"
+    away = {"HF_ENDPOINT": "http://127.0.0.1:9"}
+    assert client(load.format("hopper-64"), **away) == "hub\n"  # cached
+    assert client(load.format("ant"), **away) == "bundled\n"  # never fetched
+    assert client(load.format("ant"), HF_HUB_OFFLINE="1") == "bundled\n"
+    old = 'print(sentence(load_distilled, "ant", namespace="ada", revision="v1"))'
+    assert client(old, **away).startswith("HubUnreachableError")
+
+
+def test_repo_ids_variants_and_revisions(hub, client):
+    out = client(f"""{TWO}
+name = "ada/distilled-cartpole-nd"
+first = load_distilled(name).source.revision
+print(len(load_distilled(name)), len(load_distilled(name, instances="min")))
+print(len(load_distilled(f"{{name}}/2d-min")), len(load_distilled(name, dims=2, instances=3)))
+dataset = load_distilled(name, instances=3)
+dataset.targets *= 2
+publish(dataset, name)
+now = load_distilled(name, instances=3)
+then = load_distilled(name, instances=3, revision=first)
+print(torch.equal(now.targets, 2 * then.targets), then.source.revision == first)
+source = load_distilled(str(now.source.location)).source
+print(source == now.source)
+print(main(["evaluate", name, "--instances", "min", "--learners", "2", "--episodes", "1"]))
+""").splitlines()
+    assert out[:4] == ["64 3", "3 3", "True True", "True"]
+    assert out[-1] == "0"
+
+
+@pytest.mark.parametrize(
+    ("call", "expected"),
+    [
+        ('"cartpole_2d", revision="main"', "SettingsError: A revision is of a Hub repo"),
+        ('"ada/x", namespace="ada"', "SettingsError: ada/x has a namespace already"),
+        ('"ada/x/y", dims=2', "SettingsError: ada/x/y is one variant"),
+        ('"ada/x"', "HubError: There is no folder ada/x, and on the Hub: There is no dataset"),
+        ('"./ada/x"', "DatasetError: There is no folder ./ada/x."),
+        ('"ada/../x"', "HubError: There is no folder ada/../x"),
+        ('"hopper", namespace="not a name"', "is no repo id"),
+        ('"hoper", namespace="ada"', "DatasetError: There is no distilled dataset 'hoper'"),
+    ],
+)
+def test_mistakes_get_a_sentence(client, call, expected):
+    assert expected in client(f"print(sentence(load_distilled, {call}))")
+
+
+def test_list_finds_published_repos_by_their_tag(hub, client):
+    client(f'{TWO}\npublish(load_distilled("hopper-64"), "ada/distilled-hopper")')
+    client('publish(load_distilled("ant-64"), "my-name/ants")', HF_TOKEN="hf_mine")
+    client(
+        'publish(load_distilled("ant-64"), "my-name/mine", private=True)',
+        HF_TOKEN="hf_mine",
+    )
+    everything = client('main(["list", "--hub"])')
+    repo = "| `ada/distilled-cartpole-nd` | Distilled CartPoleND | `2d-64`, `2d-min` |"
+    assert repo in everything
+    assert "`ada/distilled-hopper`" in everything
+    assert "`my-name/ants`" in everything
+    assert "`my-name/mine`" not in everything
+    mine = client('main(["list", "--hub", "--namespace", "my-name"])', HF_TOKEN="hf_mine")
+    assert [line.split("`")[1] for line in mine.splitlines()[2:]] == [
+        "my-name/ants",
+        "my-name/mine",
+    ]
+    nobody = client('main(["list", "--hub", "--namespace", "bob"])')
+    assert nobody == "The Hub has no distilled datasets of bob.\n"
+
+
+def test_show_has_the_card_of_every_kind_of_dataset(hub, client):
+    client(TWO)
+    published = client('main(["show", "ada/distilled-cartpole-nd"])')
+    assert published.startswith("{")
+    assert (
+        hub.repos["ada/distilled-cartpole-nd"].at("main").files["README.md"].content.decode()
+        in published
+    )
+    for name in ("hopper-64", "./mine"):
+        out = client(f"""
+load_distilled("hopper-64").save("mine")
+main(["show", "{name}"])
+__import__("shutil").rmtree("mine")
+""")
+        assert "# Distilled Hopper-v5" in out
+        assert 'load_distilled("<user>/distilled-hopper/64")' in out
