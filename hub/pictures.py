@@ -4,11 +4,9 @@ import io
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter
 
 from distilled_envs.dataset import DistilledDataset
-
-RESOLUTION = 100
-"""Pixels per inch."""
 
 
 def pictures(dataset: DistilledDataset) -> dict[str, bytes]:
@@ -16,7 +14,7 @@ def pictures(dataset: DistilledDataset) -> dict[str, bytes]:
     drawn = {"rows": _heat_map(dataset)}
     curve = dataset.spec.provenance.get("training_curve") or {}
     if curve.get("return"):
-        drawn["curve"] = _curve(curve)
+        drawn["curve"] = _curve(dataset.spec.name, curve)
     return drawn
 
 
@@ -35,21 +33,24 @@ def _heat_map(dataset: DistilledDataset) -> bytes:
         axis.yaxis.get_major_locator().set_params(integer=True)
         figure.colorbar(image, ax=axis)
     axes[0].set_ylabel("row")
+    figure.suptitle(dataset.spec.name, fontsize=10)
     return _png(figure)
 
 
-def _curve(curve: dict[str, Any]) -> bytes:
+def _curve(name: str, curve: dict[str, Any]) -> bytes:
     figure = Figure(figsize=(6, 3), layout="constrained")
     axis = figure.subplots()
     axis.plot(curve["env_steps"], curve["return"])
     axis.set_xlabel("environment steps of meta-PPO")
     axis.set_ylabel("mean return, sampled actions")
+    axis.xaxis.set_major_formatter(EngFormatter())
     axis.grid(alpha=0.3)
+    axis.set_title(name, fontsize=10)
     return _png(figure)
 
 
 def _png(figure: Figure) -> bytes:
     content = io.BytesIO()
     # Without the version of the software the same dataset gives the same file: no new commit.
-    figure.savefig(content, format="png", dpi=RESOLUTION, metadata={"Software": None})
+    figure.savefig(content, format="png", dpi=100, metadata={"Software": None})
     return content.getvalue()

@@ -171,11 +171,13 @@ def test_the_readmes_section_works_as_it_is_written(hub, environment, tmp_path):
     assert [kind for kind, _ in blocks] == ["bash", "python"]
     commands = {"bash": ["bash", "-euc"], "python": [sys.executable, "-c"]}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    # One thread: two test processes that spin on two cores each wait for one another.
+    mine = {"HF_TOKEN": "hf_mine", "PATH": path, "OMP_NUM_THREADS": "1"}
     out = ""
     for kind, code in blocks:
         done = subprocess.run(
             [*commands[kind], code],
-            env=os.environ | environment | {"HF_TOKEN": "hf_mine", "PATH": path},
+            env=os.environ | environment | mine,
             cwd=tmp_path,
             capture_output=True,
             text=True,
