@@ -1,4 +1,4 @@
-"""The command ``distilled-envs``: distill, refit, evaluate, publish, list, show, watch.
+"""The command ``distilled-envs``, with publish, list, show and watch.
 
 Flags come from typed functions and dataclasses (tyro). What a command needs is imported inside it,
 so that ``list`` does not wait for the training code.
@@ -13,6 +13,7 @@ import tyro
 
 from distilled_envs import __version__
 from distilled_envs.catalog import Entry, entries, load_distilled
+from distilled_envs.cli_compare import compare_command, generalize_command
 from distilled_envs.cli_distill import distill_command, refit_command
 from distilled_envs.cli_evaluate import Instances, evaluate_command
 from distilled_envs.dataset import DistilledDataset
@@ -27,6 +28,8 @@ commands:
   list                 the datasets that come with the package, or, with --hub, on the Hub
   show NAME            what a dataset says of itself, its rows, and its card
   evaluate NAME        train fresh learners, one gradient step each, and play for real
+  compare NAME         set it beside Stable-Baselines3: returns, steps, seconds
+  generalize NAME      try networks that it was not distilled for
   distill PRESET       make a dataset: meta-PPO from scratch; PRESET or any Gymnasium id
   refit NAME           find rows for the same behaviour that other training can use too
   publish NAME         put a dataset on the Hugging Face Hub
@@ -52,6 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(format="%(message)s")
     logging.getLogger("distilled_envs").setLevel(logging.INFO)
     commands = {"distill": distill_command, "refit": refit_command, "evaluate": evaluate_command}
+    commands |= {"compare": compare_command, "generalize": generalize_command}
     commands |= {"publish": _publish, "list": _list, "show": _show, "watch": _watch}
     if not argv or argv[0] in ("-h", "--help"):
         print(HELP, end="")

@@ -14,8 +14,8 @@ from distilled_envs.errors import DatasetError, MissingExtraError
 from distilled_envs.spec import DistillationSpec, ObservationTransform
 
 
-def make_env(spec: DistillationSpec, **kwargs: Any) -> gym.Env:
-    """The real environment of a dataset; ``kwargs`` go to ``gym.make``.
+def make_bare_env(spec: DistillationSpec, **kwargs: Any) -> gym.Env:
+    """The real environment without the dataset's transform; ``kwargs`` go to ``gym.make``.
 
     Raises:
         DatasetError: The environment is not registered here, or is not the one of the dataset.
@@ -24,6 +24,12 @@ def make_env(spec: DistillationSpec, **kwargs: Any) -> gym.Env:
     with _explained(spec):
         env = gym.make(_registered(spec), **kwargs)
     _check_shape(spec, env.observation_space)
+    return env
+
+
+def make_env(spec: DistillationSpec, **kwargs: Any) -> gym.Env:
+    """The real environment of a dataset; see :func:`make_bare_env`."""
+    env = make_bare_env(spec, **kwargs)
     fixed = spec.observation_transform
     if fixed is None:
         return env

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import gymnasium as gym
 import numpy as np
 import torch
-from scipy import stats
 from torch import Tensor, nn
 
 from distilled_envs.actions import choose_actions, within_bounds
@@ -17,6 +16,7 @@ from distilled_envs.inner_step import inner_step
 from distilled_envs.learner import forward, initial_parameters
 from distilled_envs.policies import policy_module, policy_outputs
 from distilled_envs.spec import LearnerSpec, TaskSpec
+from distilled_envs.statistics import bootstrap_interval, interquartile_mean
 from distilled_envs.threads import torch_threads
 
 EVALUATION_SEED = 1_000_000
@@ -52,8 +52,8 @@ class Score:
             returns=returns,
             mean=float(units.mean()),
             std=float(units.std(ddof=1)) if len(units) > 1 else 0.0,
-            ci95=_interval(units),
-            iqm=float(stats.trim_mean(units, 0.25)),
+            ci95=bootstrap_interval(units),
+            iqm=float(interquartile_mean(units)),
         )
 
     def to_dict(self) -> dict:
@@ -229,14 +229,3 @@ def _play(
         returns[copies, episode] += rewards
         episode = np.minimum(episode + (terminated | truncated), episodes)
     return returns[:, :episodes]
-
-
-def _interval(units: np.ndarray) -> tuple[float, float] | None:
-    if len(units) < 2:
-        return None
-    if np.ptp(units) == 0:
-        return float(units[0]), float(units[0])
-    interval = stats.bootstrap(
-        (units,), np.mean, method="percentile", rng=np.random.default_rng(0)
-    ).confidence_interval
-    return float(interval.low), float(interval.high)

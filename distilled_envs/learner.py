@@ -40,13 +40,20 @@ def initial_parameters(
     last = len(sizes) - 2
     parameters = {}
     for layer, (size_in, size_out) in enumerate(itertools.pairwise(sizes)):
-        initialisation = spec.initialisation
-        gain = initialisation.output_gain if layer == last else initialisation.hidden_gain
+        initialisation, shape = spec.initialisation, (population, size_out, size_in)
+        bias = torch.zeros(population, size_out)
+        if initialisation.kind == "orthogonal":
+            gain = initialisation.output_gain if layer == last else initialisation.hidden_gain
+            weight = gain * _orthogonal(*shape, generator)
+        elif initialisation.kind == "xavier":
+            bound = (6 / (size_in + size_out)) ** 0.5
+            weight = torch.empty(shape).uniform_(-bound, bound, generator=generator)
+        else:
+            bound = size_in**-0.5
+            weight = torch.empty(shape).uniform_(-bound, bound, generator=generator)
+            bias.uniform_(-bound, bound, generator=generator)
         # Linear layers stand at even places, activations between them.
-        parameters[f"{2 * layer}.weight"] = gain * _orthogonal(
-            population, size_out, size_in, generator
-        )
-        parameters[f"{2 * layer}.bias"] = torch.zeros(population, size_out)
+        parameters[f"{2 * layer}.weight"], parameters[f"{2 * layer}.bias"] = weight, bias
     return parameters
 
 

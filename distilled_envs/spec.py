@@ -74,17 +74,19 @@ class InitialisationSpec:
     """How a learner's weights are drawn.
 
     Attributes:
-        kind: ``"orthogonal"`` (Saxe et al., 2014), biases zero.
-        hidden_gain: Gain of the hidden layers.
-        output_gain: Gain of the last layer.
+        kind: ``"orthogonal"`` (Saxe et al., 2014), biases zero; ``"xavier"`` (uniform; Glorot and
+            Bengio, 2010), biases zero; or ``"pytorch"``, the default of ``torch.nn.Linear``.
+        hidden_gain: Gain of the hidden layers, if orthogonal.
+        output_gain: Gain of the last layer, if orthogonal.
     """
 
-    kind: Literal["orthogonal"] = "orthogonal"
+    kind: Literal["orthogonal", "xavier", "pytorch"] = "orthogonal"
     hidden_gain: float = math.sqrt(2)
     output_gain: float = 0.01
 
     def __post_init__(self):
-        _require(self.kind == "orthogonal", "learner.initialisation.kind", self.kind)
+        known = ("orthogonal", "xavier", "pytorch")
+        _require(self.kind in known, "learner.initialisation.kind", self.kind)
 
 
 @dataclass(frozen=True)

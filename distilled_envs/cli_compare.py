@@ -1,0 +1,130 @@
+"""The commands ``distilled-envs compare`` and ``distilled-envs generalize``."""
+
+from pathlib import Path
+
+import tyro
+
+from distilled_envs.catalog import load_distilled
+from distilled_envs.cli_evaluate import Instances
+
+
+def compare_command(argv: list[str]) -> None:
+    """Compare with Stable-Baselines3."""
+
+    def compare(
+        name: tyro.conf.Positional[str],
+        *,
+        dims: int | None = None,
+        instances: Instances = None,
+        output: Path | None = None,
+        steps: int = 300_000,
+        evaluations: int = 20,
+        episodes: int = 10,
+        seeds: int = 3,
+        learners: int = 100,
+        baseline: tuple[str, ...] = ("ppo",),
+        html: bool = False,
+        progress: bool = True,
+    ) -> None:
+        """Set one-step learners beside Stable-Baselines3: same machine, seeds and evaluation.
+
+        Random actions; fresh networks, one gradient step each; networks trained on the rows with
+        Adam; SB3's PPO on the distilled environment; SB3's algorithms from scratch; PPO with the
+        settings of RL Zoo, where they are known; PPO started from the one-step policy. What is
+        finished is kept: after Ctrl-C the same command goes on.
+
+        Args:
+            name: A name from `distilled-envs list`, a dataset folder, or a Hub repo.
+            dims: Cart-pole axes.
+            instances: Number of rows, or "min".
+            output: Folder of the report; runs/compare-NAME if not given.
+            steps: Environment steps of each baseline.
+            evaluations: How often a baseline plays along the way.
+            episodes: Episodes each time.
+            seeds: Runs of each baseline.
+            learners: Fresh networks for the one step.
+            baseline: SB3's algorithms: ppo a2c, dqn for discrete actions, sac td3 for others.
+            html: Also write the report as one HTML file.
+            progress: Show a progress bar.
+        """
+        from distilled_envs.comparison import (
+            ComparisonSettings,
+            comparison_figures,
+            comparison_notes,
+            comparison_table,
+        )
+        from distilled_envs.comparison import compare as run
+        from distilled_envs.reports import markdown_table, write_report
+
+        dataset = load_distilled(name, dims=dims, instances=instances)
+        folder = output or Path("runs", f"compare-{dataset.spec.name}")
+        settings = ComparisonSettings(steps, evaluations, episodes, seeds, learners, baseline)
+        results = run(dataset, folder, settings, progress=progress)
+        table = comparison_table(results)
+        write_report(
+            folder,
+            f"{dataset.spec.name} beside Stable-Baselines3",
+            results,
+            table,
+            comparison_notes(results),
+            comparison_figures(results),
+            as_html=html,
+        )
+        print(f"{markdown_table(table)}\nreport: {folder}")
+
+    tyro.cli(compare, args=argv, prog="distilled-envs compare")
+
+
+def generalize_command(argv: list[str]) -> None:
+    """Try other networks."""
+
+    def generalize(
+        name: tyro.conf.Positional[str],
+        *,
+        dims: int | None = None,
+        instances: Instances = None,
+        output: Path | None = None,
+        learners: int = 32,
+        episodes: int = 3,
+        html: bool = False,
+    ) -> None:
+        """Let other networks take the one step than those that a dataset was distilled for.
+
+        Args:
+            name: A name from `distilled-envs list`, a dataset folder, or a Hub repo.
+            dims: Cart-pole axes.
+            instances: Number of rows, or "min".
+            output: Folder of the report; runs/generalize-NAME if not given.
+            learners: Fresh networks of each kind.
+            episodes: Episodes of each, in each action mode.
+            html: Also write the report as one HTML file.
+        """
+        from distilled_envs.figures import score_bars
+        from distilled_envs.generalisation import generalisation_table, generalise
+        from distilled_envs.reports import markdown_table, write_report
+
+        dataset = load_distilled(name, dims=dims, instances=instances)
+        folder = output or Path("runs", f"generalize-{dataset.spec.name}")
+        results = generalise(
+            dataset,
+            learners=learners,
+            episodes=episodes,
+            progress=lambda family: print(f"{dataset.spec.name}: {family}", flush=True),
+        )
+        table = generalisation_table(results)
+        scores = {family: each["greedy"] for family, each in results["families"].items()}
+        write_report(
+            folder,
+            f"{dataset.spec.name}: which networks can take the one step",
+            results,
+            table,
+            [
+                f"Mean return in {dataset.spec.env.id} ± standard deviation between networks: "
+                f"{learners} of each kind, one gradient step each, {episodes} episodes."
+            ],
+            {"networks": score_bars(f"{dataset.spec.name}, likeliest actions", scores)},
+            as_html=html,
+        )
+        print(f"{markdown_table(table)}\nreport: {folder}")
+
+    tyro.cli(generalize, args=argv, prog="distilled-envs generalize")

@@ -1,0 +1,75 @@
+"""The figures of the reports."""
+
+import itertools
+from typing import Any
+
+import numpy as np
+
+from distilled_envs.errors import MissingExtraError
+from distilled_envs.statistics import bootstrap_interval, interquartile_mean
+
+try:
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import EngFormatter
+except ImportError:
+    raise MissingExtraError("matplotlib", "A figure", "compare") from None
+
+
+def learning_curves(
+    title: str,
+    learners: dict[str, list[dict[str, list]]],
+    axis: str,
+    marks: dict[str, dict[str, Any]],
+) -> "Figure":
+    """Return over environment steps or seconds: interquartile mean over seeds, 95% bands.
+
+    Args:
+        title: Of the figure.
+        learners: Curves of :func:`distilled_envs.sb3_baselines.learn`, one for each seed, by what
+            they are of.
+        axis: ``"steps"`` or ``"seconds"``.
+        marks: Scores to compare with, as horizontal lines, by what they are of.
+    """
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    plot = figure.subplots()
+    for name, curves in learners.items():
+        # Seeds are evaluated after equally many steps; the clock differs a little between them.
+        places = np.mean([curve[axis] for curve in curves], axis=0)
+        means = np.array([np.mean(curve["returns"], axis=1) for curve in curves])
+        (line,) = plot.plot(places, interquartile_mean(means, axis=0), label=name)
+        bands = [bootstrap_interval(at, interquartile_mean) for at in means.T]
+        if None not in bands:
+            low, high = np.transpose(bands)
+            plot.fill_between(places, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
+    for (name, score), style in zip(marks.items(), itertools.cycle(("-", ":", "--"))):
+        plot.axhline(score["mean"], color="black", linestyle=style, linewidth=1, label=name)
+        if score["ci95"] is not None:
+            plot.axhspan(*score["ci95"], color="black", alpha=0.1, linewidth=0)
+    plot.set_xlabel({"steps": "environment steps", "seconds": "seconds of training"}[axis])
+    plot.set_ylabel("return")
+    if axis == "steps":
+        plot.xaxis.set_major_formatter(EngFormatter())
+    plot.set_title(title)
+    plot.grid(alpha=0.3)
+    plot.legend(fontsize="small")
+    return figure
+
+
+def score_bars(title: str, scores: dict[str, dict[str, Any]]) -> "Figure":
+    """Mean returns as horizontal bars with their 95% intervals.
+
+    Args:
+        title: Of the figure.
+        scores: Records of :class:`~distilled_envs.evaluation.Score`, by what they are of.
+    """
+    figure = Figure(figsize=(7, 0.8 + 0.35 * len(scores)), layout="constrained")
+    plot = figure.subplots()
+    means = np.array([score["mean"] for score in scores.values()])
+    bounds = [score["ci95"] or [score["mean"]] * 2 for score in scores.values()]
+    errors = np.abs(np.transpose(bounds) - means)
+    plot.barh(list(scores), means, xerr=errors, color="tab:blue", ecolor="black", capsize=3)
+    plot.invert_yaxis()
+    plot.set_xlabel("mean return, 95% interval")
+    plot.set_title(title)
+    plot.grid(axis="x", alpha=0.3)
+    return figure
