@@ -69,7 +69,7 @@ def test_folders_are_read_as_they_are(tmp_path, monkeypatch):
     loaded = load_distilled(tmp_path / "mine")
     assert loaded.source.kind == "folder"
     assert torch.equal(loaded.targets, load_distilled("cartpole_2d").targets)
-    with pytest.raises(SettingsError, match="leave out dims and instances"):
+    with pytest.raises(SettingsError, match="leave out dims, instances, revision"):
         load_distilled(tmp_path / "mine", dims=2)
     monkeypatch.chdir(tmp_path)
     assert load_distilled("mine").source.kind == "folder"
@@ -121,9 +121,9 @@ def test_all_of_gymnasiums_mujoco_is_there():
     assert {preset.env_id for preset in PRESETS.values()} >= known
 
 
-@pytest.mark.parametrize("entry", MUJOCO, ids=lambda entry: entry.family)
+@pytest.mark.parametrize("entry", MUJOCO, ids=lambda entry: entry.spec.name)
 def test_bundled_mujoco_sets_teach_what_they_say(entry):
-    dataset = load_distilled(entry.spec.env.id)
+    dataset = load_distilled(entry.spec.env.id, instances=entry.instances)
     assert dataset.spec.name == entry.spec.name
     promised = dataset.spec.evaluation["one_step"]["greedy"]
     measured = dataset.evaluate(learners=10, episodes=1, seed=5).greedy
@@ -133,10 +133,10 @@ def test_bundled_mujoco_sets_teach_what_they_say(entry):
     assert measured.mean - untrained.mean > 0.2 * abs(untrained.mean)
 
 
-@pytest.mark.parametrize("entry", MUJOCO, ids=lambda entry: entry.family)
+@pytest.mark.parametrize("entry", MUJOCO, ids=lambda entry: entry.spec.name)
 def test_mujoco_sets_are_environments_too(entry):
-    env = gym.make(f"Distilled{entry.spec.env.name}-v0")
-    real = load_distilled(entry.family).make_env()
+    env = gym.make(f"Distilled{entry.spec.env.name}-v0", instances=entry.instances)
+    real = load_distilled(entry.spec.name).make_env()
     assert env.observation_space == real.observation_space
     assert env.action_space == real.action_space
     with warnings.catch_warnings():
@@ -147,8 +147,9 @@ def test_mujoco_sets_are_environments_too(entry):
     inside = np.clip(wanted, env.action_space.low, env.action_space.high)
     assert env.step(inside)[1] == 0
     assert env.unwrapped.step(0.5 * inside)[1] < 0
-    batch = gym.make_vec(f"Distilled{entry.spec.env.name}-v0", num_envs=64)
-    assert sorted(batch.reset()[1]["index"]) == list(range(64))
+    rows = {"num_envs": entry.instances, "instances": entry.instances}
+    batch = gym.make_vec(f"Distilled{entry.spec.env.name}-v0", **rows)
+    assert sorted(batch.reset()[1]["index"]) == list(range(entry.instances))
 
 
 def test_sb3_takes_the_spread_of_a_gaussian_set_too():
