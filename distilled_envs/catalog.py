@@ -154,8 +154,8 @@ def load_distilled(
         revision: Branch, tag or commit of the Hub repo; default its newest.
         namespace: Hub user or organisation: a name of the catalog is then fetched from
             ``<namespace>/distilled-<family>``. The default is the environment variable
-            ``DISTILLED_ENVS_NAMESPACE``; without either the bundled copy is taken, and also when
-            the Hub can't be reached and its cache lacks the dataset.
+            ``DISTILLED_ENVS_NAMESPACE``; without either, or with ``""``, the bundled copy is taken,
+            and also when the Hub can't be reached and its cache lacks the dataset.
 
     Returns:
         The dataset; its ``source`` says where it came from, and so does a log line.
@@ -193,7 +193,8 @@ def load_distilled(
 def _fetch(entry: Entry, namespace: str | None, revision: str | None) -> tuple[Path, Source]:
     """Where an entry's files lie on this machine, and where they came from."""
     bundled = entry.folder, Source("bundled", f"{entry.family}/{entry.variant}")
-    namespace = namespace or os.environ.get(NAMESPACE)
+    if namespace is None:
+        namespace = os.environ.get(NAMESPACE)
     if not namespace:
         if revision is not None:
             raise SettingsError(

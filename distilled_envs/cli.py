@@ -17,7 +17,12 @@ from distilled_envs.cli_compare import compare_command, generalize_command
 from distilled_envs.cli_distill import distill_command, refit_command
 from distilled_envs.cli_evaluate import Instances, evaluate_command
 from distilled_envs.dataset import DistilledDataset
-from distilled_envs.errors import DistilledEnvsError, SettingsError
+from distilled_envs.errors import (
+    DistilledEnvsError,
+    HubError,
+    MissingExtraError,
+    SettingsError,
+)
 
 HELP = """\
 usage: distilled-envs COMMAND ...
@@ -149,12 +154,10 @@ def _hub_table(namespace: str | None) -> str:
     found = hub.search(namespace)
     if not found:
         return f"The Hub has no distilled datasets{f' of {namespace}' if namespace else ''}."
-    lines = ["| repo | what | variants | updated | downloads |", "|---|---|---|---|---|"]
+    lines = ["| repo | variants | updated | downloads |", "|---|---|---|---|"]
     for each in found:
         variants = ", ".join(f"`{variant}`" for variant in each.variants)
-        lines.append(
-            f"| `{each.repo_id}` | {each.title} | {variants} | {each.updated} | {each.downloads} |"
-        )
+        lines.append(f"| `{each.repo_id}` | {variants} | {each.updated} | {each.downloads} |")
     return "\n".join(lines)
 
 
@@ -214,13 +217,19 @@ def _show(argv: list[str]) -> None:
 
 def _card(dataset: DistilledDataset) -> str:
     """The card as it is on the Hub, or as it would be."""
-    from distilled_envs import hub
-
     spec, source = dataset.spec, dataset.source
-    if source.kind == "hub":
-        return hub.read_card(source.location.rsplit("/", 1)[0], source.revision)
-    repo_id = f"<user>/distilled-{spec.family}"
-    return hub.make_card(repo_id, {spec.variant: spec}, len(dataset))
+    try:
+        from distilled_envs import hub
+
+        if source.kind == "hub":
+            card = hub.read_card(source.location.rsplit("/", 1)[0], source.revision)
+        else:
+            repo_id = f"<user>/distilled-{spec.family}"
+            card = hub.make_card(repo_id, {spec.variant: spec}, len(dataset))
+    except (MissingExtraError, HubError) as error:
+        return f"(No card: {error})"
+    # Anybody can write one: nothing in it may move the cursor or clear the screen.
+    return "".join(c for c in card if c in "\n\t" or c.isprintable())
 
 
 def _watch(argv: list[str]) -> None:
@@ -237,7 +246,7 @@ def _watch(argv: list[str]) -> None:
         """Train a fresh learner, one gradient step, and show it acting in the real environment.
 
         Args:
-            name: A name from `distilled-envs list`, or a dataset folder.
+            name: A name from `distilled-envs list`, a dataset folder, or a Hub repo.
             video: An .mp4 or .gif to write instead of opening a window.
             dims: Cart-pole axes.
             instances: Number of rows, or "min".

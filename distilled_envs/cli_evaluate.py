@@ -33,7 +33,7 @@ def evaluate_command(argv: list[str]) -> None:
         """Train fresh learners on a dataset, one gradient step each, and play for real.
 
         Args:
-            name: A name from `distilled-envs list`, or a dataset folder.
+            name: A name from `distilled-envs list`, a dataset folder, or a Hub repo.
             dims: Cart-pole axes.
             instances: Number of rows, or "min".
             learners: Fresh networks.

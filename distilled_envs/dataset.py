@@ -26,7 +26,7 @@ class Source:
 
     Attributes:
         kind: ``"bundled"`` with the package, a ``"folder"``, the ``"hub"``, or ``"memory"``.
-        location: Folder or repo id; empty for memory.
+        location: Folder, or repo and variant as ``load_distilled`` takes them; empty for memory.
         revision: Commit of the Hub repo, else None.
     """
 

@@ -16,6 +16,8 @@ from gymnasium.envs.registration import EnvSpec
 from distilled_envs.errors import DatasetError
 
 FORMAT_VERSION = 1
+MAX_WIDTH, MAX_DEPTH = 16_384, 256
+"""Bounds on a learner's hidden layers: a file can't ask for more memory than there is."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,8 @@ class LearnerSpec:
         _require(self.architecture == "mlp", "learner.architecture", self.architecture)
         _require(self.activation in ("tanh", "relu"), "learner.activation", self.activation)
         sizes = self.hidden_sizes
-        _require(all(size >= 1 for size in sizes), "learner.hidden_sizes", list(sizes))
+        possible = all(1 <= size <= MAX_WIDTH for size in sizes) and len(sizes) <= MAX_DEPTH
+        _require(possible, "learner.hidden_sizes", list(sizes))
 
 
 @dataclass(frozen=True)
@@ -211,8 +214,8 @@ class DistillationSpec:
             DatasetError: The text is not JSON, of a newer version, or a value is missing or wrong.
         """
         try:
-            record = json.loads(text)
-        except (json.JSONDecodeError, RecursionError) as error:
+            record = json.loads(text, parse_constant=_refuse)
+        except (ValueError, RecursionError) as error:  # ValueError: also of endless numbers
             raise DatasetError(f"distillation.json is not JSON: {error}.") from None
         if not isinstance(record, dict):
             raise DatasetError("distillation.json must hold one JSON object.")
@@ -248,7 +251,18 @@ class DistillationSpec:
                 record[part] = unknown
         for key in ("provenance", "evaluation", "files"):
             _require(isinstance(values.get(key, {}), dict), key, values.get(key))
-        _require(isinstance(values["name"], str), "name", values["name"])
+        name, kwargs = values["name"], values["env"].kwargs
+        _require(isinstance(name, str) and name.isprintable(), "name", name)
+        _require(isinstance(kwargs, dict), "env.kwargs", kwargs)
+        dims = kwargs.get("dims")
+        _require(dims is None or type(dims) is int, "env.kwargs.dims", dims)
+        for training, result in values.get("evaluation", {}).items():
+            for mode in ("sampled", "greedy"):
+                path = f"evaluation.{training}.{mode}"
+                score = result.get(mode) if isinstance(result, dict) else None
+                _require(isinstance(score, dict), path, score)
+                for number in ("mean", "std"):
+                    _number(score.get(number), float, f"{path}.{number}")
         return cls(**values, extra=record)
 
 
@@ -297,6 +311,10 @@ def _number(value: Any, kind: type, path: str) -> int | float:
     numeric = isinstance(value, int | float) and not isinstance(value, bool)
     _require(numeric and math.isfinite(value) and kind(value) == value, path, value)
     return kind(value)
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no number of JSON")
 
 
 def _require(condition: bool, path: str, value: Any) -> None:

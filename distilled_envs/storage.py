@@ -1,7 +1,6 @@
 """A dataset folder on disk: ``train.parquet`` beside ``distillation.json``. Nothing is pickled."""
 
 import hashlib
-import math
 import os
 import shutil
 import tempfile
@@ -21,9 +20,11 @@ from distilled_envs.spec import DistillationSpec
 
 SPEC_FILE = "distillation.json"
 ROWS_FILE = "train.parquet"
+COLUMNS = ("observation", "target")
 
 MAX_BYTES = 256 * 2**20
 """A dataset is one batch: one larger than this is refused before it is read."""
+MAX_SPEC_BYTES = 16 * 2**20
 
 
 def write_folder(
@@ -76,6 +77,12 @@ def read_spec(folder: Path) -> DistillationSpec:
         DatasetError: It is missing, or not valid.
     """
     try:
+        size = (folder / SPEC_FILE).stat().st_size
+        if size > MAX_SPEC_BYTES:
+            raise DatasetError(
+                f"{SPEC_FILE} has {size / 2**20:.0f} MiB, and the limit is "
+                f"{MAX_SPEC_BYTES / 2**20:.0f} MiB."
+            )
         return DistillationSpec.from_json((folder / SPEC_FILE).read_text(encoding="utf-8"))
     except FileNotFoundError:
         inside = folder / "dataset"
@@ -93,8 +100,20 @@ def count_rows(folder: Path) -> int:
     Raises:
         DatasetError: The file is missing or damaged.
     """
+    return _footer(folder).num_rows
+
+
+def _count_numbers(folder: Path) -> int:
+    """How many numbers the columns hold that are read, from Parquet's footer."""
+    footer = _footer(folder)
+    groups = [footer.row_group(i) for i in range(footer.num_row_groups)]
+    columns = [group.column(i) for group in groups for i in range(group.num_columns)]
+    return sum(c.num_values for c in columns if c.path_in_schema.split(".")[0] in COLUMNS)
+
+
+def _footer(folder: Path) -> pq.FileMetaData:
     try:
-        return pq.read_metadata(folder / ROWS_FILE).num_rows
+        return pq.read_metadata(folder / ROWS_FILE)
     except (pa.ArrowException, OSError) as error:
         raise DatasetError(f"{folder}: {ROWS_FILE} is not readable as Parquet: {error}.") from None
 
@@ -121,21 +140,21 @@ def read_folder(
         )
     if not (folder / ROWS_FILE).is_file():
         raise DatasetError(f"{folder}: {ROWS_FILE} is missing: fetch or distil the dataset again.")
+    # Parquet packs equal numbers so well that a small file can hold more than the memory.
+    size = max((folder / ROWS_FILE).stat().st_size, 4 * _count_numbers(folder))
+    if size > max_bytes:
+        raise DatasetError(
+            f"{folder}: {ROWS_FILE} holds {size / 2**20:.0f} MiB, and the limit is "
+            f"{max_bytes / 2**20:.0f} MiB (hub.download and DistilledDataset.load take a larger "
+            "max_bytes)."
+        )
     if sha256(folder / ROWS_FILE) != spec.files[ROWS_FILE]:
         raise DatasetError(
             f"{folder}: {ROWS_FILE} has changed since it was written (its sha256 differs from the "
             f"one in {SPEC_FILE}): fetch or distil the dataset again."
         )
-    # Parquet packs equal rows so well that a small file can hold more than the memory.
-    rows = count_rows(folder)
-    size = 4 * rows * (math.prod(spec.task.observation_shape) + spec.task.n_outputs)
-    if size > max_bytes:
-        raise DatasetError(
-            f"{folder}: {ROWS_FILE} holds {rows} rows, {size / 2**20:.0f} MiB, and the limit is "
-            f"{max_bytes / 2**20:.0f} MiB (raise max_bytes)."
-        )
     try:
-        table = pq.read_table(folder / ROWS_FILE)
+        table = pq.read_table(folder / ROWS_FILE, columns=list(COLUMNS))
         return _matrix(table, "observation"), _matrix(table, "target"), spec
     except (pa.ArrowException, OSError) as error:
         raise DatasetError(f"{folder}: {ROWS_FILE} is not readable as Parquet: {error}.") from None

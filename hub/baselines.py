@@ -3,7 +3,7 @@
 from gymnasium.envs.registration import EnvSpec
 
 RANDOM = "uniformly random actions"
-AUTHORS = "the paper authors' released dataset, one step, sampled actions"
+AUTHORS = "the paper authors' released dataset, one step, sampled actions (MuJoCo: -v4)"
 PPO = "tuned PPO (RL Zoo and others, -v3 and -v4)"
 
 # Random actions: 100 episodes (cart-pole 200) of this package's environments and Gymnasium's -v5.

@@ -21,6 +21,9 @@ TRAININGS = {
 """Ways to train on the rows, by their key in a spec's evaluation."""
 
 
+SIZES = {10**3: "n<1K", 10**4: "1K<n<10K", 10**5: "10K<n<100K", 10**6: "100K<n<1M"}
+
+
 def picture_path(variant: str, picture: str) -> str:
     """Where a picture of a variant lies in a repo."""
     return f"images/{variant}-{picture}.png"
@@ -39,7 +42,7 @@ def make_card(
     Args:
         repo_id: ``user/name``.
         variants: The repo's variants, by name; not empty.
-        rows: Rows of the largest.
+        rows: Rows of the one that is published.
         license: The Hub's identifier of a licence.
         files: Paths of the repo's files; pictures among them are shown.
     """
@@ -49,7 +52,7 @@ def make_card(
         license=license,
         task_categories=["reinforcement-learning"],
         tags=["gymnasium", "dataset-distillation", "distilled-envs", spec.family, spec.env.id],
-        size_categories="n<1K" if rows < 1_000 else "1K<n<10K",
+        size_categories=next((name for size, name in SIZES.items() if rows < size), "1M<n<10M"),
         pretty_name=f"Distilled {spec.env.name}",
         configs=[
             {
@@ -71,7 +74,11 @@ def make_card(
         kind=spec.task.kind,
         variants=variants,
         trainings=TRAININGS,
-        baselines={_environment(each): baselines(each.env) for each in variants.values()},
+        baselines={
+            _environment(each): known
+            for each in variants.values()
+            if (known := baselines(each.env))
+        },
         pictures={
             picture: {
                 name: picture_path(name, picture)

@@ -1,19 +1,28 @@
 """The Hub's client with patience, and its errors as one sentence each."""
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
+import huggingface_hub
 from huggingface_hub import errors
 
 from distilled_envs.errors import DistilledEnvsError, HubError, HubUnreachableError
 
-try:
-    from httpx2 import TransportError  # huggingface_hub's from version 2 on
-except ImportError:
+if int(huggingface_hub.__version__.split(".")[0]) >= 2:
+    from httpx2 import TransportError
+else:
     from httpx import TransportError
 
+NO_WAY = (
+    errors.OfflineModeIsEnabled,
+    TransportError,
+    json.JSONDecodeError,  # the page of some other server, which wants a login first
+    RuntimeError,  # what hf_xet raises for all its troubles
+)
+"""What the client raises where there is no way to the Hub."""
 
 ATTEMPTS = 4
 LONGEST_WAIT = 60.0
@@ -41,7 +50,7 @@ def unreachable(error: Exception) -> bool:
     """Whether an error of the client means that there is no way to the Hub, or that it is down."""
     if isinstance(error, errors.HfHubHTTPError):
         return error.response.status_code >= 500
-    return isinstance(error, (errors.OfflineModeIsEnabled, TransportError))
+    return isinstance(error, NO_WAY)
 
 
 @contextmanager
@@ -56,6 +65,8 @@ def explained(repo_id: str, revision: str | None = None) -> Iterator[None]:
         raise HubError(f"{repo_id!r} is no repo id, which reads user/name: {error}") from None
     except errors.RevisionNotFoundError:
         raise HubError(f"{repo_id} has no revision {revision!r} on the Hub.") from None
+    except errors.GatedRepoError:
+        raise HubError(f"{repo_id} is gated: accept its conditions on its page first.") from None
     except errors.RepositoryNotFoundError:
         raise HubError(
             f"There is no dataset {repo_id} on the Hub, or it is private and needs another token: "
@@ -79,7 +90,9 @@ def explained(repo_id: str, revision: str | None = None) -> Iterator[None]:
         hint = hints.get(status, error.server_message or "try again later")
         kind = HubUnreachableError if unreachable(error) else HubError
         raise kind(f"The Hub answers with status {status} for {where}: {hint}.") from None
-    except (errors.OfflineModeIsEnabled, TransportError) as error:
+    except NO_WAY as error:
         raise HubUnreachableError(f"The Hub can't be reached for {where}: {error}") from None
     except OSError as error:  # a full disk, a cache that can't be written
-        raise HubError(f"{where} can't be kept in the cache: {error}") from None
+        raise HubError(f"The files of {where} can't be written here: {error}") from None
+    except (TypeError, KeyError, ValueError) as error:  # anybody's card, a token that is no text
+        raise HubError(f"The Hub and its client don't agree on {where}: {error}") from None

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from huggingface_hub import HfApi, hf_hub_download
-from huggingface_hub.hf_api import RepoSibling
+from huggingface_hub import HfApi, constants, hf_hub_download, snapshot_download
+from huggingface_hub.hf_api import DatasetInfo, RepoSibling
 
 from distilled_envs.catalog import Entry, choose
 from distilled_envs.dataset import Source
-from distilled_envs.errors import HubError, HubUnreachableError
+from distilled_envs.errors import HubError
 from distilled_envs.hub.clients import explained, patiently, unreachable
 from distilled_envs.storage import MAX_BYTES, ROWS_FILE, SPEC_FILE, read_spec, sha256
 
@@ -51,31 +51,20 @@ def download(
         raise HubError(f"{variant!r} can't be the name of a variant.")
     with explained(repo_id, revision):
         try:
-            info = patiently(
-                lambda: HfApi().dataset_info(repo_id, revision=revision, files_metadata=True)
-            )
+            listing = {file.rfilename: file for file in _info(repo_id, revision).siblings}
+            there = variants_among(listing)
         except Exception as error:
             if not unreachable(error):
                 raise
-            if variant is None:
-                raise HubUnreachableError(
-                    f"The Hub can't be reached: say which variant of {repo_id} you want."
-                ) from None
-            return _fetch(repo_id, variant, revision, None)
-    listing = {file.rfilename: file for file in info.siblings}
-    there = variants_among(listing)
+            listing = None  # the cache serves
+            there = _cached(repo_id, revision) if variant is None else [variant]
     if not there:
         raise HubError(f"{repo_id} holds no distilled dataset.")
     if variant is not None and variant not in there:
         raise HubError(f"{repo_id} has no variant {variant!r}, only {', '.join(there)}.")
     wanted = there if variant is None else [variant]
-    files = {f"{each}/{file}" for each in wanted for file in (SPEC_FILE, ROWS_FILE)}
-    size = sum(listing[file].size or 0 for file in files & listing.keys())
-    if size > max_bytes:
-        raise HubError(
-            f"{repo_id}, {', '.join(wanted)}: {size / 2**20:.0f} MiB are more than the limit of "
-            f"{max_bytes / 2**20:.0f} MiB (raise max_bytes)."
-        )
+    if listing is not None:
+        _check(repo_id, wanted, listing, max_bytes)
     with explained(repo_id, revision):
         fetched = {each: _fetch(repo_id, each, revision, listing) for each in wanted}
     if variant is None:  # known by its files: the names of variants are free
@@ -93,6 +82,38 @@ def variants_among(paths: Iterable[str]) -> list[str]:
     return sorted(str(folder) for folder in folders if re.fullmatch(VARIANT, str(folder)))
 
 
+def _info(repo_id: str, revision: str | None) -> DatasetInfo:
+    # Without a time limit of its own a Hub that says nothing would be waited for for ever.
+    limit = constants.HF_HUB_ETAG_TIMEOUT
+    return patiently(
+        lambda: HfApi().dataset_info(repo_id, revision=revision, files_metadata=True, timeout=limit)
+    )
+
+
+def _cached(repo_id: str, revision: str | None) -> list[str]:
+    """The variants of which the cache has something."""
+    folder = Path(
+        snapshot_download(repo_id, repo_type="dataset", revision=revision, local_files_only=True)
+    )
+    return variants_among(str(path.relative_to(folder)) for path in folder.glob("*/*"))
+
+
+def _check(
+    repo_id: str, wanted: list[str], listing: dict[str, RepoSibling], max_bytes: int
+) -> None:
+    """Refuse variants that are not whole, or too large, before anything is fetched."""
+    files = [f"{each}/{file}" for each in wanted for file in (SPEC_FILE, ROWS_FILE)]
+    for file in files:
+        if file not in listing:
+            raise HubError(f"{repo_id} lacks {file}: its variant is not whole.")
+    size = sum(listing[file].size or 0 for file in files)
+    if size > max_bytes:
+        raise HubError(
+            f"{repo_id}, {', '.join(wanted)}: {size / 2**20:.0f} MiB are more than the limit of "
+            f"{max_bytes / 2**20:.0f} MiB (hub.download takes a larger max_bytes)."
+        )
+
+
 def _fetch(
     repo_id: str, variant: str, revision: str | None, listing: dict[str, RepoSibling] | None
 ) -> tuple[Path, Source]:
@@ -107,13 +128,11 @@ def _fetch(
 
         if listing is None:
             return attempt(local_files_only=True)
-        path = patiently(attempt)
-        if name in listing and not _intact(path, listing[name]):  # not to be kept in the cache
-            path = patiently(lambda: attempt(force_download=True))
+        path = attempt()  # the client has patience of its own here
+        if not _intact(path, listing[name]):  # not to be kept in the cache
+            path = attempt(force_download=True)
             if not _intact(path, listing[name]):
-                raise HubError(
-                    f"{repo_id}, {name} arrives damaged, or has just changed: try again."
-                )
+                raise HubError(f"{repo_id}: {name} arrives damaged, or just changed: try again.")
         return path
 
     # By branch first, since only then the cache notes which commit the branch is at.

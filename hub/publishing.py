@@ -4,7 +4,8 @@ import re
 import tempfile
 from pathlib import Path
 
-from huggingface_hub import CommitOperationAdd, HfApi
+from huggingface_hub import CommitInfo, CommitOperationAdd, DatasetCard, HfApi, constants, errors
+from huggingface_hub.hf_api import DatasetInfo
 
 from distilled_envs.catalog import load_distilled
 from distilled_envs.dataset import DistilledDataset
@@ -13,7 +14,7 @@ from distilled_envs.hub.cards import make_card, picture_path
 from distilled_envs.hub.clients import explained, patiently
 from distilled_envs.hub.downloading import VARIANT, variants_among
 from distilled_envs.spec import DistillationSpec
-from distilled_envs.storage import ROWS_FILE, SPEC_FILE
+from distilled_envs.storage import ROWS_FILE, SPEC_FILE, read_spec
 
 
 def publish(
@@ -49,69 +50,96 @@ def publish(
 
     if not isinstance(dataset, DistilledDataset):
         inner = Path(dataset) / "dataset"
-        dataset = load_distilled(inner if inner.is_dir() else dataset)
-    if not re.fullmatch(VARIANT, dataset.spec.variant):
+        is_folder = Path(dataset).exists() or "/" in str(dataset)
+        # A name means the bundled set, also where a namespace is set that names are fetched from.
+        dataset = load_distilled(
+            inner if inner.is_dir() else dataset, namespace=None if is_folder else ""
+        )
+    variant = dataset.spec.variant
+    if not re.fullmatch(VARIANT, variant):
         raise HubError(
             f"{dataset.spec.name!r} can't name a folder on the Hub: use letters, digits, '-', '_' "
             "and '.'."
         )
     api = HfApi()
-    with explained(repo_id, revision):
-        if not create_pr:
-            patiently(
-                lambda: api.create_repo(
-                    repo_id, repo_type="dataset", private=private, exist_ok=True
-                )
-            )
-        head = patiently(lambda: api.dataset_info(repo_id, revision=revision))
-        if private and not head.private:
+    with explained(repo_id, revision), tempfile.TemporaryDirectory() as temporary:
+        head = _head(api, repo_id, revision, create_pr)
+        if head is not None and private and not head.private:
             raise HubError(f"{repo_id} is public already: publish to another repo.")
-        there = _variants(api, repo_id, head)
+        there = {} if head is None else _variants(api, repo_id, head)
         others = {spec.family for spec in there.values()} - {dataset.spec.family}
         if others:
             raise HubError(
                 f"{repo_id} holds {', '.join(sorted(others))}, and {dataset.spec.name} is another "
                 "environment: give it a repo of its own."
             )
-        there[dataset.spec.variant] = dataset.spec
-        with tempfile.TemporaryDirectory() as temporary:
-            saved = Path(temporary) / "dataset"
-            dataset.save(saved)
-            contents = {f"{dataset.spec.variant}/{n}": saved / n for n in (ROWS_FILE, SPEC_FILE)}
-            for picture, content in pictures(dataset).items():
-                contents[picture_path(dataset.spec.variant, picture)] = content
-            card = make_card(
+        saved = Path(temporary) / "dataset"
+        dataset.save(saved)
+        contents = {f"{variant}/{name}": saved / name for name in (ROWS_FILE, SPEC_FILE)}
+        for picture, content in pictures(dataset).items():
+            contents[picture_path(variant, picture)] = content
+        before = None if head is None else (head.card_data or {}).get("license")
+        card = make_card(
+            repo_id,
+            there | {variant: dataset.spec},
+            len(dataset),
+            license=license or before or "mit",
+            files={file.rfilename for file in (head.siblings if head else ())} | contents.keys(),
+        )
+        contents["README.md"] = card.encode()
+        # What the Hub would refuse is found before there is a repo.
+        try:
+            patiently(lambda: DatasetCard(card).validate(repo_type="dataset"))
+        except ValueError as error:
+            raise HubError(f"The Hub refuses the card of {repo_id}: {error}") from None
+        if head is None:
+            kind = {"repo_type": "dataset", "private": private, "exist_ok": True}
+            patiently(lambda: api.create_repo(repo_id, **kind))
+            head = _head(api, repo_id, revision, create_pr)
+        operations = [CommitOperationAdd(path, content) for path, content in contents.items()]
+
+        def commit() -> CommitInfo:
+            return api.create_commit(
                 repo_id,
-                there,
-                len(dataset),
-                license=license or (head.card_data or {}).get("license") or "mit",
-                files={file.rfilename for file in head.siblings} | contents.keys(),
-            )
-            contents["README.md"] = card.encode()
-            commit = api.create_commit(
-                repo_id,
-                [CommitOperationAdd(path, content) for path, content in contents.items()],
+                operations,
                 commit_message=f"Publish {dataset.spec.name}",
                 repo_type="dataset",
                 revision=revision,
                 create_pr=create_pr,
                 parent_commit=head.sha,
             )
-    return commit.pr_url or commit.commit_url
+
+        # Once more is safe, since the parent is given; but a pull request would be opened twice.
+        done = commit() if create_pr else patiently(commit)
+    return done.pr_url or done.commit_url
 
 
-def _variants(api: HfApi, repo_id: str, head) -> dict[str, DistillationSpec]:
+def _head(api: HfApi, repo_id: str, revision: str | None, must_exist: bool) -> DatasetInfo | None:
+    """The repo as it is; None if it is yet to be made."""
+    limit = constants.HF_HUB_ETAG_TIMEOUT
+    try:
+        return patiently(lambda: api.dataset_info(repo_id, revision=revision, timeout=limit))
+    except errors.GatedRepoError:
+        raise
+    except errors.RepositoryNotFoundError:
+        if must_exist:
+            raise
+        if revision is not None:
+            raise HubError(
+                f"{repo_id} is not there yet, so it has no revision {revision!r}: publish to "
+                "its main branch first."
+            ) from None
+        return None
+
+
+def _variants(api: HfApi, repo_id: str, head: DatasetInfo) -> dict[str, DistillationSpec]:
     """The specs of the variants that a repo holds already."""
     specs = {}
     for variant in variants_among(file.rfilename for file in head.siblings):
         name = f"{variant}/{SPEC_FILE}"
-        local = patiently(
-            lambda name=name: api.hf_hub_download(
-                repo_id, name, repo_type="dataset", revision=head.sha
-            )
-        )
+        local = api.hf_hub_download(repo_id, name, repo_type="dataset", revision=head.sha)
         try:
-            specs[variant] = DistillationSpec.from_json(Path(local).read_text(encoding="utf-8"))
+            specs[variant] = read_spec(Path(local).parent)
         except DatasetError as error:
             raise HubError(f"{repo_id}, {name}: {error}") from None
     return specs

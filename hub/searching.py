@@ -6,6 +6,7 @@ from huggingface_hub import HfApi, hf_hub_download
 
 from distilled_envs.errors import HubError
 from distilled_envs.hub.clients import explained, patiently
+from distilled_envs.hub.downloading import variants_among
 
 TAG = "distilled-envs"
 
@@ -16,15 +17,13 @@ class Published:
 
     Attributes:
         repo_id: ``user/name``.
-        variants: What ``load_distilled("user/name/<variant>")`` finds there, by its card.
-        title: What it is called.
+        variants: What ``load_distilled("user/name/<variant>")`` finds there.
         downloads: In the last 30 days.
         updated: Day of the last change, ``YYYY-MM-DD``; empty if not known.
     """
 
     repo_id: str
     variants: tuple[str, ...]
-    title: str
     downloads: int
     updated: str
 
@@ -38,25 +37,21 @@ def search(namespace: str | None = None) -> list[Published]:
     Raises:
         HubError: The Hub can't be reached, or refuses.
     """
+    # Not the cards: anybody can write one, and one that is odd would hide all the others.
+    asked = ["downloads", "lastModified", "siblings"]
     with explained(namespace or "the search"):
         found = patiently(
-            lambda: list(HfApi().list_datasets(filter=TAG, author=namespace, full=True))
+            lambda: list(HfApi().list_datasets(filter=TAG, author=namespace, expand=asked))
         )
-    published = []
-    for info in found:
-        card = info.card_data or {}  # anybody can write a card: nothing in it is sure
-        configs = card.get("configs")
-        configs = configs if isinstance(configs, list) else []
-        names = [each.get("config_name") for each in configs if isinstance(each, dict)]
-        published.append(
-            Published(
-                info.id,
-                tuple(str(name) for name in names if name is not None),
-                str(card.get("pretty_name") or ""),
-                info.downloads or 0,
-                f"{info.last_modified:%Y-%m-%d}" if info.last_modified else "",
-            )
+    published = [
+        Published(
+            info.id,
+            tuple(variants_among(file.rfilename for file in info.siblings or ())),
+            info.downloads or 0,
+            f"{info.last_modified:%Y-%m-%d}" if info.last_modified else "",
         )
+        for info in found
+    ]
     return sorted(published, key=lambda each: each.repo_id.lower())
 
 

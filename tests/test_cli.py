@@ -109,7 +109,7 @@ def test_drop_in_measurement(monkeypatch, capsys):
         (["evaluate", "cartpole_2d", "--learners=0"], 1, "at least 1"),
         (["show", "cartpole_2d", "--dims=3"], 1, "no variant with dims=3"),
         (["distill"], 1, "needs the name of a preset"),
-        (["evaluate", "runs/nope/dataset"], 1, "There is no folder runs/nope/dataset"),
+        (["evaluate", "./runs/nope"], 1, "There is no folder ./runs/nope"),
         (["watch", "cartpole_2d", "--video=no/where.mp4"], 1, "There is no folder no"),
         (["distill", "pong"], 1, "no preset and no registered environment 'pong'"),
         (["distill", "Blackjack-v1"], 1, "observations are Tuple"),

@@ -74,7 +74,15 @@ def environment(hub, tmp_path):
 @pytest.fixture
 def client(environment, tmp_path):
     """Runs Python code as a user would, with an empty cache at first; gives what it prints."""
-    return lambda code, **changes: run(code, tmp_path, environment | changes)
+
+    def client(code: str, **changes: str) -> str:
+        out = run(code, tmp_path, environment | changes)
+        token = (environment | changes)["HF_TOKEN"].encode()
+        kept = [path for path in tmp_path.rglob("*") if path.is_file()]
+        assert not any(token in path.read_bytes() for path in kept)
+        return out
+
+    return client
 
 
 @pytest.fixture(scope="session")

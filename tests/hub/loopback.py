@@ -25,6 +25,7 @@ import yaml
 
 REPO = r"(?P<repo>[\w.-]+/[\w.-]+)"
 REVISION = r"(?P<revision>[^/]+)"
+LICENSES = ("mit", "apache-2.0", "bsd-3-clause", "cc-by-4.0", "cc0-1.0", "other")  # some of them
 TIME = "2025-01-01T00:00:00.000Z"
 
 
@@ -263,6 +264,8 @@ class _Handler(BaseHTTPRequestHandler):
                 errors.append("the header must be a mapping")
             elif not isinstance(header.get("tags", []), list):
                 errors.append('"tags" must be an array')
+            elif header.get("license", "mit") not in LICENSES:
+                errors.append('"license" must be one of the Hub\'s identifiers')
         except yaml.YAMLError as error:
             errors.append(str(error))
         if errors:
@@ -311,7 +314,8 @@ class _Handler(BaseHTTPRequestHandler):
             wanted = set(self.query.get("filter", []))
             authors = self.query.get("author", [info["author"]])
             if wanted <= set(info["tags"]) and info["author"] in authors:
-                found.append(info)
+                asked = {"id", *self.query.get("expand", info)}
+                found.append({key: value for key, value in info.items() if key in asked})
         self._json(found)
 
     def refs(self, repo: str) -> None:

@@ -1,5 +1,8 @@
 """``load_distilled`` and the commands that find and show what is on the Hub."""
 
+import subprocess
+import sys
+
 import pytest
 
 TWO = """
@@ -38,6 +41,9 @@ def test_the_bundled_copy_stands_in_when_the_hub_cannot_be_reached(hub, client):
     assert client(load.format("hopper-64"), **away) == "hub\n"  # cached
     assert client(load.format("ant"), **away) == "bundled\n"  # never fetched
     assert client(load.format("ant"), HF_HUB_OFFLINE="1") == "bundled\n"
+    client('load_distilled("ada/distilled-hopper")')
+    by_id = 'dataset = load_distilled("ada/distilled-hopper"); print(dataset.source.kind)'
+    assert client(by_id, HF_HUB_OFFLINE="1") == "hub\n"
     old = 'print(sentence(load_distilled, "ant", namespace="ada", revision="v1"))'
     assert client(old, **away).startswith("HubUnreachableError")
 
@@ -87,8 +93,7 @@ def test_list_finds_published_repos_by_their_tag(hub, client):
         HF_TOKEN="hf_mine",
     )
     everything = client('main(["list", "--hub"])')
-    repo = "| `ada/distilled-cartpole-nd` | Distilled CartPoleND | `2d-64`, `2d-min` |"
-    assert repo in everything
+    assert "| `ada/distilled-cartpole-nd` | `2d-64`, `2d-min` |" in everything
     assert "`ada/distilled-hopper`" in everything
     assert "`my-name/ants`" in everything
     assert "`my-name/mine`" not in everything
@@ -117,3 +122,18 @@ __import__("shutil").rmtree("mine")
 """)
         assert "# Distilled Hopper-v5" in out
         assert 'load_distilled("<user>/distilled-hopper/64")' in out
+
+
+def test_show_goes_without_a_card_where_there_is_none(stocked, client):
+    repo = stocked.repos["ada/distilled-hopper"]
+    files = dict(repo.at("main").files)
+    del files["README.md"]
+    repo.commit("main", files, "no card")
+    out = client('print(main(["show", "ada/distilled-hopper"]))')
+    assert "(No card: ada/distilled-hopper" in out
+    assert out.endswith("0\n")
+    code = 'import sys; sys.modules["jinja2"] = None\n'
+    code += 'from distilled_envs.cli import main; print(main(["show", "hopper-64"]))'
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "(No card: The Hugging Face Hub needs jinja2" in done.stdout
+    assert done.stdout.endswith("0\n")

@@ -147,7 +147,7 @@ def test_wrong_token_is_not_repeated(client):
         'print(sentence(publish, load_distilled("hopper-64"), "ada/x"))',
         HF_TOKEN="hf_not_a_token",
     )
-    assert "HubError" in out
+    assert out.startswith("HubError: The Hub answers with status 401 for ada/x: the token is not")
     assert "hf_not_a_token" not in out
 
 
@@ -162,6 +162,29 @@ print(main(["publish", "hopper-64", "--repo", "ada/x"]))
     assert done.stdout == "1\n"
     assert 'pip install "distilled-envs[hub]"' in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_what_the_hub_would_refuse_makes_no_repo(hub, client):
+    out = client("""
+dataset = load_distilled("hopper-64")
+print(sentence(publish, dataset, "ada/new", license="apache"))
+print(sentence(publish, dataset, "ada/new", revision="dev"))
+print(sentence(publish, dataset, "ada/new", create_pr=True))
+""").splitlines()
+    assert out[0].startswith("HubError: The Hub refuses the card of ada/new: ")
+    assert "must be one of the Hub's identifiers" in out[0]
+    assert "ada/new is not there yet, so it has no revision 'dev'" in out[1]
+    assert "There is no dataset ada/new on the Hub" in out[2]
+    assert not hub.repos
+    licensed = 'publish(load_distilled("hopper-64"), "ada/new"{})'
+    client(licensed.format(', license="cc-by-4.0"'))
+    client(licensed.format(""))
+    assert hub.repos["ada/new"].card()["license"] == "cc-by-4.0"
+
+
+def test_a_name_is_published_from_the_package(hub, client):
+    client('publish("ant-64", "ada/distilled-ant")', DISTILLED_ENVS_NAMESPACE="ada")
+    assert "64/train.parquet" in hub.repos["ada/distilled-ant"].at("main").files
 
 
 def test_the_readmes_section_works_as_it_is_written(hub, environment, tmp_path):
@@ -185,6 +208,6 @@ def test_the_readmes_section_works_as_it_is_written(hub, environment, tmp_path):
         )
         assert done.returncode == 0, done.stderr
         out += done.stdout
-    assert "| `my-name/distilled-cartpole-nd` | Distilled CartPoleND | `2d-min` |" in out
+    assert "| `my-name/distilled-cartpole-nd` | `2d-min` |" in out
     commit = hub.repos["my-name/distilled-cartpole-nd"].refs["main"]
     assert f"hub my-name/distilled-cartpole-nd/2d-min@{commit}" in out
