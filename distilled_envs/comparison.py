@@ -201,14 +201,14 @@ def summarise(
 def comparison_table(results: dict[str, Any]) -> list[list[str]]:
     """The results as rows of cells, the first the head."""
     rows = [["player", "environment steps", "return", "one-step return after", "pays off after"]]
-    steps = results["settings"]["steps"]
     for name, player in results["players"].items():
         taken = "0"
         reached = pays = "-"
         if "curves" in player:
-            taken, seeds = f"{steps:,}", player["reaches"]["steps"]
+            # SB3 finishes the rollout in which the budget ends.
+            taken, seeds = f"{player['curves'][0]['steps'][-1]:,}", player["reaches"]["steps"]
             there = sorted(step for step in seeds if step is not None)
-            reached = f"never within {steps:,} steps"
+            reached = f"never within {taken} steps"
             if there:
                 seconds = [s for s in player["reaches"]["seconds"] if s is not None]
                 reached = f"{np.median(there):,.0f} steps, {np.median(seconds):.0f} s"

@@ -10,13 +10,18 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 ARGUMENTS = {
+    "architecture_search.py": ["--architectures=4", "--trained=2", "--steps=64", "--learners=2"],
+    "compare_with_sb3.py": ["--name=cartpole_1d", "--steps=64", "--seeds=1", "--learners=2"],
     "drop_in.py": ["--dims", "1", "--steps", "64", "--episodes", "1"],
+    "inspect_dataset.py": [],
+    "warm_start_sb3.py": ["--name=cartpole_1d", "--steps=64", "--seeds=1", "--evaluations=2"],
 }
 
 
-def run(script: str, *arguments: str) -> str:
+def run(script: str, *arguments: str, cwd: Path | None = None) -> str:
     done = subprocess.run(
         [sys.executable, ROOT / "examples" / script, *arguments],
+        cwd=cwd,
         capture_output=True,
         text=True,
         timeout=300,
@@ -27,12 +32,15 @@ def run(script: str, *arguments: str) -> str:
 
 
 def test_every_example_is_known_here():
-    assert {path.name for path in (ROOT / "examples").glob("*.py")} == {"quickstart.py", *ARGUMENTS}
+    scripts = {path.name for path in (ROOT / "examples").glob("*.py")}
+    assert scripts == {"quickstart.py", *ARGUMENTS}
+    listed = re.findall(r"`(\w+\.py)`", (ROOT / "examples" / "README.md").read_text())
+    assert set(listed) == scripts
 
 
 @pytest.mark.parametrize("script", ARGUMENTS)
-def test_example_runs(script):
-    assert run(script, *ARGUMENTS[script]).strip()
+def test_example_runs(script, tmp_path):
+    assert run(script, *ARGUMENTS[script], cwd=tmp_path).strip()
 
 
 def test_quickstart_is_the_readmes_first_example():

@@ -1,0 +1,82 @@
+"""PPO from the one-step policy against PPO from scratch, on the same environment."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tyro
+
+from distilled_envs import load_distilled
+from distilled_envs.evaluation import EVALUATION_SEED, Score
+from distilled_envs.figures import learning_curves
+from distilled_envs.reports import markdown_table, write_report
+from distilled_envs.sb3_baselines import Recipe, learn, make_model
+from distilled_envs.threads import torch_threads
+from distilled_envs.warm_start import make_warm_model
+
+
+@dataclass
+class Arguments:
+    """Go on with Stable-Baselines3's PPO from a policy that took one gradient step."""
+
+    name: str = "cartpole_5d"
+    """What `load_distilled` takes."""
+    output: Path = Path("runs/warm-start")
+    """Folder of the report."""
+    steps: int = 100_000
+    """Environment steps of each run."""
+    evaluations: int = 10
+    """How often each plays along the way."""
+    seeds: int = 5
+    """Runs of each kind."""
+
+
+def main(arguments: Arguments) -> None:
+    """Train all of them, write the report, and print its table."""
+    dataset = load_distilled(arguments.name)
+    default = Recipe()
+    starts = {
+        "from scratch": lambda seed: (make_model("ppo", dataset.make_env, default, seed), ()),
+        "one step, default settings": lambda seed: (
+            dataset.train(make_model("ppo", dataset.make_env, default, seed)),
+            (),
+        ),
+        "one step, settings that keep it": lambda seed: make_warm_model(dataset, seed),
+    }
+    curves = {name: [] for name in starts}
+    with torch_threads(1):
+        for seed in range(arguments.seeds):
+            for name, start in starts.items():
+                model, callbacks = start(seed)
+                curve = learn(
+                    model,
+                    dataset.make_env,
+                    steps=arguments.steps,
+                    evaluations=arguments.evaluations,
+                    episodes=10,
+                    seed=EVALUATION_SEED + seed,
+                    callbacks=callbacks,
+                )
+                curves[name].append(curve)
+                print(f"seed {seed}, {name}: {np.mean(curve['returns'], axis=1).round(1)}")
+    middle = arguments.evaluations // 2
+    rows = [["PPO", "at the start", "half way", "at the end"]]
+    for name, each in curves.items():
+        scores = [
+            Score.of(np.array([curve["returns"][at] for curve in each])) for at in (0, middle, -1)
+        ]
+        rows.append([name, *(f"{score.mean:,.1f} ± {score.std:,.1f}" for score in scores)])
+    title = f"{dataset.spec.name}: {arguments.seeds} seeds"
+    write_report(
+        arguments.output,
+        f"PPO from the one-step policy, {dataset.spec.name}",
+        {"name": dataset.spec.name, "steps": arguments.steps, "curves": curves},
+        rows,
+        [f"Mean return ± standard deviation between {arguments.seeds} seeds, likeliest actions."],
+        {"return-over-steps": learning_curves(title, curves, "steps", {})},
+    )
+    print(markdown_table(rows))
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Arguments))
