@@ -257,9 +257,9 @@ class DistillationSpec:
         dims = kwargs.get("dims")
         _require(dims is None or type(dims) is int, "env.kwargs.dims", dims)
         for training, result in values.get("evaluation", {}).items():
-            for mode in ("sampled", "greedy"):
-                path = f"evaluation.{training}.{mode}"
-                score = result.get(mode) if isinstance(result, dict) else None
+            _require(isinstance(result, dict), f"evaluation.{training}", result)
+            for mode in {"sampled", "greedy"} & result.keys():
+                path, score = f"evaluation.{training}.{mode}", result[mode]
                 _require(isinstance(score, dict), path, score)
                 for number in ("mean", "std"):
                     _number(score.get(number), float, f"{path}.{number}")

@@ -154,7 +154,8 @@ def read_folder(
             f"one in {SPEC_FILE}): fetch or distil the dataset again."
         )
     try:
-        table = pq.read_table(folder / ROWS_FILE, columns=list(COLUMNS))
+        there = pq.read_schema(folder / ROWS_FILE).names
+        table = pq.read_table(folder / ROWS_FILE, columns=[c for c in COLUMNS if c in there])
         return _matrix(table, "observation"), _matrix(table, "target"), spec
     except (pa.ArrowException, OSError) as error:
         raise DatasetError(f"{folder}: {ROWS_FILE} is not readable as Parquet: {error}.") from None

@@ -7,7 +7,7 @@ import pytest
 
 from distilled_envs import comparison, load_distilled
 from distilled_envs.cli import main
-from distilled_envs.comparison import ComparisonSettings, compare, summarise
+from distilled_envs.comparison import ComparisonSettings, compare, comparison_table, summarise
 from distilled_envs.errors import SettingsError
 from distilled_envs.sb3_baselines import ALGORITHMS, ZOO, Recipe, learn, make_model
 from distilled_envs.statistics import bootstrap_interval, interquartile_mean
@@ -49,6 +49,9 @@ def test_the_summary_says_who_gets_there_and_when(dataset):
     assert players["ppo"]["pays_off_after"] == 20  # 120 s / (6.5 s - 0.5 s)
     assert players["a2c"]["reaches"]["steps"] == [None]
     assert players["a2c"]["pays_off_after"] is None
+    table = {row[0]: row[1:] for row in comparison_table(results)}
+    assert table["PPO"][2:] == ["15 steps, 6 s", "20 trained"]
+    assert table["A2C"][2:] == ["never within 20 steps", "at once"]
 
 
 def test_a_comparison_goes_on_where_it_was(tmp_path, monkeypatch, short):

@@ -76,7 +76,10 @@ def test_repos_made_to_do_harm(stocked, client, tmp_path):
         ((b'"seed": 0', b'"seed": NaN'), "NaN is no number of JSON"),
         ((b'"name": "hopper-64"', b'"name": "hopper-\\u001b[2J"'), "name can't be"),
         ((b'"hidden_sizes": [\n      64', b'"hidden_sizes": [\n      200000'), "hidden_sizes"),
-        ((b'"sampled"', b'"drawn"'), "evaluation"),
+        (
+            (b'"evaluation": {', b'"evaluation": {"x": {"greedy": {"mean": []}},'),
+            "greedy.mean can't",
+        ),
     ):
         changed = spec.content.replace(*change, 1)
         assert changed != spec.content, change
