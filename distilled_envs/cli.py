@@ -12,10 +12,10 @@ from pathlib import Path
 import tyro
 
 from distilled_envs import __version__
-from distilled_envs.catalog import Entry, entries, load_distilled
+from distilled_envs.catalog import Entry, Instances, entries, load_distilled
 from distilled_envs.cli_compare import compare_command, generalize_command
 from distilled_envs.cli_distill import distill_command, refit_command
-from distilled_envs.cli_evaluate import Instances, evaluate_command
+from distilled_envs.cli_evaluate import evaluate_command
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.errors import (
     DistilledEnvsError,
@@ -23,6 +23,7 @@ from distilled_envs.errors import (
     MissingExtraError,
     SettingsError,
 )
+from distilled_envs.reports import markdown_table
 
 HELP = """\
 usage: distilled-envs COMMAND ...
@@ -154,14 +155,14 @@ def _hub_table(namespace: str | None) -> str:
     found = hub.search(namespace)
     if not found:
         return f"The Hub has no distilled datasets{f' of {namespace}' if namespace else ''}."
-    lines = ["| repo | variants | updated | downloads |", "|---|---|---|---|"]
+    rows = [["repo", "variants", "updated", "downloads"]]
     for each in found:
         variants = ", ".join(f"`{variant}`" for variant in each.variants)
-        lines.append(f"| `{each.repo_id}` | {variants} | {each.updated} | {each.downloads} |")
-    return "\n".join(lines)
+        rows.append([f"`{each.repo_id}`", variants, each.updated, str(each.downloads)])
+    return markdown_table(rows)
 
 
-def results_table(rows: Iterable[Entry]) -> str:
+def results_table(listed: Iterable[Entry]) -> str:
     """Datasets and their measured returns as a Markdown table."""
     trainings = {
         "one_step": "one step",
@@ -169,18 +170,15 @@ def results_table(rows: Iterable[Entry]) -> str:
         "adam_to_convergence": "Adam",
         "sb3_ppo_on_bandit": "PPO",
     }
-    lines = [
-        f"| dataset | rows | {' | '.join(trainings.values())} |",
-        f"|---|---|{'---|' * len(trainings)}",
-    ]
-    for entry in rows:
+    rows = [["dataset", "rows", *trainings.values()]]
+    for entry in listed:
         cells = [f"`{entry.spec.name}`", str(entry.instances)]
         for training in trainings:
             scores = entry.spec.evaluation.get(training)
             modes = [] if scores is None else [scores["sampled"], scores["greedy"]]
             cells.append(" / ".join(f"{s['mean']:.1f} ± {s['std']:.1f}" for s in modes) or "-")
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+        rows.append(cells)
+    return markdown_table(rows)
 
 
 def _show(argv: list[str]) -> None:

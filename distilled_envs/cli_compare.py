@@ -4,8 +4,7 @@ from pathlib import Path
 
 import tyro
 
-from distilled_envs.catalog import load_distilled
-from distilled_envs.cli_evaluate import Instances
+from distilled_envs.catalog import Instances, load_distilled
 
 
 def compare_command(argv: list[str]) -> None:

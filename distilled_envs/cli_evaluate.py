@@ -3,15 +3,12 @@
 import dataclasses
 import json
 from pathlib import Path
-from typing import Literal
 
 import tyro
 
-from distilled_envs.catalog import load_distilled
+from distilled_envs.catalog import Instances, load_distilled
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.errors import SettingsError
-
-Instances = int | Literal["min"] | None
 
 
 def evaluate_command(argv: list[str]) -> None:

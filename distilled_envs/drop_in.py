@@ -7,14 +7,13 @@ dataset that other training can use too; how well is measured here.
 
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.distilled_env import DistilledEnv
 from distilled_envs.errors import MissingExtraError
-from distilled_envs.evaluation import EVALUATION_SEED, Score
+from distilled_envs.evaluation import EVALUATION_SEED, pooled
 from distilled_envs.inner_step import inner_loss
 
 ADAM_STEPS = 5_000
@@ -99,12 +98,8 @@ def measure_drop_in(
             dataset.evaluate(train(dataset, seed=seed, steps=steps), episodes=episodes, seed=seed)
             for seed in range(EVALUATION_SEED, EVALUATION_SEED + seeds)
         ]
-        scores = {
-            mode: Score.of(np.concatenate([getattr(e, mode).returns for e in evaluations]))
-            for mode in ("sampled", "greedy")
-        }
         record[name] = {"steps": steps, "learners": seeds, "episodes": episodes} | {
-            mode: score.to_dict() for mode, score in scores.items()
+            mode: score.to_dict() for mode, score in pooled(evaluations).items()
         }
     return record
 

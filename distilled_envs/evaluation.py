@@ -1,6 +1,6 @@
 """The evaluation protocol: a score belongs to a dataset, so it averages over fresh learners."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -161,6 +161,15 @@ def evaluate(
             played = returns.reshape(-1)[: learners * episodes].reshape(learners, -1)
             scores[mode] = Score.of(played)
     return Evaluation(**scores, learners=learners, episodes=episodes, seed=seed)
+
+
+def pooled(evaluations: Iterable[Evaluation]) -> dict[str, Score]:
+    """The scores of several policies together, by action mode; each policy is one learner."""
+    each = list(evaluations)
+    return {
+        mode: Score.of(np.concatenate([getattr(evaluation, mode).returns for evaluation in each]))
+        for mode in ("sampled", "greedy")
+    }
 
 
 @contextmanager

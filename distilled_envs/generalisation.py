@@ -8,11 +8,9 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.errors import MissingExtraError
-from distilled_envs.evaluation import EVALUATION_SEED, Score
+from distilled_envs.evaluation import EVALUATION_SEED, pooled
 from distilled_envs.spec import InitialisationSpec, LearnerSpec
 from distilled_envs.threads import torch_threads
 
@@ -79,15 +77,13 @@ def generalise(
         evaluation = dataset.evaluate(learner=learner, learners=learners, episodes=episodes)
         found[family] = {mode: getattr(evaluation, mode).to_dict() for mode in MODES}
     progress(SB3)
-    env, returns = dataset.make_env(), {mode: [] for mode in MODES}
+    env, evaluations = dataset.make_env(), []
     with torch_threads(1):
         for seed in range(EVALUATION_SEED, EVALUATION_SEED + learners):
             model = dataset.train(PPO("MlpPolicy", env, seed=seed, device="cpu"))
-            evaluation = dataset.evaluate(model, episodes=episodes, seed=seed)
-            for mode in MODES:
-                returns[mode].append(getattr(evaluation, mode).returns[0])
+            evaluations.append(dataset.evaluate(model, episodes=episodes, seed=seed))
     env.close()
-    found[SB3] = {mode: Score.of(np.stack(played)).to_dict() for mode, played in returns.items()}
+    found[SB3] = {mode: score.to_dict() for mode, score in pooled(evaluations).items()}
     return {
         "dataset": {"name": dataset.spec.name, "rows": len(dataset), "env": dataset.spec.env.id},
         "settings": {"learners": learners, "episodes": episodes},

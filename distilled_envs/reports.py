@@ -5,7 +5,7 @@ import html
 import io
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from distilled_envs.storage import atomic_path
 
@@ -41,7 +41,7 @@ def write_report(
     _write(folder / "results.md", text.encode())
     for name, figure in figures.items():
         for kind in ("png", "svg"):
-            _write(folder / f"{name}.{kind}", _drawn(figure, kind))
+            _write(folder / f"{name}.{kind}", drawn(figure, kind))
     if as_html:
         _write(folder / "report.html", _page(title, table, notes, figures).encode())
 
@@ -61,7 +61,7 @@ def _page(
     rows = row(table[0], "th") + "".join(row(each, "td") for each in table[1:])
     pictures = "".join(
         f'<img alt="{name}" src="data:image/svg+xml;base64,'
-        f'{base64.b64encode(_drawn(figure, "svg")).decode()}">'
+        f'{base64.b64encode(drawn(figure, "svg")).decode()}">'
         for name, figure in figures.items()
     )
     return (
@@ -74,14 +74,14 @@ def _page(
     )
 
 
-def _drawn(figure: "Figure", kind: str) -> bytes:
+def drawn(figure: "Figure", kind: Literal["png", "svg"], dpi: int = 120) -> bytes:
+    """A figure as a file, the same for the same figure: without date, version and random ids."""
     import matplotlib
 
     content = io.BytesIO()
-    # Without date, version and random ids the same results give the same file.
     metadata = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}[kind]
     with matplotlib.rc_context({"svg.hashsalt": "distilled-envs"}):
-        figure.savefig(content, format=kind, dpi=120, metadata=metadata)
+        figure.savefig(content, format=kind, dpi=dpi, metadata=metadata)
     return content.getvalue()
 
 

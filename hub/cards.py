@@ -21,6 +21,9 @@ TRAININGS = {
 """Ways to train on the rows, by their key in a spec's evaluation."""
 
 
+TAG = "distilled-envs"
+"""The tag that published repos are found by."""
+
 SIZES = {10**3: "n<1K", 10**4: "1K<n<10K", 10**5: "10K<n<100K", 10**6: "100K<n<1M"}
 
 
@@ -51,7 +54,7 @@ def make_card(
     header = DatasetCardData(
         license=license,
         task_categories=["reinforcement-learning"],
-        tags=["gymnasium", "dataset-distillation", "distilled-envs", spec.family, spec.env.id],
+        tags=["gymnasium", "dataset-distillation", TAG, spec.family, spec.env.id],
         size_categories=next((name for size, name in SIZES.items() if rows < size), "1M<n<10M"),
         pretty_name=f"Distilled {spec.env.name}",
         configs=[

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 import huggingface_hub
-from huggingface_hub import errors
+from huggingface_hub import HfApi, constants, errors
+from huggingface_hub.hf_api import DatasetInfo
 
 from distilled_envs.errors import DistilledEnvsError, HubError, HubUnreachableError
 
@@ -44,6 +45,14 @@ def patiently(call: Callable[[], Result]) -> Result:
                 raise
             time.sleep(wait)
     raise AssertionError("unreachable")
+
+
+def dataset_info(
+    repo_id: str, revision: str | None, *, files_metadata: bool = False
+) -> DatasetInfo:
+    """What a repo holds, asked patiently, but not for ever: a Hub may say nothing at all."""
+    asked = {"files_metadata": files_metadata, "timeout": constants.HF_HUB_ETAG_TIMEOUT}
+    return patiently(lambda: HfApi().dataset_info(repo_id, revision=revision, **asked))
 
 
 def unreachable(error: Exception) -> bool:

@@ -4,15 +4,14 @@ import hashlib
 import re
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
-from typing import Literal
 
-from huggingface_hub import HfApi, constants, hf_hub_download, snapshot_download
-from huggingface_hub.hf_api import DatasetInfo, RepoSibling
+from huggingface_hub import hf_hub_download, snapshot_download
+from huggingface_hub.hf_api import RepoSibling
 
-from distilled_envs.catalog import Entry, choose
+from distilled_envs.catalog import Entry, Instances, choose
 from distilled_envs.dataset import Source
 from distilled_envs.errors import HubError
-from distilled_envs.hub.clients import explained, patiently, unreachable
+from distilled_envs.hub.clients import dataset_info, explained, unreachable
 from distilled_envs.storage import MAX_BYTES, ROWS_FILE, SPEC_FILE, read_spec, sha256
 
 VARIANT = r"[A-Za-z0-9][\w.-]*"
@@ -24,7 +23,7 @@ def download(
     variant: str | None = None,
     *,
     dims: int | None = None,
-    instances: int | Literal["min"] | None = None,
+    instances: Instances = None,
     revision: str | None = None,
     max_bytes: int = MAX_BYTES,
 ) -> tuple[Path, Source]:
@@ -51,7 +50,8 @@ def download(
         raise HubError(f"{variant!r} can't be the name of a variant.")
     with explained(repo_id, revision):
         try:
-            listing = {file.rfilename: file for file in _info(repo_id, revision).siblings}
+            info = dataset_info(repo_id, revision, files_metadata=True)
+            listing = {file.rfilename: file for file in info.siblings}
             there = variants_among(listing)
         except Exception as error:
             if not unreachable(error):
@@ -80,14 +80,6 @@ def variants_among(paths: Iterable[str]) -> list[str]:
     """The variants of a repo, by the paths of its files."""
     folders = [path.parent for path in map(PurePosixPath, paths) if path.name == SPEC_FILE]
     return sorted(str(folder) for folder in folders if re.fullmatch(VARIANT, str(folder)))
-
-
-def _info(repo_id: str, revision: str | None) -> DatasetInfo:
-    # Without a time limit of its own a Hub that says nothing would be waited for for ever.
-    limit = constants.HF_HUB_ETAG_TIMEOUT
-    return patiently(
-        lambda: HfApi().dataset_info(repo_id, revision=revision, files_metadata=True, timeout=limit)
-    )
 
 
 def _cached(repo_id: str, revision: str | None) -> list[str]:

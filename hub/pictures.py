@@ -1,12 +1,12 @@
 """The pictures of a dataset card: the rows as a heat map, and the curve of the training."""
 
-import io
 from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
 from distilled_envs.dataset import DistilledDataset
+from distilled_envs.reports import drawn
 
 
 def pictures(dataset: DistilledDataset) -> dict[str, bytes]:
@@ -34,7 +34,7 @@ def _heat_map(dataset: DistilledDataset) -> bytes:
         figure.colorbar(image, ax=axis)
     axes[0].set_ylabel("row")
     figure.suptitle(dataset.spec.name, fontsize=10)
-    return _png(figure)
+    return drawn(figure, "png", dpi=100)
 
 
 def _curve(name: str, curve: dict[str, Any]) -> bytes:
@@ -46,11 +46,4 @@ def _curve(name: str, curve: dict[str, Any]) -> bytes:
     axis.xaxis.set_major_formatter(EngFormatter())
     axis.grid(alpha=0.3)
     axis.set_title(name, fontsize=10)
-    return _png(figure)
-
-
-def _png(figure: Figure) -> bytes:
-    content = io.BytesIO()
-    # Without the version of the software the same dataset gives the same file: no new commit.
-    figure.savefig(content, format="png", dpi=100, metadata={"Software": None})
-    return content.getvalue()
+    return drawn(figure, "png", dpi=100)

@@ -4,14 +4,14 @@ import re
 import tempfile
 from pathlib import Path
 
-from huggingface_hub import CommitInfo, CommitOperationAdd, DatasetCard, HfApi, constants, errors
+from huggingface_hub import CommitInfo, CommitOperationAdd, DatasetCard, HfApi, errors
 from huggingface_hub.hf_api import DatasetInfo
 
 from distilled_envs.catalog import load_distilled
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.errors import DatasetError, HubError
 from distilled_envs.hub.cards import make_card, picture_path
-from distilled_envs.hub.clients import explained, patiently
+from distilled_envs.hub.clients import dataset_info, explained, patiently
 from distilled_envs.hub.downloading import VARIANT, variants_among
 from distilled_envs.spec import DistillationSpec
 from distilled_envs.storage import ROWS_FILE, SPEC_FILE, read_spec
@@ -63,7 +63,7 @@ def publish(
         )
     api = HfApi()
     with explained(repo_id, revision), tempfile.TemporaryDirectory() as temporary:
-        head = _head(api, repo_id, revision, create_pr)
+        head = _head(repo_id, revision, create_pr)
         if head is not None and private and not head.private:
             raise HubError(f"{repo_id} is public already: publish to another repo.")
         there = {} if head is None else _variants(api, repo_id, head)
@@ -95,7 +95,7 @@ def publish(
         if head is None:
             kind = {"repo_type": "dataset", "private": private, "exist_ok": True}
             patiently(lambda: api.create_repo(repo_id, **kind))
-            head = _head(api, repo_id, revision, create_pr)
+            head = _head(repo_id, revision, create_pr)
         operations = [CommitOperationAdd(path, content) for path, content in contents.items()]
 
         def commit() -> CommitInfo:
@@ -114,11 +114,10 @@ def publish(
     return done.pr_url or done.commit_url
 
 
-def _head(api: HfApi, repo_id: str, revision: str | None, must_exist: bool) -> DatasetInfo | None:
+def _head(repo_id: str, revision: str | None, must_exist: bool) -> DatasetInfo | None:
     """The repo as it is; None if it is yet to be made."""
-    limit = constants.HF_HUB_ETAG_TIMEOUT
     try:
-        return patiently(lambda: api.dataset_info(repo_id, revision=revision, timeout=limit))
+        return dataset_info(repo_id, revision)
     except errors.GatedRepoError:
         raise
     except errors.RepositoryNotFoundError:

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from huggingface_hub import HfApi, hf_hub_download
 
 from distilled_envs.errors import HubError
+from distilled_envs.hub.cards import TAG
 from distilled_envs.hub.clients import explained, patiently
 from distilled_envs.hub.downloading import variants_among
-
-TAG = "distilled-envs"
 
 
 @dataclass(frozen=True)
