@@ -244,8 +244,8 @@ def comparison_notes(results: dict[str, Any]) -> list[str]:
         f"{cost['seconds']:.0f} s and {cost['env_steps']:,} environment steps, once. It pays off "
         "after as many networks as take that long to train to the same return otherwise; at once "
         "where that training never gets there.",
-        f"One thread of a machine with {results['machine']['cores']} cores; seconds are of "
-        "training, without the evaluations along the way.",
+        f"One thread of a machine with {results['machine']['cores']} cores; seconds are its "
+        "processor's, of training without the evaluations along the way.",
     ]
 
 
@@ -327,9 +327,9 @@ def _run(
         return {"returns": evaluation.greedy.returns.tolist(), "seconds": float(seconds)}
     if player in ("adam", "bandit"):
         train = train_with_adam if player == "adam" else train_ppo_on_bandit
-        started = time.perf_counter()
+        started = time.process_time()
         policy = train(dataset, seed=seed)
-        seconds = time.perf_counter() - started
+        seconds = time.process_time() - started
         returns = dataset.evaluate(policy, **play).greedy.returns
         return {"returns": returns.tolist(), "seconds": seconds}
     callbacks, make_env = (), lambda: make_bare_env(spec)
@@ -368,9 +368,9 @@ def _random_returns(dataset: DistilledDataset, episodes: int) -> list[list[float
 
 
 def _seconds(function: Callable[[], Any]) -> float:
-    started = time.perf_counter()
+    started = time.process_time()
     function()
-    return time.perf_counter() - started
+    return time.process_time() - started
 
 
 def _reach(curve: dict[str, list], goal: float) -> tuple[int, float] | None:

@@ -239,7 +239,8 @@ def learn(
 
     Returns:
         For each evaluation the ``steps`` and the ``seconds`` of training up to it, evaluations
-        left out, and the ``returns`` of its episodes.
+        left out, and the ``returns`` of its episodes. Seconds are the processor's: with one thread
+        those on the clock of an idle machine, and whatever else runs there does not count.
     """
     curve = _Curve(make_env, steps, evaluations, episodes, seed, progress)
     model.learn(steps, callback=[*callbacks, curve])
@@ -258,7 +259,7 @@ class _Curve(BaseCallback):
         self.played = 0.0
 
     def _on_training_start(self) -> None:
-        self.started = time.perf_counter()
+        self.started = time.process_time()
         self._play()
 
     def _on_step(self) -> bool:
@@ -270,7 +271,7 @@ class _Curve(BaseCallback):
         self._play()
 
     def _play(self) -> None:
-        began = time.perf_counter()
+        began = time.process_time()
         env: VecEnv = DummyVecEnv([self.make_env] * self.episodes)
         seen = self.model.get_vec_normalize_env()
         if seen is not None and seen.norm_obs:
@@ -285,5 +286,5 @@ class _Curve(BaseCallback):
         self.steps.append(self.num_timesteps)
         self.seconds.append(round(began - self.started - self.played, 3))
         self.returns.append([round(float(each), 3) for each in returns])
-        self.played += time.perf_counter() - began
+        self.played += time.process_time() - began
         self.progress(self.num_timesteps, float(np.mean(returns)))
