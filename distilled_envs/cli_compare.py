@@ -46,30 +46,15 @@ def compare_command(argv: list[str]) -> None:
             html: Also write the report as one HTML file.
             progress: Show a progress bar.
         """
-        from distilled_envs.comparison import (
-            ComparisonSettings,
-            comparison_figures,
-            comparison_notes,
-            comparison_table,
-        )
+        from distilled_envs.comparison import ComparisonSettings
         from distilled_envs.comparison import compare as run
-        from distilled_envs.reports import markdown_table, write_report
+        from distilled_envs.comparison_report import write_comparison
 
         dataset = load_distilled(name, dims=dims, instances=instances)
         folder = output or Path("runs", f"compare-{dataset.spec.name}")
         settings = ComparisonSettings(steps, evaluations, episodes, seeds, learners, baseline)
         results = run(dataset, folder, settings, progress=progress)
-        table = comparison_table(results)
-        write_report(
-            folder,
-            f"{dataset.spec.name} beside Stable-Baselines3",
-            results,
-            table,
-            comparison_notes(results),
-            comparison_figures(results),
-            as_html=html,
-        )
-        print(f"{markdown_table(table)}\nreport: {folder}")
+        print(f"{write_comparison(folder, results, as_html=html)}\nreport: {folder}")
 
     tyro.cli(compare, args=argv, prog="distilled-envs compare")
 

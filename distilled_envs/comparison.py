@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -23,24 +23,10 @@ from distilled_envs.drop_in import train_ppo_on_bandit, train_with_adam
 from distilled_envs.environments import make_bare_env
 from distilled_envs.errors import MissingExtraError, SettingsError
 from distilled_envs.evaluation import EVALUATION_SEED, Score
-from distilled_envs.figures import learning_curves
 from distilled_envs.sb3_baselines import ZOO, Recipe, check_fits, learn, make_model
 from distilled_envs.storage import ROWS_FILE, atomic_path
 from distilled_envs.threads import torch_threads
 from distilled_envs.warm_start import make_warm_model
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-LABELS = {
-    "random": "random actions",
-    "one_step": "one gradient step",
-    "adam": "Adam on the rows",
-    "bandit": "PPO on the distilled environment",
-    "ppo": "PPO",
-    "ppo-zoo": "PPO, RL Zoo settings",
-    "ppo-warm": "PPO from the one-step policy",
-}
 
 Progress = Callable[[int, float], None]
 Part = tuple[str, int]
@@ -199,76 +185,6 @@ def summarise(
         "distillation": distillation,
         "players": players,
     }
-
-
-def comparison_table(results: dict[str, Any]) -> list[list[str]]:
-    """The results as rows of cells, the first the head."""
-    rows = [
-        [
-            "player",
-            "environment steps",
-            "return",
-            "one-step return after",
-            "distilling pays off after",
-        ]
-    ]
-    for name, player in results["players"].items():
-        taken = "0"
-        reached = pays = "-"
-        if "curves" in player:
-            # SB3 finishes the rollout in which the budget ends.
-            taken, seeds = f"{player['curves'][0]['steps'][-1]:,}", player["reaches"]["steps"]
-            there = sorted(step for step in seeds if step is not None)
-            reached = f"never within {taken} steps"
-            if there:
-                seconds = [s for s in player["reaches"]["seconds"] if s is not None]
-                reached = f"{np.median(there):,.0f} steps, {np.median(seconds):.0f} s"
-                reached += f" ({len(there)} of {len(seeds)} seeds)" * (len(there) < len(seeds))
-            if "pays_off_after" in player:
-                networks = player["pays_off_after"]
-                pays = "at once" if networks is None else f"{networks} trained"
-        rows.append([_label(name), taken, _cell(player["score"]), reached, pays])
-    return rows
-
-
-def comparison_notes(results: dict[str, Any]) -> list[str]:
-    """Sentences that belong below the table."""
-    settings, cost = results["settings"], results["distillation"]
-    one = results["players"]["one_step"]
-    return [
-        f"Mean return in {results['dataset']['env']} ± standard deviation between networks, [95% "
-        f"interval], likeliest actions: {settings['learners']} networks for the one step (and as "
-        f"many episodes of random actions), {settings['seeds']} for the others with "
-        f"{settings['episodes']} episodes each.",
-        f"One gradient step takes {1000 * one['seconds']:.1f} ms; the distillation before it took "
-        f"{cost['seconds']:.0f} s and {cost['env_steps']:,} environment steps, once. It pays off "
-        "after as many networks as take that long to train to the same return otherwise; at once "
-        "where that training never gets there.",
-        f"One thread of a machine with {results['machine']['cores']} cores; seconds are its "
-        "processor's, of training without the evaluations along the way.",
-    ]
-
-
-def comparison_figures(results: dict[str, Any]) -> dict[str, "Figure"]:
-    """Return over environment steps, and over seconds."""
-    players = results["players"]
-    learners = {_label(n): each["curves"] for n, each in players.items() if "curves" in each}
-    marks = {_label(name): players[name]["score"] for name in ("one_step", "random")}
-    title = f"{results['dataset']['name']}: {results['settings']['seeds']} seeds"
-    return {
-        f"return-over-{axis}": learning_curves(title, learners, axis, marks)
-        for axis in ("steps", "seconds")
-    }
-
-
-def _label(player: str) -> str:
-    return LABELS.get(player, player.upper())
-
-
-def _cell(score: dict[str, Any]) -> str:
-    interval = score["ci95"]
-    bounds = "" if interval is None else f" [{interval[0]:,.1f}, {interval[1]:,.1f}]"
-    return f"{score['mean']:,.1f} ± {score['std']:,.1f}{bounds}"
 
 
 def _claim(output: Path, dataset: DistilledDataset, settings: ComparisonSettings) -> None:

@@ -6,14 +6,8 @@ from pathlib import Path
 import tyro
 
 from distilled_envs import load_distilled
-from distilled_envs.comparison import (
-    ComparisonSettings,
-    compare,
-    comparison_figures,
-    comparison_notes,
-    comparison_table,
-)
-from distilled_envs.reports import markdown_table, write_report
+from distilled_envs.comparison import ComparisonSettings, compare
+from distilled_envs.comparison_report import write_comparison
 
 
 @dataclass
@@ -39,16 +33,7 @@ def main(arguments: Arguments) -> None:
         steps=arguments.steps, seeds=arguments.seeds, learners=arguments.learners
     )
     results = compare(dataset, arguments.output, settings)
-    table = comparison_table(results)
-    write_report(
-        arguments.output,
-        f"{dataset.spec.name} beside Stable-Baselines3",
-        results,
-        table,
-        comparison_notes(results),
-        comparison_figures(results),
-    )
-    print(markdown_table(table))
+    print(write_comparison(arguments.output, results))
 
 
 if __name__ == "__main__":

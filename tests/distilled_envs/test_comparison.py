@@ -7,7 +7,8 @@ import pytest
 
 from distilled_envs import comparison, load_distilled
 from distilled_envs.cli import main
-from distilled_envs.comparison import ComparisonSettings, compare, comparison_table, summarise
+from distilled_envs.comparison import ComparisonSettings, compare, summarise
+from distilled_envs.comparison_report import comparison_table
 from distilled_envs.errors import SettingsError
 from distilled_envs.sb3_baselines import ALGORITHMS, ZOO, Recipe, learn, make_model
 from distilled_envs.statistics import bootstrap_interval, interquartile_mean
