@@ -65,7 +65,7 @@ def comparison_table(results: dict[str, Any]) -> list[list[str]]:
             if "pays_off_after" in player:
                 networks = player["pays_off_after"]
                 pays = "at once" if networks is None else f"{networks} trained"
-        rows.append([_label(name), taken, _cell(player["score"]), reached, pays])
+        rows.append([label(name), taken, _cell(player["score"]), reached, pays])
     return rows
 
 
@@ -90,8 +90,8 @@ def _notes(results: dict[str, Any]) -> list[str]:
 def _figures(results: dict[str, Any]) -> dict[str, "Figure"]:
     """Return over environment steps, and over seconds."""
     players = results["players"]
-    learners = {_label(n): each["curves"] for n, each in players.items() if "curves" in each}
-    marks = {_label(name): players[name]["score"] for name in ("one_step", "random")}
+    learners = {label(n): each["curves"] for n, each in players.items() if "curves" in each}
+    marks = {label(name): players[name]["score"] for name in ("one_step", "random")}
     title = f"{results['dataset']['name']}, seeds of each: {results['settings']['seeds']}"
     return {
         f"return-over-{axis}": learning_curves(title, learners, axis, marks)
@@ -99,7 +99,8 @@ def _figures(results: dict[str, Any]) -> dict[str, "Figure"]:
     }
 
 
-def _label(player: str) -> str:
+def label(player: str) -> str:
+    """What a player is called in tables and figures."""
     return LABELS.get(player, player.upper())
 
 

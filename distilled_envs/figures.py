@@ -73,3 +73,23 @@ def score_bars(title: str, scores: dict[str, dict[str, Any]]) -> "Figure":
     plot.set_title(title)
     plot.grid(axis="x", alpha=0.3)
     return figure
+
+
+def score_pairs(
+    title: str, across: tuple[str, list[float]], up: tuple[str, list[float]]
+) -> "Figure":
+    """Two scores of the same things as points, a point each.
+
+    Args:
+        title: Of the figure.
+        across: What is drawn from left to right, and its values.
+        up: What is drawn upwards, and its values.
+    """
+    figure = Figure(figsize=(5.5, 4.5), layout="constrained")
+    plot = figure.subplots()
+    plot.scatter(across[1], up[1], color="tab:blue", alpha=0.7)
+    plot.set_xlabel(across[0])
+    plot.set_ylabel(up[0])
+    plot.set_title(title)
+    plot.grid(alpha=0.3)
+    return figure

@@ -1,7 +1,10 @@
 """Going on with RL from a one-step policy without losing it in the first updates."""
 
+import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.policies import ActorCriticPolicy
+from torch import nn
 
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.sb3_baselines import Recipe, make_model
@@ -34,32 +37,55 @@ class CriticFirst(BaseCallback):
         self._train_policy(True)
 
     def _train_policy(self, trained: bool) -> None:
-        policy = self.model.policy
-        for part in (policy.mlp_extractor.policy_net, policy.action_net):
-            part.requires_grad_(trained)
-        if getattr(policy, "log_std", None) is not None:
-            policy.log_std.requires_grad_(trained)
+        for parameter in _actor(self.model.policy):
+            parameter.requires_grad_(trained)
+
+
+def slow_down(model: PPO, pace: float) -> None:
+    """Let the policy take a part of each optimiser step, and the critic all of it.
+
+    Both at a small learning rate is worse than both at a large one: a critic that lags behind the
+    policy gives it wrong advantages, and the policy follows them.
+
+    Args:
+        model: An SB3 actor-critic whose policy and critic share no layers.
+        pace: The part, 0 to 1.
+    """
+    actor, before = _actor(model.policy), []
+
+    def keep(*_) -> None:
+        before[:] = [parameter.detach().clone() for parameter in actor]
+
+    def go_part_of_the_way(*_) -> None:
+        with torch.no_grad():
+            for parameter, start in zip(actor, before, strict=True):
+                parameter.copy_(start.lerp(parameter, pace))
+
+    model.policy.optimizer.register_step_pre_hook(keep)
+    model.policy.optimizer.register_step_post_hook(go_part_of_the_way)
+
+
+def _actor(policy: ActorCriticPolicy) -> list[nn.Parameter]:
+    parameters = [*policy.mlp_extractor.policy_net.parameters(), *policy.action_net.parameters()]
+    log_std = getattr(policy, "log_std", None)
+    return parameters if log_std is None else [*parameters, log_std]
 
 
 def make_warm_model(
-    dataset: DistilledDataset,
-    seed: int,
-    *,
-    learning_rate: float = 1e-5,
-    critic_steps: int = 20_000,
+    dataset: DistilledDataset, seed: int, *, pace: float = 0.1, critic_steps: int = 20_000
 ) -> tuple[PPO, tuple[BaseCallback, ...]]:
     """SB3's PPO with the one-step policy, set up so that learning on keeps it.
 
     Args:
         dataset: The distilled dataset.
         seed: Seed of networks, environments and exploration.
-        learning_rate: PPO's; its default of 3e-4 undoes the policy.
+        pace: The policy's part of each optimiser step; see :func:`slow_down`.
         critic_steps: Environment steps before the policy is updated.
 
     Returns:
-        The model, on ``dataset.make_env()`` with normalised rewards, and callbacks for
-        ``model.learn``.
+        The model, on ``dataset.make_env()`` with normalised rewards and PPO's default settings, and
+        callbacks for ``model.learn``.
     """
-    recipe = Recipe({"learning_rate": learning_rate}, normalize="rewards")
-    model = make_model("ppo", dataset.make_env, recipe, seed)
+    model = make_model("ppo", dataset.make_env, Recipe(normalize="rewards"), seed)
+    slow_down(model, pace)
     return dataset.train(model), (CriticFirst(critic_steps),)

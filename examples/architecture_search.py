@@ -7,6 +7,7 @@ and plays once; a few are trained with PPO as well, to see whether the two ranki
 import dataclasses
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,6 +17,8 @@ from stable_baselines3 import PPO
 from torch import nn
 
 from distilled_envs import load_distilled
+from distilled_envs.figures import score_pairs
+from distilled_envs.reports import write_report
 from distilled_envs.spec import LearnerSpec
 
 
@@ -35,10 +38,12 @@ class Arguments:
     """Environment steps of each PPO training."""
     seed: int = 0
     """Seed of everything random."""
+    output: Path = Path("runs/architecture-search")
+    """Folder of the report."""
 
 
 def main(arguments: Arguments) -> None:
-    """Rank them, train a sample, and print how well the rankings agree."""
+    """Rank them, train a sample, write the report, and print how well the rankings agree."""
     dataset = load_distilled(arguments.name)
     rng = np.random.default_rng(arguments.seed)
     candidates = [draw(dataset.spec.learner, rng) for _ in range(arguments.architectures)]
@@ -49,8 +54,9 @@ def main(arguments: Arguments) -> None:
             for each in candidates
         ]
     )
-    order = np.argsort(-scores)
-    print(f"{len(candidates)} architectures in {time.perf_counter() - started:.0f} s; the best:")
+    seconds = time.perf_counter() - started
+    order = np.argsort(-scores, kind="stable")
+    print(f"{len(candidates)} architectures in {seconds:.0f} s; the best:")
     for place in order[:5]:
         print(f"  {scores[place]:8.1f}  {describe(candidates[place])}")
     # Evenly spread over the ranking, so that good and bad ones are among them.
@@ -62,7 +68,38 @@ def main(arguments: Arguments) -> None:
         print(f"one step {scores[place]:8.1f}, PPO {trained[-1]:8.1f}, ", end="")
         print(describe(candidates[place]), flush=True)
     rank = stats.spearmanr(scores[sample], trained)
-    print(f"Spearman's rank correlation {rank.statistic:.2f} (p = {rank.pvalue:.3f})")
+    agreement = f"Spearman's rank correlation {rank.statistic:.2f} (p = {rank.pvalue:.3f})"
+    print(agreement)
+    pairs = [
+        {"architecture": describe(candidates[place]), "one_step": scores[place], "ppo": score}
+        for place, score in zip(sample, trained, strict=True)
+    ]
+    head = ["architecture", "one step", f"PPO, {arguments.steps:,} steps"]
+    write_report(
+        arguments.output,
+        f"Architectures by their one step on {dataset.spec.name}",
+        {
+            "name": dataset.spec.name,
+            "seconds": seconds,
+            "ranking": [[describe(candidates[place]), scores[place]] for place in order],
+            "trained": pairs,
+            "steps": arguments.steps,
+            "spearman": {"statistic": rank.statistic, "p": rank.pvalue},
+        },
+        [head, *([e["architecture"], f"{e['one_step']:.1f}", f"{e['ppo']:.1f}"] for e in pairs)],
+        [
+            f"{len(candidates)} architectures, {arguments.learners} networks of each, one gradient "
+            f"step each, ranked in {seconds:.0f} s; {agreement} between the mean return of the one "
+            f"step and that of PPO, for {arguments.trained} of them."
+        ],
+        {
+            "one-step-and-ppo": score_pairs(
+                f"{dataset.spec.name}: {agreement}",
+                ("return after one gradient step", [e["one_step"] for e in pairs]),
+                (f"return after {arguments.steps:,} steps of PPO", [e["ppo"] for e in pairs]),
+            )
+        },
+    )
 
 
 def draw(learner: LearnerSpec, rng: np.random.Generator) -> LearnerSpec:

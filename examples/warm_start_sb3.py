@@ -59,20 +59,27 @@ def main(arguments: Arguments) -> None:
                 )
                 curves[name].append(curve)
                 print(f"seed {seed}, {name}: {np.mean(curve['returns'], axis=1).round(1)}")
-    middle = arguments.evaluations // 2
-    rows = [["PPO", "at the start", "half way", "at the end"]]
-    for name, each in curves.items():
-        scores = [
-            Score.of(np.array([curve["returns"][at] for curve in each])) for at in (0, middle, -1)
+    times = {"at the start": 0, "half way": arguments.evaluations // 2, "at the end": -1}
+    scores = {
+        name: [
+            Score.of(np.array([curve["returns"][at] for curve in each])) for at in times.values()
         ]
-        rows.append([name, *(f"{score.mean:,.1f} ± {score.std:,.1f}" for score in scores)])
+        for name, each in curves.items()
+    }
+    rows = [["PPO", *times]]
+    rows += [[name, *map(str, each)] for name, each in scores.items()]
     title = f"{dataset.spec.name}: {arguments.seeds} seeds"
     write_report(
         arguments.output,
         f"PPO from the one-step policy, {dataset.spec.name}",
-        {"name": dataset.spec.name, "steps": arguments.steps, "curves": curves},
+        {
+            "name": dataset.spec.name,
+            "steps": arguments.steps,
+            "scores": {name: [score.to_dict() for score in each] for name, each in scores.items()},
+            "curves": curves,
+        },
         rows,
-        [f"Mean return ± standard deviation between {arguments.seeds} seeds, likeliest actions."],
+        [f"Mean return with likeliest actions; std between {arguments.seeds} seeds."],
         {"return-over-steps": learning_curves(title, curves, "steps", {})},
     )
     print(markdown_table(rows))

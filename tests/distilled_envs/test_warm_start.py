@@ -23,3 +23,20 @@ def test_the_critic_learns_first_and_the_policy_after_it():
     model.learn(2048, callback=[*callbacks], reset_num_timesteps=False)
     assert not torch.equal(parameters(model, "policy"), policy)
     assert dataset.evaluate(model, episodes=5).greedy.mean > 900
+
+
+def test_the_policy_takes_a_part_of_each_step_and_the_critic_all_of_it():
+    dataset = load_distilled("cartpole_1d")
+    moved = {}
+    for pace in (0.25, 1.0):
+        model, _ = make_warm_model(dataset, seed=0, pace=pace)
+        before = {part: parameters(model, part) for part in ("policy", "critic")}
+        for parameter in model.policy.parameters():
+            parameter.grad = torch.ones_like(parameter)
+        model.policy.optimizer.step()
+        moved[pace] = {part: parameters(model, part) - each for part, each in before.items()}
+    torch.testing.assert_close(moved[0.25]["critic"], moved[1.0]["critic"])
+    torch.testing.assert_close(
+        moved[0.25]["policy"], moved[1.0]["policy"] / 4, atol=1e-6, rtol=0.01
+    )
+    assert moved[1.0]["policy"].abs().min() > 0

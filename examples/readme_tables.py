@@ -1,0 +1,123 @@
+"""Write the README's tables anew, from the datasets' specs and the results beside this file.
+
+A table stands between `<!-- table: NAME -->` and `<!-- end -->`; `--check` only says whether all of
+them are up to date.
+"""
+
+import json
+import re
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tyro
+
+from distilled_envs.catalog import entries
+from distilled_envs.cli import results_table
+from distilled_envs.comparison_report import label
+from distilled_envs.reports import markdown_table
+
+ROOT = Path(__file__).parent.parent
+RESULTS = Path(__file__).parent / "results"
+
+
+@dataclass
+class Arguments:
+    """Write the README's tables from the stored results."""
+
+    check: bool = False
+    """Change nothing; exit with status 1 if a table is out of date."""
+
+
+def main(arguments: Arguments) -> None:
+    """Write the tables, or check them."""
+    readme = ROOT / "README.md"
+    before = readme.read_text()
+    after = with_tables(before)
+    if not arguments.check:
+        readme.write_text(after)
+    elif after != before:
+        sys.exit("A table of README.md is out of date: run examples/readme_tables.py.")
+    print(f"{len(TABLES)} tables of README.md are up to date")
+
+
+def with_tables(text: str) -> str:
+    """The text with all of its tables as they should be."""
+    marked = re.compile(r"(<!-- table: (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
+    return marked.sub(lambda found: f"{found[1]}{TABLES[found[2]]()}\n{found[3]}", text)
+
+
+def stored(kind: str) -> Iterator[dict[str, Any]]:
+    """The results of one kind, by the name of their folder."""
+    for path in sorted(RESULTS.glob(f"{kind}-*/results.json")):
+        yield json.loads(path.read_text())
+
+
+def datasets(cartpole: bool) -> str:
+    """What the shipped datasets teach."""
+    return results_table(each for each in entries() if (each.family == "cartpole-nd") == cartpole)
+
+
+def comparisons() -> str:
+    """One-step learners beside SB3's PPO."""
+    players = ("one_step", "ppo", "ppo-zoo", "ppo-warm", "random")
+    rows = [["dataset", *(label(each) for each in players), "PPO gets there after", "pays off"]]
+    for results in stored("compare"):
+        found = results["players"]
+        cells = [score(found[each]["score"]) if each in found else "-" for each in players]
+        scratch = [found[each] for each in ("ppo", "ppo-zoo") if each in found]
+        pays = min(each["pays_off_after"] or 1 for each in scratch)
+        name = f"`{results['dataset']['name']}`"
+        rows.append([name, *cells, " / ".join(map(when, scratch)), f"after {pays}"])
+    return markdown_table(rows)
+
+
+def when(player: dict[str, Any]) -> str:
+    """After how many environment steps and seconds a player is as good as the one step."""
+    steps = [each for each in player["reaches"]["steps"] if each is not None]
+    if not steps:
+        return "never"
+    seconds = [each for each in player["reaches"]["seconds"] if each is not None]
+    some = f" ({len(steps)} of {len(player['curves'])})" * (len(steps) < len(player["curves"]))
+    return f"{np.median(steps):,.0f} steps, {np.median(seconds):.0f} s{some}"
+
+
+def generalisation() -> str:
+    """Which networks can take the one step."""
+    studies = list(stored("generalize"))
+    families = dict.fromkeys(family for study in studies for family in study["families"])
+    rows = [["networks", *(f"`{study['dataset']['name']}`" for study in studies)]]
+    for family in families:
+        found = [study["families"].get(family) for study in studies]
+        rows.append([family, *("-" if each is None else score(each["greedy"]) for each in found)])
+    return markdown_table(rows)
+
+
+def warm_starts() -> str:
+    """PPO from the one-step policy, and from scratch."""
+    rows = [["dataset", "PPO", "at the start", "half way", "at the end"]]
+    for results in stored("warm-start"):
+        for name, scores in results["scores"].items():
+            steps = f"`{results['name']}`, {results['steps']:,} steps"
+            rows.append([steps, name, *(score(each) for each in scores)])
+    return markdown_table(rows)
+
+
+def score(record: dict[str, Any]) -> str:
+    """A score in a cell."""
+    return f"{record['mean']:,.1f} ± {record['std']:,.1f}"
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "cart-pole": lambda: datasets(cartpole=True),
+    "MuJoCo": lambda: datasets(cartpole=False),
+    "compare": comparisons,
+    "generalize": generalisation,
+    "warm start": warm_starts,
+}
+
+if __name__ == "__main__":
+    main(tyro.cli(Arguments))
