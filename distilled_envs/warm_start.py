@@ -72,7 +72,12 @@ def _actor(policy: ActorCriticPolicy) -> list[nn.Parameter]:
 
 
 def make_warm_model(
-    dataset: DistilledDataset, seed: int, *, pace: float = 0.1, critic_steps: int = 20_000
+    dataset: DistilledDataset,
+    seed: int,
+    *,
+    pace: float = 0.1,
+    discount: float = 0.999,
+    critic_steps: int = 20_000,
 ) -> tuple[PPO, tuple[BaseCallback, ...]]:
     """SB3's PPO with the one-step policy, set up so that learning on keeps it.
 
@@ -80,12 +85,15 @@ def make_warm_model(
         dataset: The distilled dataset.
         seed: Seed of networks, environments and exploration.
         pace: The policy's part of each optimiser step; see :func:`slow_down`.
+        discount: Gamma. With PPO's default of 0.99 a policy that lasts is traded for one that
+            hurries: Hopper then falls from 3,260 to 900.
         critic_steps: Environment steps before the policy is updated.
 
     Returns:
-        The model, on ``dataset.make_env()`` with normalised rewards and PPO's default settings, and
-        callbacks for ``model.learn``.
+        The model, on ``dataset.make_env()`` with normalised rewards and otherwise PPO's default
+        settings, and callbacks for ``model.learn``.
     """
-    model = make_model("ppo", dataset.make_env, Recipe(normalize="rewards"), seed)
+    recipe = Recipe({"gamma": discount}, normalize="rewards")
+    model = make_model("ppo", dataset.make_env, recipe, seed)
     slow_down(model, pace)
     return dataset.train(model), (CriticFirst(critic_steps),)
