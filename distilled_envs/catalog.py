@@ -3,6 +3,7 @@
 import difflib
 import functools
 import logging
+import math
 import operator
 import os
 import re
@@ -55,6 +56,12 @@ class Entry:
         """Cart-pole axes, where the environment has them."""
         return self.spec.env.kwargs.get("dims")
 
+    @property
+    def score(self) -> float:
+        """Mean return of fresh learners with sampled actions, if it was measured."""
+        sampled = self.spec.evaluation.get("one_step", {}).get("sampled", {})
+        return sampled.get("mean", -math.inf)
+
     @functools.cached_property
     def instances(self) -> int:
         """Number of rows."""
@@ -72,7 +79,7 @@ class Entry:
 
 @functools.cache
 def entries() -> tuple[Entry, ...]:
-    """All bundled datasets: family by family, few axes before many, few rows before many."""
+    """All bundled datasets: by family, axes, rows, and then score."""
     found = []
     for path in BUNDLED.glob(f"*/*/{SPEC_FILE}"):
         folder = path.parent
@@ -81,10 +88,17 @@ def entries() -> tuple[Entry, ...]:
 
 
 def _in_order(entries: Iterable[Entry]) -> tuple[Entry, ...]:
-    return tuple(sorted(entries, key=lambda each: (each.family, each.dims or 0, each.instances)))
+    return tuple(
+        sorted(entries, key=lambda each: (each.family, each.dims or 0, each.instances, each.score))
+    )
 
 
-def find(name: str, dims: int | None = None, instances: Instances = None) -> Entry:
+def find(
+    name: str,
+    dims: int | None = None,
+    instances: Instances = None,
+    encoder_level: int | None = None,
+) -> Entry:
     """The bundled dataset of a name.
 
     Args:
@@ -92,6 +106,7 @@ def find(name: str, dims: int | None = None, instances: Instances = None) -> Ent
             and ``_`` don't matter.
         dims: Cart-pole axes; None takes those in the name, else the environment's default, 2.
         instances: Rows; ``"min"`` the fewest, None the most there are under the name.
+        encoder_level: Of an Atari game, 0 to 4; None takes the one with the highest score.
 
     Raises:
         DatasetError: There is none; the message lists the nearest names, or what there is.
@@ -107,14 +122,20 @@ def find(name: str, dims: int | None = None, instances: Instances = None) -> Ent
             "(`distilled-envs list` shows all; a dataset folder and a Hub repo's user/name work "
             "too)."
         )
-    return choose(named, name, dims, instances)
+    return choose(named, name, dims, instances, encoder_level)
 
 
 def choose(
-    entries: Iterable[Entry], name: str, dims: int | None = None, instances: Instances = None
+    entries: Iterable[Entry],
+    name: str,
+    dims: int | None = None,
+    instances: Instances = None,
+    encoder_level: int | None = None,
 ) -> Entry:
-    """The one of several variants that has the axes and rows; see :func:`find`."""
+    """The one of several variants that has the axes, rows and level; see :func:`find`."""
     named = _in_order(entries)
+    if encoder_level not in (None, *range(5)):
+        raise SettingsError(f"encoder_level must be 0 to 4, got {encoder_level!r}.")
     if instances not in (None, "min"):
         try:
             instances = operator.index(instances)
@@ -127,10 +148,14 @@ def choose(
     fitting = [entry for entry in named if dims in (None, entry.dims)]
     if isinstance(instances, int):
         fitting = [entry for entry in fitting if entry.instances == instances]
+    if encoder_level is not None:
+        level = encoder_level
+        fitting = [entry for entry in fitting if entry.spec.learner.encoder_level == level]
     if not fitting:
         there = ", ".join(f"{e.variant} ({e.instances} rows)" for e in named)
         wanted = [f"dims={dims}"] * (dims is not None)
         wanted += [f"instances={instances}"] * (instances is not None)
+        wanted += [f"encoder_level={encoder_level}"] * (encoder_level is not None)
         raise DatasetError(f"{name!r} has no variant with {', '.join(wanted)}; there are: {there}.")
     return fitting[0] if instances == "min" else fitting[-1]
 
@@ -140,6 +165,7 @@ def load_distilled(
     *,
     dims: int | None = None,
     instances: Instances = None,
+    encoder_level: int | None = None,
     revision: str | None = None,
     namespace: str | None = None,
 ) -> DistilledDataset:
@@ -151,6 +177,8 @@ def load_distilled(
             variants (``"user/distilled-cartpole-nd/2d-min"``).
         dims: Cart-pole axes (default 2).
         instances: Number of rows; ``"min"`` for the fewest, default the most there are.
+        encoder_level: Of an Atari game: how many of the network's layers come with the dataset,
+            0 to 4; default the variant with the highest score.
         revision: Branch, tag or commit of the Hub repo; default its newest.
         namespace: Hub user or organisation: a name of the catalog is then fetched from
             ``<namespace>/distilled-<family>``. The default is the environment variable
@@ -168,22 +196,27 @@ def load_distilled(
     path = Path(name)
     # A bare word is a folder only if a dataset lies in it: ./halfcheetah/ may be anything.
     if path.is_dir() and ((path / SPEC_FILE).exists() or len(path.parts) > 1):
-        if any(argument is not None for argument in (dims, instances, revision, namespace)):
+        given = (dims, instances, encoder_level, revision, namespace)
+        if any(argument is not None for argument in given):
             raise SettingsError(
-                f"{name} is a folder with one dataset: leave out dims, instances, revision and "
-                "namespace."
+                f"{name} is a folder with one dataset: leave out dims, instances, encoder_level, "
+                "revision and namespace."
             )
         folder, source = path, Source("folder", str(path))
-    elif isinstance(name, str) and re.fullmatch(HUB_NAME, name):
+    elif isinstance(name, str) and re.fullmatch(HUB_NAME, name) and not name.startswith("ALE/"):
         if namespace is not None:
             raise SettingsError(f"{name} has a namespace already: leave out the argument.")
-        if name.count("/") > 1 and (dims is not None or instances is not None):
-            raise SettingsError(f"{name} is one variant: leave out dims and instances.")
-        folder, source = _from_hub(name, dims, instances, revision)
-    elif isinstance(name, Path) or len(path.parts) > 1:
+        choice = {"dims": dims, "instances": instances, "encoder_level": encoder_level}
+        if name.count("/") > 1 and any(each is not None for each in choice.values()):
+            raise SettingsError(
+                f"{name} is one variant: leave out dims, instances and encoder_level."
+            )
+        folder, source = _from_hub(name, choice, revision)
+    elif isinstance(name, Path) or (len(path.parts) > 1 and not name.startswith("ALE/")):
         raise DatasetError(f"There is no folder {name}.")
     else:
-        folder, source = _fetch(find(name, dims, instances), namespace, revision)
+        entry = find(name, dims, instances, encoder_level)
+        folder, source = _fetch(entry, namespace, revision)
     dataset = DistilledDataset.load(folder)
     dataset.source = source
     logger.info("%s: %s", dataset.spec.name, source)
@@ -216,7 +249,7 @@ def _fetch(entry: Entry, namespace: str | None, revision: str | None) -> tuple[P
 
 
 def _from_hub(
-    name: str, dims: int | None, instances: Instances, revision: str | None
+    name: str, choice: dict[str, int | str | None], revision: str | None
 ) -> tuple[Path, Source]:
     """The files of ``user/name`` or ``user/name/variant``, and where they came from."""
     try:
@@ -226,7 +259,8 @@ def _from_hub(
         raise MissingExtraError("huggingface-hub", purpose, "hub") from None
 
     user, repo, *variant = name.split("/")
-    choice = {"variant": variant[0]} if variant else {"dims": dims, "instances": instances}
+    if variant:
+        choice = {"variant": variant[0]}
     try:
         return download(f"{user}/{repo}", **choice, revision=revision)
     except HubError as error:
@@ -235,5 +269,5 @@ def _from_hub(
 
 def _plain(name: str) -> str:
     """A name without case, ``-``, ``_``, a leading "distilled" and a version."""
-    name = re.sub(r"-v\d+$", "", name.strip().lower())
+    name = re.sub(r"-v\d+$", "", name.strip().lower()).removeprefix("ale/")
     return re.sub(r"[-_\s]", "", name).removeprefix("distilled")

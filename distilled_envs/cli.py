@@ -24,6 +24,7 @@ from distilled_envs.errors import (
     SettingsError,
 )
 from distilled_envs.reports import markdown_table
+from distilled_envs.storage import atomic_path
 
 HELP = """\
 usage: distilled-envs COMMAND ...
@@ -189,6 +190,7 @@ def _show(argv: list[str]) -> None:
         instances: Instances = None,
         revision: str | None = None,
         namespace: str | None = None,
+        figure: Path | None = None,
     ) -> None:
         """Show what a dataset says of itself, its first rows, and its card.
 
@@ -198,17 +200,30 @@ def _show(argv: list[str]) -> None:
             instances: Number of rows, or "min".
             revision: Branch, tag or commit of the Hub repo.
             namespace: Hub user or organisation that a name is fetched from.
+            figure: A .png or .svg to draw the rows into: a heat map, or frames with their targets.
         """
+        if figure is not None and figure.suffix not in (".png", ".svg"):
+            raise SettingsError(f"A figure ends in .png or .svg, got {figure}.")
         dataset = load_distilled(
             name, dims=dims, instances=instances, revision=revision, namespace=namespace
         )
         print(dataset.spec.to_json(), end="")
         print(f"\n{dataset!r}")
         for row in range(min(len(dataset), 5)):
-            observation = ", ".join(f"{x:.3f}" for x in dataset.observations[row].tolist())
+            observation = f"frames {tuple(dataset.observations.shape[1:])}"
+            if dataset.observations.dim() == 2:
+                numbers = ", ".join(f"{x:.3f}" for x in dataset.observations[row].tolist())
+                observation = f"[{numbers}]"
             target = ", ".join(f"{y:.3f}" for y in dataset.targets[row].tolist())
-            print(f"row {row}: [{observation}] -> [{target}]")
+            print(f"row {row}: {observation} -> [{target}]")
         print(f"\n{_card(dataset)}")
+        if figure is not None:
+            from distilled_envs.figures import rows_figure
+            from distilled_envs.reports import drawn
+
+            with atomic_path(figure) as path:
+                path.write_bytes(drawn(rows_figure(dataset), figure.suffix[1:]))
+            print(f"figure: {figure}")
 
     tyro.cli(show, args=argv, prog="distilled-envs show")
 

@@ -1,5 +1,6 @@
 """``DistilledDataset``: the rows, what they say of themselves, and what can be done with them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -9,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from distilled_envs import environments, storage
-from distilled_envs.errors import DatasetError
+from distilled_envs.encoder import EncodedPolicy, learner_parameters
+from distilled_envs.errors import DatasetError, PolicyError
 from distilled_envs.inner_step import train_one_step
-from distilled_envs.learner import make_policy
+from distilled_envs.learner import make_encoder, make_policy
 from distilled_envs.spec import DistillationSpec
 
 if TYPE_CHECKING:
@@ -46,16 +48,19 @@ class DistilledDataset:
     2508.09283.
 
     Args:
-        observations: ``(k, n_inputs)``.
+        observations: ``(k, n_inputs)``, or frames ``(k, stack, height, width)`` of 0 to 255.
         targets: ``(k, n_outputs)``: what a learner's outputs are regressed on.
         spec: What belongs to the rows.
         source: Where they came from.
+        encoder: State of the encoder, where the spec's learner has one.
 
     Attributes:
-        observations: float32 tensor ``(k, n_inputs)`` on the CPU.
+        observations: float32 tensor on the CPU, of the shape above.
         targets: float32 tensor ``(k, n_outputs)`` on the CPU.
         spec: See :class:`~distilled_envs.spec.DistillationSpec`.
         source: See :class:`Source`.
+        encoder: The layers that all learners share, as a module from observations to features
+            without gradients of its own; None if there are none.
 
     Raises:
         DatasetError: Shapes that don't fit each other or the spec, or numbers that aren't finite.
@@ -67,19 +72,21 @@ class DistilledDataset:
         targets: Tensor,
         spec: DistillationSpec,
         source: Source | None = None,
+        encoder: Mapping[str, Tensor] | None = None,
     ):
         self.observations = torch.as_tensor(observations).detach().to("cpu", torch.float32)
         self.targets = torch.as_tensor(targets).detach().to("cpu", torch.float32)
         self.spec = spec
         self.source = source or Source()
         self._check()
+        self.encoder = self._build_encoder(encoder)
 
     def _check(self) -> None:
         shapes = tuple(self.observations.shape), tuple(self.targets.shape)
-        if len(shapes[0]) != 2 or len(shapes[1]) != 2 or shapes[0][0] != shapes[1][0]:
+        if len(shapes[0]) not in (2, 4) or len(shapes[1]) != 2 or shapes[0][0] != shapes[1][0]:
             raise DatasetError(
                 f"{self.spec.name}: observations {shapes[0]} and targets {shapes[1]} must be two "
-                "matrices with as many rows."
+                "matrices, or frames and a matrix, with as many rows."
             )
         if not len(self):
             raise DatasetError(f"{self.spec.name}: there are no rows.")
@@ -99,11 +106,33 @@ class DistilledDataset:
         for what, matrix in (("observations", self.observations), ("targets", self.targets)):
             bad = (~matrix.isfinite()).nonzero()
             if len(bad):
-                row, column = bad[0].tolist()
+                row, *column = bad[0].tolist()
                 raise DatasetError(
-                    f"{self.spec.name}: {what} hold {matrix[row, column]} at row {row}, "
-                    f"column {column}; every number must be finite."
+                    f"{self.spec.name}: {what} hold {matrix[row, *column]} at row {row}, "
+                    f"column {', '.join(map(str, column))}; every number must be finite."
                 )
+
+    def _build_encoder(self, state: Mapping[str, Tensor] | None) -> nn.Sequential | None:
+        level = self.spec.learner.encoder_level
+        if level == 0 and state is None:
+            return None
+        if level == 0 or state is None:
+            raise DatasetError(
+                f"{self.spec.name}: encoder level {level} "
+                f"{'needs an encoder' if state is None else 'has no encoder'}."
+            )
+        encoder = make_encoder(self.spec.learner, self.spec.task.observation_shape)
+        wanted = {name: tuple(value.shape) for name, value in encoder.state_dict().items()}
+        given = {name: tuple(value.shape) for name, value in state.items()}
+        if given != wanted:
+            raise DatasetError(
+                f"{self.spec.name}: an encoder of level {level} has the tensors {wanted}, "
+                f"got {given}."
+            )
+        if not all(value.isfinite().all() for value in state.values()):
+            raise DatasetError(f"{self.spec.name}: the encoder is not finite.")
+        encoder.load_state_dict(dict(state))
+        return encoder.requires_grad_(False).eval()
 
     def __len__(self) -> int:
         return len(self.observations)
@@ -115,22 +144,57 @@ class DistilledDataset:
             f"target {tuple(self.targets.shape[1:])}, {self.source})"
         )
 
-    def new_policy(self, *, seed: int | None = None) -> nn.Sequential:
+    def new_policy(self, *, seed: int | None = None) -> nn.Module:
         """A fresh, untrained network of the kind the dataset was distilled for.
+
+        With an encoder only the layers after it are fresh.
 
         Args:
             seed: Seed of its initialisation; None draws from torch's global generator.
         """
-        n_inputs, n_outputs = self.observations.shape[1], self.targets.shape[1]
-        return make_policy(self.spec.learner, n_inputs, n_outputs, seed=seed)
+        task = self.spec.task
+        learner = make_policy(self.spec.learner, task.observation_shape, task.n_outputs, seed=seed)
+        return learner if self.encoder is None else self.with_encoder(learner)
+
+    def with_encoder(self, learner: nn.Module) -> EncodedPolicy:
+        """A learner of your own behind the dataset's encoder, as a policy on observations.
+
+        Args:
+            learner: Module from the encoder's features ``(n, *features)`` to outputs
+                ``(n, n_outputs)``.
+
+        Raises:
+            DatasetError: The dataset has no encoder.
+            PolicyError: The learner does not fit the encoder or the task.
+        """
+        if self.encoder is None:
+            raise DatasetError(f"{self.spec.name} has no encoder: train the network as it is.")
+        policy = EncodedPolicy(self.encoder, learner)
+        with torch.no_grad():
+            features = self.encoder(self.observations[:1])
+        try:
+            with torch.no_grad():
+                shape = tuple(learner(features).shape)
+        except (RuntimeError, ValueError, TypeError) as error:
+            raise PolicyError(
+                f"{type(learner).__name__} does not take the encoder's features of shape "
+                f"{tuple(features.shape)}: {error}"
+            ) from None
+        if shape != (1, self.spec.task.n_outputs):
+            raise PolicyError(
+                f"{type(learner).__name__} gives outputs of shape {shape}, and the task needs "
+                f"{(1, self.spec.task.n_outputs)}."
+            )
+        return policy
 
     def train(self, policy: Policy | None = None, *, seed: int | None = None) -> Policy | nn.Module:
         """Train a policy: one step of gradient descent on the whole dataset.
 
         Args:
-            policy: A ``torch.nn.Module`` that maps observations ``(n, n_inputs)`` to outputs
+            policy: A ``torch.nn.Module`` that maps observations ``(n, *obs_shape)`` to outputs
                 ``(n, n_outputs)``, or a Stable-Baselines3 actor-critic model (PPO, A2C) or policy.
-                None makes a fresh network.
+                None makes a fresh network. Where the dataset has an encoder, a module comes from
+                :meth:`with_encoder`, and an SB3 ``CnnPolicy`` is given the encoder's weights.
             seed: Seed of the fresh network; only without ``policy``.
 
         Returns:
@@ -150,6 +214,7 @@ class DistilledDataset:
             self.targets,
             self.spec.inner.learning_rate,
             None if log_std is None else torch.tensor(log_std),
+            None if self.encoder is None else learner_parameters(policy, self.encoder),
         )
         return policy
 
@@ -179,7 +244,8 @@ class DistilledDataset:
         Raises:
             DatasetError: The folder exists and is not empty.
         """
-        storage.write_folder(Path(folder), self.observations, self.targets, self.spec)
+        encoder = None if self.encoder is None else self.encoder.state_dict()
+        storage.write_folder(Path(folder), self.observations, self.targets, self.spec, encoder)
 
     @classmethod
     def load(cls, folder: str | Path, *, max_bytes: int = storage.MAX_BYTES) -> "DistilledDataset":
@@ -192,5 +258,5 @@ class DistilledDataset:
         Raises:
             DatasetError: A file is missing, damaged or invalid; the message says which and where.
         """
-        observations, targets, spec = storage.read_folder(Path(folder), max_bytes)
-        return cls(observations, targets, spec, Source("folder", str(folder)))
+        observations, targets, spec, encoder = storage.read_folder(Path(folder), max_bytes)
+        return cls(observations, targets, spec, Source("folder", str(folder)), encoder)

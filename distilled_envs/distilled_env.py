@@ -24,19 +24,25 @@ class _Lesson:
         mode: Mode,
         dims: int | None,
         instances: int | Literal["min"] | None,
+        encoder_level: int | None,
     ):
         if mode not in ("bandit", "supervised"):
             raise SettingsError(f"mode must be 'bandit' or 'supervised', got {mode!r}.")
         if isinstance(dataset, DistilledDataset):
-            if dims is not None or instances is not None:
-                raise SettingsError("dims and instances choose a named dataset: leave them out.")
+            if (dims, instances, encoder_level) != (None, None, None):
+                raise SettingsError(
+                    "dims, instances and encoder_level choose a named dataset: leave them out."
+                )
         else:
-            dataset = load_distilled(dataset, dims=dims, instances=instances)
-        self.observations = dataset.observations.numpy()
+            dataset = load_distilled(
+                dataset, dims=dims, instances=instances, encoder_level=encoder_level
+            )
         self.targets = dataset.targets.numpy()
         real = dataset.make_env()
         self.observation_space, real_actions = real.observation_space, real.action_space
         real.close()
+        # Frames are whole numbers, and their space is of bytes.
+        self.observations = dataset.observations.numpy().astype(self.observation_space.dtype)
         inside = [self.observation_space.contains(row) for row in self.observations]
         if not all(inside):
             raise DatasetError(
@@ -117,6 +123,7 @@ class DistilledEnv(gym.Env):
     | `mode`      | **str**            | `"bandit"` | `"bandit"` or `"supervised"`                 |
     | `dims`      | **int**            | `2`        | Axes, for `DistilledCartPoleND-v0`           |
     | `instances` | **int or "min"**   | the most   | Number of rows                              |
+    | `encoder_level` | **int**        | the best   | Of Atari games, 0 to 4                  |
 
     ```python
     >>> import gymnasium as gym
@@ -148,9 +155,10 @@ class DistilledEnv(gym.Env):
         mode: Mode = "bandit",
         dims: int | None = None,
         instances: int | Literal["min"] | None = None,
+        encoder_level: int | None = None,
         render_mode: None = None,
     ):
-        self._lesson = _Lesson(dataset, mode, dims, instances)
+        self._lesson = _Lesson(dataset, mode, dims, instances, encoder_level)
         self.observation_space = self._lesson.observation_space
         self.action_space = self._lesson.action_space
         self.render_mode = render_mode
@@ -200,6 +208,7 @@ class DistilledVectorEnv(VectorEnv):
         mode: ``"bandit"`` or ``"supervised"``.
         dims: Axes, for ``DistilledCartPoleND-v0``.
         instances: Number of rows.
+        encoder_level: 0 to 4, for Atari games.
         autoreset_mode: One of Gymnasium's autoreset modes, or its name.
     """
 
@@ -213,10 +222,11 @@ class DistilledVectorEnv(VectorEnv):
         mode: Mode = "bandit",
         dims: int | None = None,
         instances: int | Literal["min"] | None = None,
+        encoder_level: int | None = None,
         render_mode: None = None,
         autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
     ):
-        self._lesson = _Lesson(dataset, mode, dims, instances)
+        self._lesson = _Lesson(dataset, mode, dims, instances, encoder_level)
         self.single_observation_space = self._lesson.observation_space
         self.single_action_space = self._lesson.action_space
         self.observation_space = batch_space(self.single_observation_space, num_envs)

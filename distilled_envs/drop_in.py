@@ -15,6 +15,7 @@ from distilled_envs.distilled_env import DistilledEnv
 from distilled_envs.errors import MissingExtraError
 from distilled_envs.evaluation import EVALUATION_SEED, pooled
 from distilled_envs.inner_step import inner_loss
+from distilled_envs.policies import sb3_policy_for
 
 ADAM_STEPS = 5_000
 ADAM_LEARNING_RATE = 1e-3
@@ -60,7 +61,9 @@ def train_ppo_on_bandit(dataset: DistilledDataset, *, seed: int, steps: int = PP
         MissingExtraError: Stable-Baselines3 is not installed.
     """
     algorithm = _require_ppo()
-    return algorithm("MlpPolicy", DistilledEnv(dataset), seed=seed, device="cpu").learn(steps)
+    env = DistilledEnv(dataset)
+    policy = sb3_policy_for(env.observation_space)
+    return algorithm(policy, env, seed=seed, device="cpu").learn(steps)
 
 
 def measure_drop_in(

@@ -10,6 +10,7 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
 
+from distilled_envs import atari
 from distilled_envs.errors import DatasetError, MissingExtraError
 from distilled_envs.spec import DistillationSpec, ObservationTransform
 
@@ -23,6 +24,8 @@ def make_bare_env(spec: DistillationSpec, **kwargs: Any) -> gym.Env:
     """
     with _explained(spec):
         env = gym.make(_registered(spec), **kwargs)
+        if spec.preprocessing == "atari":
+            env = atari.preprocess(env)
     _check_shape(spec, env.observation_space)
     return env
 
@@ -45,7 +48,11 @@ def make_vec_env(spec: DistillationSpec, num_envs: int, **kwargs: Any) -> gym.ve
         MissingExtraError: What it is simulated with is not installed.
     """
     with _explained(spec):
-        env = gym.make_vec(_registered(spec), num_envs=num_envs, **kwargs)
+        here = _registered(spec)
+        if spec.preprocessing == "atari":
+            env = atari.make_vec(here, num_envs, **kwargs)
+        else:
+            env = gym.make_vec(here, num_envs=num_envs, **kwargs)
     _check_shape(spec, env.single_observation_space)
     fixed = spec.observation_transform
     if fixed is None:
@@ -83,6 +90,8 @@ def _registered(spec: DistillationSpec) -> EnvSpec:
     What code runs is never taken from a dataset: an entry point in a file could be any function.
     """
     env_id = spec.env.id
+    if env_id.startswith("ALE/"):
+        atari.register()
     try:
         here = gym.spec(env_id)
     except gym.error.Error as error:
@@ -106,6 +115,8 @@ def _explained(spec: DistillationSpec) -> Iterator[None]:
     try:
         yield
     except (ImportError, gym.error.DependencyNotInstalled) as error:
+        if isinstance(error, MissingExtraError):
+            raise
         extra = "mujoco" if "mujoco" in str(error).lower() else "all"
         raise MissingExtraError(f"more packages ({error})", env_id, extra) from error
     except TypeError as error:

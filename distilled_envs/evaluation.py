@@ -191,13 +191,14 @@ def _evaluating(policy: nn.Module | object | None) -> Iterator[None]:
 def _fresh_learners(
     dataset: DistilledDataset, learner: LearnerSpec, learners: int, seed: int
 ) -> Callable[[Tensor], Tensor]:
-    n_inputs, n_outputs = dataset.observations.shape[1], dataset.targets.shape[1]
+    task, encode = dataset.spec.task, dataset.encoder or nn.Identity()
     generator = torch.Generator().manual_seed(seed)
-    initial = initial_parameters(learner, n_inputs, n_outputs, learners, generator)
-    rate = dataset.spec.inner.learning_rate
-    trained = inner_step(learner, initial, dataset.observations, dataset.targets, rate)
+    shape = task.observation_shape
+    initial = initial_parameters(learner, shape, task.n_outputs, learners, generator)
+    rows, rate = encode(dataset.observations), dataset.spec.inner.learning_rate
+    trained = inner_step(learner, initial, rows, dataset.targets, rate)
     # Learner i acts in environment i.
-    return lambda observations: forward(learner, trained, observations.unsqueeze(1)).squeeze(1)
+    return lambda seen: forward(learner, trained, encode(seen).unsqueeze(1)).squeeze(1)
 
 
 def _one_policy(policy: nn.Module | object) -> Callable[[Tensor], Tensor]:

@@ -1,10 +1,11 @@
-"""The figures of the reports."""
+"""The figures of the reports, and of the datasets themselves."""
 
 import itertools
 from typing import Any
 
 import numpy as np
 
+from distilled_envs.dataset import DistilledDataset
 from distilled_envs.errors import MissingExtraError
 from distilled_envs.statistics import bootstrap_interval, interquartile_mean
 
@@ -92,4 +93,52 @@ def score_pairs(
     plot.set_ylabel(up[0])
     plot.set_title(title)
     plot.grid(alpha=0.3)
+    return figure
+
+
+def rows_figure(dataset: DistilledDataset) -> "Figure":
+    """The rows of a dataset: as a heat map, or the frames beside their targets."""
+    if dataset.observations.dim() == 4:
+        return _frames(dataset)
+    parts = {"observation, coordinate": dataset.observations, "target, output": dataset.targets}
+    widths = [part.shape[1] + 6 for part in parts.values()]
+    figure = Figure(figsize=(9, min(max(2.2, 0.1 * len(dataset)), 6)), layout="constrained")
+    axes = figure.subplots(1, 2, width_ratios=widths)
+    for axis, (label, part) in zip(axes, parts.items(), strict=True):
+        bound = part.abs().max().item()
+        image = axis.imshow(
+            part, cmap="RdBu_r", vmin=-bound, vmax=bound, aspect="auto", interpolation="nearest"
+        )
+        axis.set_xlabel(label)
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.yaxis.get_major_locator().set_params(integer=True)
+        figure.colorbar(image, ax=axis)
+    axes[0].set_ylabel("row")
+    figure.suptitle(dataset.spec.name, fontsize=10)
+    return figure
+
+
+def _frames(dataset: DistilledDataset) -> "Figure":
+    stack, (k, n_outputs) = dataset.observations.shape[1], dataset.targets.shape
+    env = dataset.make_env()
+    names = env.unwrapped.get_action_meanings()
+    env.close()
+    figure = Figure(figsize=(9, 0.6 + 1.6 * k), layout="constrained")
+    axes = figure.subplots(k, stack + 1, squeeze=False, width_ratios=[1] * stack + [1.8])
+    bound = 1.1 * dataset.targets.abs().max().item()
+    for row, places in enumerate(axes):
+        for age, axis in enumerate(places[:-1]):
+            axis.imshow(dataset.observations[row, age], cmap="gray", vmin=0, vmax=255)
+            axis.set_xticks([])
+            axis.set_yticks([])
+        places[0].set_ylabel(f"row {row}")
+        places[-1].bar(range(n_outputs), dataset.targets[row], color="tab:blue")
+        places[-1].axhline(0, color="black", linewidth=0.5)
+        places[-1].set_ylim(-bound, bound)
+        places[-1].set_xticks(range(n_outputs), names if row == k - 1 else [], rotation=90)
+        places[-1].tick_params(labelsize="x-small")
+    axes[0][0].set_title("oldest frame", fontsize="small")
+    axes[0][-2].set_title("newest frame", fontsize="small")
+    axes[0][-1].set_title("target: logits of the actions", fontsize="small")
+    figure.suptitle(dataset.spec.name, fontsize=10)
     return figure

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from distilled_envs.dataset import DistilledDataset
-from distilled_envs.errors import MissingExtraError
+from distilled_envs.errors import MissingExtraError, SettingsError
 from distilled_envs.evaluation import EVALUATION_SEED, pooled
 from distilled_envs.spec import InitialisationSpec, LearnerSpec
 from distilled_envs.threads import torch_threads
@@ -65,8 +65,10 @@ def generalise(
 
     Raises:
         MissingExtraError: Stable-Baselines3 is not installed.
-        SettingsError: Counts below 1.
+        SettingsError: Counts below 1, or a dataset for CNNs.
     """
+    if dataset.spec.learner.architecture != "mlp":
+        raise SettingsError(f"{dataset.spec.name} is for CNNs, and the study is of MLPs.")
     try:
         from stable_baselines3 import PPO
     except ImportError:

@@ -32,7 +32,7 @@ def inner_step(
     Args:
         spec: The learners' architecture.
         parameters: Stacked initial parameters of L learners.
-        observations: Distilled observations ``(k, n_inputs)``.
+        observations: Distilled observations ``(k, *shape)``.
         targets: Distilled targets ``(k, n_outputs)``.
         learning_rate: The inner learning rate.
         keep_graph: Whether the result can be differentiated with respect to observations, targets
@@ -59,24 +59,27 @@ def train_one_step(
     targets: Tensor,
     learning_rate: float,
     target_log_std: Tensor | None = None,
+    parameters: list[nn.Parameter] | None = None,
 ) -> None:
     """One SGD step of any policy on the distilled batch, in place.
 
     Args:
-        policy: A module that maps observations ``(k, n_inputs)`` to outputs ``(k, n_outputs)``, or
+        policy: A module that maps observations ``(k, *shape)`` to outputs ``(k, n_outputs)``, or
             a Stable-Baselines3 actor-critic model or policy.
-        observations: Distilled observations ``(k, n_inputs)``.
+        observations: Distilled observations ``(k, *shape)``.
         targets: Distilled targets ``(k, n_outputs)``.
         learning_rate: The inner learning rate.
         target_log_std: Log standard deviations ``(n_outputs,)`` of a gaussian task: set on a policy
             that has a parameter ``log_std``, as Stable-Baselines3's do.
+        parameters: What of the policy is trained; None for all that requires a gradient.
 
     Raises:
         PolicyError: The policy does not take these observations, its outputs don't have the
             targets' shape, it has nothing to train, or the step would make it non-finite.
     """
     module = policy_module(policy)
-    parameters = [p for p in module.parameters() if p.requires_grad]
+    if parameters is None:
+        parameters = [p for p in module.parameters() if p.requires_grad]
     if not parameters:
         raise PolicyError(f"{type(policy).__name__} has no parameters that require a gradient.")
     device = parameters[0].device

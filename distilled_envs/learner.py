@@ -2,24 +2,39 @@
 
 A population is L networks side by side: parameters keep the names of the single network's
 ``state_dict`` and gain a leading dimension L, so that one batched matrix product serves all.
-Another architecture is another branch in these three functions.
+Convolutions go one network after the other: grouped ones are slower.
 """
-
-import itertools
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from distilled_envs.spec import LearnerSpec
 
 Parameters = dict[str, Tensor]
 
+CONVOLUTIONS = ((32, 8, 4), (64, 4, 2), (64, 3, 1))
+"""Channels, kernel size and stride of the Nature CNN (Mnih et al., 2015)."""
+
 _ACTIVATIONS = {"tanh": (nn.Tanh, torch.tanh), "relu": (nn.ReLU, torch.relu)}
+_CUTS = (0, 3, 5, 8, 10)  # where the modules of a CNN are split, by encoder level
+
+
+class Scale(nn.Module):
+    """Frames of 0 to 255 as numbers from 0 to 1."""
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Divide ``(n, stack, height, width)`` by 255."""
+        if frames.dtype == torch.uint8:  # one copy does it all: type, channels last, bfloat16
+            device = frames.device.type
+            kind = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
+            frames = frames.to(dtype=kind or torch.float32, memory_format=torch.channels_last)
+        return frames / 255
 
 
 def initial_parameters(
     spec: LearnerSpec,
-    n_inputs: int,
+    observation_shape: tuple[int, ...],
     n_outputs: int,
     population: int,
     generator: torch.Generator | None = None,
@@ -28,32 +43,36 @@ def initial_parameters(
 
     Args:
         spec: Architecture and initialisation.
-        n_inputs: Observation coordinates.
+        observation_shape: Shape of one observation; a learner behind an encoder sees its features.
         n_outputs: Outputs.
         population: Number of networks L.
         generator: Source of randomness; None takes torch's global one.
 
     Returns:
-        Weights ``(L, out, in)`` and biases ``(L, out)``, named as in :func:`make_policy`.
+        Weights ``(L, out, in)`` or ``(L, out, in, k, k)`` and biases ``(L, out)``, named as in
+        :func:`make_policy`.
     """
-    sizes = (n_inputs, *spec.hidden_sizes, n_outputs)
-    last = len(sizes) - 2
-    parameters = {}
-    for layer, (size_in, size_out) in enumerate(itertools.pairwise(sizes)):
-        initialisation, shape = spec.initialisation, (population, size_out, size_in)
-        bias = torch.zeros(population, size_out)
+    modules = nn.Sequential(*_split_modules(spec, observation_shape, n_outputs)[1])
+    layers = {name: part for name, part in modules.named_children() if hasattr(part, "weight")}
+    initialisation, parameters = spec.initialisation, {}
+    for place, (name, layer) in enumerate(layers.items()):
+        size_out, *incoming = layer.weight.shape
+        size_in = layer.weight[0].numel()
+        shape, bias = (population, size_out, size_in), torch.zeros(population, size_out)
         if initialisation.kind == "orthogonal":
-            gain = initialisation.output_gain if layer == last else initialisation.hidden_gain
+            last = place == len(layers) - 1
+            gain = initialisation.output_gain if last else initialisation.hidden_gain
             weight = gain * _orthogonal(*shape, generator)
         elif initialisation.kind == "xavier":
-            bound = (6 / (size_in + size_out)) ** 0.5
+            # Of a convolution, torch counts the outputs at all places of its kernel.
+            bound = (6 / (size_in + layer.weight[:, 0].numel())) ** 0.5
             weight = torch.empty(shape).uniform_(-bound, bound, generator=generator)
         else:
             bound = size_in**-0.5
             weight = torch.empty(shape).uniform_(-bound, bound, generator=generator)
             bias.uniform_(-bound, bound, generator=generator)
-        # Linear layers stand at even places, activations between them.
-        parameters[f"{2 * layer}.weight"], parameters[f"{2 * layer}.bias"] = weight, bias
+        parameters[f"{name}.weight"] = weight.unflatten(-1, incoming)
+        parameters[f"{name}.bias"] = bias
     return parameters
 
 
@@ -63,7 +82,8 @@ def forward(spec: LearnerSpec, parameters: Parameters, observations: Tensor) -> 
     Args:
         spec: Architecture.
         parameters: Stacked parameters of L networks.
-        observations: ``(L, n, n_inputs)``, or ``(n, n_inputs)`` to show all of them the same.
+        observations: ``(L, n, *shape)``, or ``(n, *shape)`` to show all of them the same, where
+            shape is that of an observation, or of an encoder's features.
 
     Returns:
         Outputs ``(L, n, n_outputs)``.
@@ -71,35 +91,87 @@ def forward(spec: LearnerSpec, parameters: Parameters, observations: Tensor) -> 
     activation = _ACTIVATIONS[spec.activation][1]
     weights = [value for name, value in parameters.items() if name.endswith("weight")]
     biases = [value for name, value in parameters.items() if name.endswith("bias")]
-    hidden = observations.expand(len(weights[0]), *observations.shape[-2:])
+    one = weights[0].dim() - 2  # dimensions of one input: 1 of numbers, 3 of an image
+    hidden = observations.expand(len(weights[0]), *observations.shape[-one - 1 :])
+    if spec.architecture == "nature-cnn" and spec.encoder_level == 0:
+        hidden = hidden / 255
+    strides = {size: stride for _, size, stride in CONVOLUTIONS}
     for layer, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
-        hidden = torch.baddbmm(bias.unsqueeze(1), hidden, weight.mT)
+        if weight.dim() == 5:
+            stride, networks = strides[weight.shape[-1]], zip(hidden, weight, bias, strict=True)
+            hidden = torch.stack([functional.conv2d(*each, stride) for each in networks])
+        else:
+            hidden = torch.baddbmm(bias.unsqueeze(1), hidden.flatten(2), weight.mT)
         if layer < len(weights) - 1:
             hidden = activation(hidden)
     return hidden
 
 
 def make_policy(
-    spec: LearnerSpec, n_inputs: int, n_outputs: int, *, seed: int | None = None
+    spec: LearnerSpec,
+    observation_shape: tuple[int, ...],
+    n_outputs: int,
+    *,
+    seed: int | None = None,
 ) -> nn.Sequential:
-    """One fresh network as an ordinary module: observations ``(n, n_inputs)`` to outputs.
+    """One fresh network as an ordinary module: observations ``(n, *shape)`` to outputs.
 
     Args:
         spec: Architecture and initialisation.
-        n_inputs: Observation coordinates.
+        observation_shape: Shape of one observation; the module of a learner behind an encoder takes
+            its features.
         n_outputs: Outputs.
         seed: Seed of the initialisation; None draws from torch's global generator.
     """
     generator = None if seed is None else torch.Generator().manual_seed(seed)
-    parameters = initial_parameters(spec, n_inputs, n_outputs, 1, generator)
-    sizes = (n_inputs, *spec.hidden_sizes, n_outputs)
-    layers: list[nn.Module] = []
-    for size_in, size_out in itertools.pairwise(sizes):
-        linear = nn.utils.skip_init(nn.Linear, size_in, size_out)
-        layers += [linear, _ACTIVATIONS[spec.activation][0]()]
-    policy = nn.Sequential(*layers[:-1])
+    parameters = initial_parameters(spec, observation_shape, n_outputs, 1, generator)
+    policy = nn.Sequential(*_split_modules(spec, observation_shape, n_outputs)[1])
+    policy.to_empty(device="cpu")
     policy.load_state_dict({name: value[0] for name, value in parameters.items()})
     return policy
+
+
+def make_encoder(spec: LearnerSpec, observation_shape: tuple[int, ...]) -> nn.Sequential:
+    """The layers that learners share: observations ``(n, *shape)`` to features.
+
+    They are drawn as learners' hidden layers are, from torch's global generator.
+
+    Args:
+        spec: Architecture; its encoder level says where the network is split.
+        observation_shape: Shape of one observation.
+    """
+    encoder = nn.Sequential(*_split_modules(spec, observation_shape, 1)[0])
+    encoder.to_empty(device="cpu")
+    for layer in encoder:
+        if hasattr(layer, "weight"):
+            nn.init.orthogonal_(layer.weight, spec.initialisation.hidden_gain)
+            nn.init.zeros_(layer.bias)
+    return encoder
+
+
+def _split_modules(
+    spec: LearnerSpec, observation_shape: tuple[int, ...], n_outputs: int
+) -> tuple[list[nn.Module], list[nn.Module]]:
+    """The modules of the encoder and of the learner, without memory."""
+    activation = _ACTIVATIONS[spec.activation][0]
+    modules: list[nn.Module] = []
+    with torch.device("meta"):
+        if spec.architecture == "nature-cnn":
+            channels, *size = observation_shape
+            modules.append(Scale())
+            for to, kernel, stride in CONVOLUTIONS:
+                modules += [nn.Conv2d(channels, to, kernel, stride), activation()]
+                channels, size = to, [(each - kernel) // stride + 1 for each in size]
+            modules.append(nn.Flatten())
+            inputs = channels * size[0] * size[1]
+        else:
+            (inputs,) = observation_shape
+        for units in spec.hidden_sizes:
+            modules += [nn.Linear(inputs, units), activation()]
+            inputs = units
+        modules.append(nn.Linear(inputs, n_outputs))
+    cut = _CUTS[spec.encoder_level]
+    return modules[:cut], modules[cut:]
 
 
 def _orthogonal(

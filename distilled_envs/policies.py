@@ -5,9 +5,15 @@ Outputs are logits (categorical task) or action means (gaussian task).
 
 import sys
 
+from gymnasium import spaces
 from torch import Tensor, nn
 
 from distilled_envs.errors import PolicyError
+
+
+def sb3_policy_for(space: spaces.Box) -> str:
+    """The name of Stable-Baselines3's policy for observations: of frames its CNN, else its MLP."""
+    return "CnnPolicy" if len(space.shape) == 3 else "MlpPolicy"
 
 
 def policy_module(policy: nn.Module | object) -> nn.Module:

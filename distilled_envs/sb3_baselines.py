@@ -11,6 +11,7 @@ from gymnasium import spaces
 from torch import nn
 
 from distilled_envs.errors import MissingExtraError, SettingsError
+from distilled_envs.policies import sb3_policy_for
 
 try:
     import stable_baselines3 as sb3
@@ -196,7 +197,8 @@ def make_model(
     if recipe.normalize != "nothing":
         observations = recipe.normalize != "rewards"
         env = VecNormalize(env, norm_obs=observations, gamma=recipe.settings.get("gamma", 0.99))
-    return ALGORITHMS[algorithm]("MlpPolicy", env, seed=seed, device="cpu", **recipe.settings)
+    policy = sb3_policy_for(env.observation_space)
+    return ALGORITHMS[algorithm](policy, env, seed=seed, device="cpu", **recipe.settings)
 
 
 def check_fits(algorithm: str, space: spaces.Space) -> None:

@@ -96,19 +96,27 @@ class LearnerSpec:
     """The network a dataset was distilled for. The default is that of Stable-Baselines3's PPO.
 
     Attributes:
-        architecture: ``"mlp"``.
+        architecture: ``"mlp"``, or ``"nature-cnn"``: three convolutions (Mnih et al., 2015) and one
+            layer of ``hidden_sizes``.
         hidden_sizes: Units in each hidden layer.
         activation: ``"tanh"`` or ``"relu"``.
         initialisation: How its weights are drawn.
+        encoder_level: How many of a CNN's first layers are shared by all learners and shipped with
+            the dataset, 0 to 4; the learner is the rest. 0 has no encoder.
     """
 
-    architecture: Literal["mlp"] = "mlp"
+    architecture: Literal["mlp", "nature-cnn"] = "mlp"
     hidden_sizes: tuple[int, ...] = (64, 64)
     activation: Literal["tanh", "relu"] = "tanh"
     initialisation: InitialisationSpec = field(default_factory=InitialisationSpec)
+    encoder_level: int = 0
 
     def __post_init__(self):
-        _require(self.architecture == "mlp", "learner.architecture", self.architecture)
+        cnn = self.architecture == "nature-cnn"
+        _require(cnn or self.architecture == "mlp", "learner.architecture", self.architecture)
+        levels = range(5) if cnn else (0,)
+        _require(self.encoder_level in levels, "learner.encoder_level", self.encoder_level)
+        _require(not cnn or len(self.hidden_sizes) == 1, "learner.hidden_sizes", self.hidden_sizes)
         _require(self.activation in ("tanh", "relu"), "learner.activation", self.activation)
         sizes = self.hidden_sizes
         possible = all(1 <= size <= MAX_WIDTH for size in sizes) and len(sizes) <= MAX_DEPTH
@@ -157,6 +165,7 @@ class DistillationSpec:
         inner: The one gradient step.
         learner: The network it was distilled for.
         observation_transform: What learners see of the real observation; None: all of it, as is.
+        preprocessing: ``"atari"`` for frames as in :mod:`distilled_envs.atari`, else None.
         provenance: Algorithm, settings, seed, env steps, wall seconds, versions, command.
         evaluation: Protocol and results of fresh learners, and of other ways to train on the rows.
         files: sha256 of each file beside ``distillation.json``, in hexadecimal.
@@ -171,6 +180,7 @@ class DistillationSpec:
     inner: InnerSpec
     learner: LearnerSpec = field(default_factory=LearnerSpec)
     observation_transform: ObservationTransform | None = None
+    preprocessing: Literal["atari"] | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
     evaluation: dict[str, Any] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
@@ -201,7 +211,7 @@ class DistillationSpec:
             value = getattr(self, part)
             nested = self.extra.get(part, {})
             record[part] = value if value is None else dataclasses.asdict(value) | nested
-        for part in ("provenance", "evaluation", "files"):
+        for part in ("preprocessing", "provenance", "evaluation", "files"):
             record[part] = getattr(self, part)
         unknown = {key: value for key, value in self.extra.items() if key not in record}
         return json.dumps(record | unknown, indent=2, allow_nan=False) + "\n"
@@ -251,6 +261,8 @@ class DistillationSpec:
                 record[part] = unknown
         for key in ("provenance", "evaluation", "files"):
             _require(isinstance(values.get(key, {}), dict), key, values.get(key))
+        preprocessing = values.get("preprocessing")
+        _require(preprocessing in (None, "atari"), "preprocessing", preprocessing)
         name, kwargs = values["name"], values["env"].kwargs
         _require(isinstance(name, str) and name.isprintable(), "name", name)
         _require(isinstance(kwargs, dict), "env.kwargs", kwargs)
@@ -269,6 +281,7 @@ class DistillationSpec:
 _SCALARS = {
     "n_outputs": int,
     "steps": int,
+    "encoder_level": int,
     "learning_rate": float,
     "hidden_gain": float,
     "output_gain": float,

@@ -1,10 +1,13 @@
-"""A dataset folder on disk: ``train.parquet`` beside ``distillation.json``. Nothing is pickled."""
+"""A dataset folder on disk: ``train.parquet`` beside ``distillation.json``. Nothing is pickled.
+
+A dataset with an encoder has ``encoder.safetensors`` too.
+"""
 
 import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,28 +18,37 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from distilled_envs.errors import DatasetError
+from distilled_envs.errors import DatasetError, MissingExtraError
+from distilled_envs.frames import features_metadata, frames_column, read_frames
 from distilled_envs.spec import DistillationSpec
 
 SPEC_FILE = "distillation.json"
 ROWS_FILE = "train.parquet"
+ENCODER_FILE = "encoder.safetensors"
 COLUMNS = ("observation", "target")
 
 MAX_BYTES = 256 * 2**20
 """A dataset is one batch: one larger than this is refused before it is read."""
 MAX_SPEC_BYTES = 16 * 2**20
+MAX_FRAME = 1024
+"""Bound on the frames of a stack, and on their pixels in each direction."""
 
 
 def write_folder(
-    folder: Path, observations: Tensor, targets: Tensor, spec: DistillationSpec
+    folder: Path,
+    observations: Tensor,
+    targets: Tensor,
+    spec: DistillationSpec,
+    encoder: Mapping[str, Tensor] | None = None,
 ) -> DistillationSpec:
     """Write a dataset as a new folder, whole or not at all.
 
     Args:
         folder: Where; must not exist, or be empty.
-        observations: ``(k, n_inputs)`` float32.
+        observations: ``(k, n_inputs)`` float32, or frames ``(k, stack, height, width)``.
         targets: ``(k, n_outputs)`` float32.
         spec: What the dataset says of itself.
+        encoder: State of its encoder; kept in half precision.
 
     Returns:
         The spec as written, with the files' hashes.
@@ -49,12 +61,18 @@ def write_folder(
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        columns = {
-            "observation": _fixed_size_lists(observations),
-            "target": _fixed_size_lists(targets),
-        }
-        pq.write_table(pa.table(columns), temporary / ROWS_FILE)
-        spec = spec.replace(files={ROWS_FILE: sha256(temporary / ROWS_FILE)})
+        as_frames = observations.dim() == 4
+        rows = frames_column(observations) if as_frames else _fixed_size_lists(observations)
+        table = pa.table({"observation": rows, "target": _fixed_size_lists(targets)})
+        if as_frames:
+            table = table.replace_schema_metadata(
+                features_metadata(observations.shape[1], targets.shape[1])
+            )
+        pq.write_table(table, temporary / ROWS_FILE)
+        if encoder is not None:
+            halves = {name: value.half().contiguous() for name, value in encoder.items()}
+            _safetensors().save_file(halves, temporary / ENCODER_FILE)
+        spec = spec.replace(files={path.name: sha256(path) for path in temporary.iterdir()})
         (temporary / SPEC_FILE).write_text(spec.to_json(), encoding="utf-8")
         temporary.chmod(0o755)
         os.replace(temporary, folder)
@@ -118,49 +136,97 @@ def _footer(folder: Path) -> pq.FileMetaData:
         raise DatasetError(f"{folder}: {ROWS_FILE} is not readable as Parquet: {error}.") from None
 
 
+def data_files(spec: DistillationSpec) -> tuple[str, ...]:
+    """The files beside ``distillation.json``."""
+    return (ROWS_FILE, ENCODER_FILE) if spec.learner.encoder_level else (ROWS_FILE,)
+
+
 def read_folder(
     folder: Path, max_bytes: int = MAX_BYTES
-) -> tuple[Tensor, Tensor, DistillationSpec]:
+) -> tuple[Tensor, Tensor, DistillationSpec, dict[str, Tensor] | None]:
     """Read and check a dataset folder.
 
     Args:
         folder: Where.
-        max_bytes: Bound on the size of the rows in memory.
+        max_bytes: Bound on the size of the rows in memory, and of the encoder.
 
     Returns:
-        Observations ``(k, n_inputs)``, targets ``(k, n_outputs)``, and the spec.
+        Observations ``(k, n_inputs)`` or ``(k, stack, height, width)``, targets ``(k, n_outputs)``,
+        the spec, and the encoder's state.
 
     Raises:
         DatasetError: A file is missing, changed or not readable, or its content is not valid.
+        MissingExtraError: What reads frames or an encoder is not installed.
     """
     spec = read_spec(folder)
-    if set(spec.files) != {ROWS_FILE}:
+    wanted = data_files(spec)
+    if set(spec.files) != set(wanted):
         raise DatasetError(
-            f"{folder}: {SPEC_FILE} lists the files {sorted(spec.files)}, expected {[ROWS_FILE]}."
+            f"{folder}: {SPEC_FILE} lists the files {sorted(spec.files)}, expected "
+            f"{sorted(wanted)}."
         )
-    if not (folder / ROWS_FILE).is_file():
-        raise DatasetError(f"{folder}: {ROWS_FILE} is missing: fetch or distil the dataset again.")
-    # Parquet packs equal numbers so well that a small file can hold more than the memory.
-    size = max((folder / ROWS_FILE).stat().st_size, 4 * _count_numbers(folder))
-    if size > max_bytes:
-        raise DatasetError(
-            f"{folder}: {ROWS_FILE} holds {size / 2**20:.0f} MiB, and the limit is "
-            f"{max_bytes / 2**20:.0f} MiB (hub.download and DistilledDataset.load take a larger "
-            "max_bytes)."
-        )
-    if sha256(folder / ROWS_FILE) != spec.files[ROWS_FILE]:
-        raise DatasetError(
-            f"{folder}: {ROWS_FILE} has changed since it was written (its sha256 differs from the "
-            f"one in {SPEC_FILE}): fetch or distil the dataset again."
-        )
+    for file in wanted:
+        if not (folder / file).is_file():
+            raise DatasetError(f"{folder}: {file} is missing: fetch or distil the dataset again.")
+        size = (folder / file).stat().st_size
+        if file == ROWS_FILE:
+            # Parquet packs equal numbers so well that a small file can hold more than the memory.
+            size = max(size, 4 * _count_numbers(folder))
+        if size > max_bytes:
+            raise DatasetError(
+                f"{folder}: {file} holds {size / 2**20:.0f} MiB, and the limit is "
+                f"{max_bytes / 2**20:.0f} MiB (hub.download and DistilledDataset.load take a "
+                "larger max_bytes)."
+            )
+        if sha256(folder / file) != spec.files[file]:
+            raise DatasetError(
+                f"{folder}: {file} has changed since it was written (its sha256 differs from the "
+                f"one in {SPEC_FILE}): fetch or distil the dataset again."
+            )
     try:
         there = pq.read_schema(folder / ROWS_FILE).names
         table = pq.read_table(folder / ROWS_FILE, columns=[c for c in COLUMNS if c in there])
-        return _matrix(table, "observation"), _matrix(table, "target"), spec
+        observations, targets = _observations(table, spec), _matrix(table, "target")
     except (pa.ArrowException, OSError) as error:
         raise DatasetError(f"{folder}: {ROWS_FILE} is not readable as Parquet: {error}.") from None
     except DatasetError as error:
         raise DatasetError(f"{folder}: {error}") from None
+    return observations, targets, spec, _read_encoder(folder) if ENCODER_FILE in wanted else None
+
+
+def _observations(table: pa.Table, spec: DistillationSpec) -> Tensor:
+    """The rows: lists of numbers, or stacks of frames where the spec says so."""
+    shape = spec.task.observation_shape
+    if len(shape) != 3:
+        return _matrix(table, "observation")
+    if max(shape) > MAX_FRAME:
+        raise DatasetError(f"{SPEC_FILE}: frames of shape {shape} are too large.")
+    if "observation" not in table.column_names:
+        raise DatasetError(f"{ROWS_FILE} lacks the column 'observation'.")
+    try:
+        return read_frames(table.column("observation").combine_chunks(), shape)
+    except DatasetError as error:
+        raise DatasetError(f"{ROWS_FILE}: {error}") from None
+
+
+def _read_encoder(folder: Path) -> dict[str, Tensor]:
+    tools = _safetensors()
+    try:
+        return {
+            name: value.float() for name, value in tools.load_file(folder / ENCODER_FILE).items()
+        }
+    except Exception as error:  # safetensors has errors of its own, and Rust's
+        raise DatasetError(
+            f"{folder}: {ENCODER_FILE} is not readable as safetensors: {error}."
+        ) from None
+
+
+def _safetensors():
+    try:
+        from safetensors import torch as tools
+    except ImportError:
+        raise MissingExtraError("safetensors", "A dataset with an encoder", "atari") from None
+    return tools
 
 
 @contextmanager

@@ -106,5 +106,9 @@ def _natural(name: str) -> list[tuple[int, str]]:
 
 
 def _features(spec: DistillationSpec) -> list[dict[str, Any]]:
-    lengths = {"observation": spec.task.observation_shape[0], "target": spec.task.n_outputs}
-    return [{"name": n, "list": "float32", "length": length} for n, length in lengths.items()]
+    shape = spec.task.observation_shape
+    kind = "float32" if len(shape) == 1 else "image"  # a stack of frames is a list of pictures
+    return [
+        {"name": "observation", "list": kind, "length": shape[0]},
+        {"name": "target", "list": "float32", "length": spec.task.n_outputs},
+    ]

@@ -12,7 +12,15 @@ from distilled_envs.catalog import Entry, Instances, choose
 from distilled_envs.dataset import Source
 from distilled_envs.errors import HubError
 from distilled_envs.hub.clients import dataset_info, explained, unreachable
-from distilled_envs.storage import MAX_BYTES, ROWS_FILE, SPEC_FILE, read_spec, sha256
+from distilled_envs.storage import (
+    ENCODER_FILE,
+    MAX_BYTES,
+    ROWS_FILE,
+    SPEC_FILE,
+    data_files,
+    read_spec,
+    sha256,
+)
 
 VARIANT = r"[A-Za-z0-9][\w.-]*"
 """Names of variants: one folder below the repo's root, and nowhere else."""
@@ -24,18 +32,20 @@ def download(
     *,
     dims: int | None = None,
     instances: Instances = None,
+    encoder_level: int | None = None,
     revision: str | None = None,
     max_bytes: int = MAX_BYTES,
 ) -> tuple[Path, Source]:
-    """Fetch one variant of a Hub repo; nothing of it is run, and only its two files are fetched.
+    """Fetch one variant of a Hub repo: the files of a dataset and no others; nothing of it is run.
 
     ``HF_ENDPOINT``, ``HF_TOKEN``, ``HF_HOME`` and ``HF_HUB_OFFLINE`` work as everywhere.
 
     Args:
         repo_id: ``user/name``.
-        variant: Which of the repo's folders; None chooses by ``dims`` and ``instances``.
+        variant: Which of the repo's folders; None chooses by the three that follow.
         dims: Cart-pole axes; None takes the environment's default, 2, if variants differ in them.
         instances: Rows; ``"min"`` the fewest, None the most there are.
+        encoder_level: Of an Atari game; None takes the one with the highest score.
         revision: Branch, tag or commit; None for the newest.
         max_bytes: Bound on what is fetched.
 
@@ -72,7 +82,7 @@ def download(
         for each, (folder, _) in fetched.items():
             spec = read_spec(folder)
             entries.append(Entry(spec.family, each, spec, folder))
-        variant = choose(entries, repo_id, dims, instances).variant
+        variant = choose(entries, repo_id, dims, instances, encoder_level).variant
     return fetched[variant]
 
 
@@ -98,6 +108,7 @@ def _check(
     for file in files:
         if file not in listing:
             raise HubError(f"{repo_id} lacks {file}: its variant is not whole.")
+    files += [file for each in wanted if (file := f"{each}/{ENCODER_FILE}") in listing]
     size = sum(listing[file].size or 0 for file in files)
     if size > max_bytes:
         raise HubError(
@@ -113,6 +124,8 @@ def _fetch(
 
     def fetch(file: str, revision: str | None) -> Path:
         name = f"{variant}/{file}"
+        if listing is not None and name not in listing:
+            raise HubError(f"{repo_id} lacks {name}: its variant is not whole.")
 
         def attempt(**how: bool) -> Path:
             path = hf_hub_download(repo_id, name, repo_type="dataset", revision=revision, **how)
@@ -129,9 +142,10 @@ def _fetch(
 
     # By branch first, since only then the cache notes which commit the branch is at.
     folder = fetch(SPEC_FILE, revision).parent
-    # It keeps files as <repo>/snapshots/<commit>/<variant>/<file>; both of one commit.
+    # It keeps files as <repo>/snapshots/<commit>/<variant>/<file>; all of one commit.
     commit = folder.parent.name
-    fetch(ROWS_FILE, commit)
+    for file in data_files(read_spec(folder)):
+        fetch(file, commit)
     return folder, Source("hub", f"{repo_id}/{variant}", commit)
 
 

@@ -14,7 +14,7 @@ from distilled_envs.hub.cards import make_card, picture_path
 from distilled_envs.hub.clients import dataset_info, explained, patiently
 from distilled_envs.hub.downloading import VARIANT, variants_among
 from distilled_envs.spec import DistillationSpec
-from distilled_envs.storage import ROWS_FILE, SPEC_FILE, read_spec
+from distilled_envs.storage import SPEC_FILE, read_spec
 
 
 def publish(
@@ -75,7 +75,7 @@ def publish(
             )
         saved = Path(temporary) / "dataset"
         dataset.save(saved)
-        contents = {f"{variant}/{name}": saved / name for name in (ROWS_FILE, SPEC_FILE)}
+        contents = {f"{variant}/{path.name}": path for path in saved.iterdir()}
         for picture, content in pictures(dataset).items():
             contents[picture_path(variant, picture)] = content
         before = None if head is None else (head.card_data or {}).get("license")

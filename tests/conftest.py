@@ -1,14 +1,17 @@
-"""A small dataset made by hand, for tests that need no good one."""
+"""Small datasets made by hand, for tests that need no good ones."""
 
 import os
+from collections.abc import Callable
 
 import gymnasium as gym
 import pytest
 import torch
 
 import distilled_envs  # noqa: F401
+from distilled_envs import atari
 from distilled_envs.dataset import DistilledDataset
-from distilled_envs.spec import DistillationSpec, InnerSpec, TaskSpec
+from distilled_envs.learner import make_encoder
+from distilled_envs.spec import DistillationSpec, InnerSpec, LearnerSpec, TaskSpec
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # tests of the Hub talk to their own, on loopback
 
@@ -34,3 +37,30 @@ def dataset() -> DistilledDataset:
     )
     observations = 0.2 * torch.randn(5, 8, generator=generator)
     return DistilledDataset(observations, torch.randn(5, 4, generator=generator), spec)
+
+
+@pytest.fixture
+def toy() -> Callable[[int], DistilledDataset]:
+    """Three stacks of noise for Pong, by encoder level."""
+
+    def make(level: int) -> DistilledDataset:
+        atari.register()
+        torch.manual_seed(level)
+        learner = LearnerSpec("nature-cnn", (512,), "relu", encoder_level=level)
+        spec = DistillationSpec(
+            name=f"pong-level{level}",
+            env=gym.make("ALE/Pong-v5", **atari.ENV_KWARGS).spec,
+            task=TaskSpec("categorical", atari.FRAMES, 6),
+            inner=InnerSpec(learning_rate=0.01),
+            learner=learner,
+            preprocessing="atari",
+        )
+        encoder = None
+        if level:
+            # What goes through a file is rounded to half precision.
+            state = make_encoder(learner, atari.FRAMES).state_dict()
+            encoder = {name: value.half().float() for name, value in state.items()}
+        frames = torch.randint(0, 256, (3, *atari.FRAMES)).float()
+        return DistilledDataset(frames, torch.randn(3, 6), spec, encoder=encoder)
+
+    return make

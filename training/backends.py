@@ -1,10 +1,11 @@
-"""The vector environments that learners are trained in: EnvPool's where it has the id.
+"""The vector environments that learners are trained in: EnvPool's where it has the id, ALE's own.
 
 All of them behave as Gymnasium's NEXT_STEP mode: the step that ends an episode shows its last
 observation, and the next step is the reset, with reward 0. A vectorised implementation of an
 environment's own (cart-pole) comes through Gymnasium too.
 """
 
+import dataclasses
 from typing import Any
 
 import gymnasium as gym
@@ -12,6 +13,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
+from distilled_envs import atari
 from distilled_envs.training.settings import Settings
 
 
@@ -63,13 +65,19 @@ class EnvPoolVectorEnv(VectorEnv):
 def make_training_envs(settings: Settings, seed: int) -> VectorEnv:
     """The environments of a run: ``learners * envs_per_learner`` copies.
 
-    EnvPool is used for ids that it has, unless the settings ask for Gymnasium.
+    EnvPool is used for ids that it has, unless the settings ask for Gymnasium. Atari games come
+    from ALE's vector environment, which shows what Gymnasium's wrappers show.
 
     Args:
         settings: The run's settings.
         seed: Seed of EnvPool's environments; Gymnasium's are seeded on resetting.
     """
     count = settings.learners * settings.envs_per_learner
+    if settings.encoder_level is not None:
+        atari.register()
+        spec = gym.spec(settings.env_id)
+        spec = dataclasses.replace(spec, kwargs=spec.kwargs | settings.env_kwargs)
+        return atari.make_vec(spec, count, threads=settings.threads or 0)
     if settings.use_envpool and _in_envpool(settings.env_id) and not settings.env_kwargs:
         return EnvPoolVectorEnv(settings.env_id, count, seed, settings.threads or 0)
     return gym.make_vec(settings.env_id, num_envs=count, **settings.env_kwargs)

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import torch
 from gymnasium import spaces
 from torch import Tensor, nn
@@ -9,6 +10,9 @@ from torch import Tensor, nn
 
 class DistilledBatch(nn.Module):
     """Observations, targets and inner learning rate as parameters of the outer loop.
+
+    Frames are whole numbers from 0 to 255, as the environment's are: ``rows`` are learned in units
+    of 255, and rounded on the way to the learners, with the gradient of the identity.
 
     Args:
         space: The environment's observation space; observations are kept inside it.
@@ -35,7 +39,11 @@ class DistilledBatch(nn.Module):
         min_std: Tensor | None = None,
     ):
         super().__init__()
-        self.observations = nn.Parameter(scale * torch.randn(instances, *space.shape))
+        self._unit = 255.0 if space.dtype == np.uint8 else 1.0
+        shape = (instances, *space.shape)
+        self.rows = nn.Parameter(
+            torch.rand(shape) if self._unit > 1 else scale * torch.randn(shape)
+        )
         self.targets = nn.Parameter(torch.randn(instances, n_outputs))
         # In log space it stays positive, and can grow a hundredfold within minutes.
         self.log_learning_rate = nn.Parameter(torch.tensor(math.log(inner_learning_rate)))
@@ -45,21 +53,29 @@ class DistilledBatch(nn.Module):
         self.bound(space)
 
     @property
+    def observations(self) -> Tensor:
+        """The distilled observations ``(k, *shape)``."""
+        if self._unit == 1:
+            return self.rows
+        frames = self._unit * self.rows
+        return frames + (frames.round() - frames).detach()
+
+    @property
     def learning_rate(self) -> Tensor:
         """The inner learning rate."""
         return self.log_learning_rate.exp()
 
     def bound(self, space: spaces.Box) -> None:
         """Take ``space`` as the bounds of observations from now on."""
-        self._low = torch.from_numpy(space.low).float()
-        self._high = torch.from_numpy(space.high).float()
+        low, high = (torch.from_numpy(each / self._unit) for each in (space.low, space.high))
+        self._low, self._high = low.to(self.rows), high.to(self.rows)
         self.project()
 
     @torch.no_grad()
     def project(self) -> None:
         """Put observations back inside their bounds, and the deviations above their floor."""
-        rms = self.observations.square().mean().sqrt()
-        self.observations *= (self._max_rms / rms).clamp(max=1)
-        self.observations.clamp_(self._low, self._high)
+        rms = self.rows.square().mean().sqrt()
+        self.rows *= (self._max_rms / rms).clamp(max=1)
+        self.rows.clamp_(self._low, self._high)
         if self.target_log_std is not None:
             self.target_log_std.clamp_(min=self._min_log_std)

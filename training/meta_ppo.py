@@ -7,8 +7,11 @@ Wilhelm & Ventura, "Distilling Reinforcement Learning into Single-Batch Datasets
 2. one gradient step each on the distilled batch;
 3. roll them out, each in its own environments; advantages from a critic that all share;
 4. epochs of minibatches: take the inner step again with its graph kept, and let the gradient of
-   the clipped loss flow through it into observations, targets and inner learning rate.
+   the clipped loss flow through it into observations, targets and inner learning rate, and into
+   the encoder where learners share their first layers.
 """
+
+import itertools
 
 import gymnasium as gym
 import torch
@@ -18,10 +21,20 @@ from distilled_envs.actions import action_distribution
 from distilled_envs.environments import transformed_space
 from distilled_envs.errors import DistilledEnvsError
 from distilled_envs.inner_step import inner_loss, inner_step
-from distilled_envs.learner import Parameters, forward, initial_parameters, make_policy
+from distilled_envs.learner import (
+    Parameters,
+    forward,
+    initial_parameters,
+    make_encoder,
+    make_policy,
+)
 from distilled_envs.spec import LearnerSpec, TaskSpec
 from distilled_envs.training.batch import DistilledBatch
-from distilled_envs.training.normalisation import ObservationNormaliser, RewardNormaliser
+from distilled_envs.training.normalisation import (
+    ObservationNormaliser,
+    RewardNormaliser,
+    RewardSign,
+)
 from distilled_envs.training.rollout import Actors
 from distilled_envs.training.settings import Settings
 
@@ -34,7 +47,7 @@ class DivergedError(DistilledEnvsError, ArithmeticError):
 
 
 class MetaPPO:
-    """The outer loop's state: distilled batch, critic, their optimisers, and the environments.
+    """The outer loop's state: distilled batch, encoder, critic, optimisers, and the environments.
 
     Randomness comes from torch's global generator and from the environments' own.
 
@@ -50,18 +63,21 @@ class MetaPPO:
     ):
         self.settings = settings
         self.task = task
-        self.learner = LearnerSpec(hidden_sizes=settings.hidden_sizes)
+        self.learner, self.device = settings.learner, torch.device(settings.device)
         space, actions = env.single_observation_space, env.single_action_space
-        (self.n_inputs,) = task.observation_shape
+        shape = task.observation_shape
         self.normaliser = rewards = None
         if settings.observation_scale is not None:
             self.normaliser = ObservationNormaliser(
-                self.n_inputs, settings.observation_scale, settings.coordinates
+                *shape, settings.observation_scale, settings.coordinates
             )
             space = transformed_space(self.normaliser.frozen(), space)
         if settings.normalise_rewards:
             rewards = RewardNormaliser(env.num_envs, settings.discount)
-        self.actors = Actors(env, task, env_seed, self.normaliser, rewards)
+        elif settings.reward_sign:
+            rewards = RewardSign()
+        lives = settings.end_at_lost_life
+        self.actors = Actors(env, task, env_seed, self.normaliser, rewards, lives)
         # A gaussian's spread is measured by the bounds of each action dimension.
         bounds = torch.from_numpy(actions.high) if task.kind == "gaussian" else None
         self.batch = DistilledBatch(
@@ -73,9 +89,16 @@ class MetaPPO:
             bounded=settings.observation_scale is not None,
             std=None if bounds is None else settings.initial_std * bounds,
             min_std=None if bounds is None else settings.min_std * bounds,
-        )
-        self.critic = make_policy(LearnerSpec(), self.n_inputs, 1)
-        self.optimizer = torch.optim.Adam(self.batch.parameters(), settings.learning_rate, eps=1e-5)
+        ).to(self.device)
+        self.batch.bound(space)
+        # The critic sees what learners see: behind an encoder both are the rest of the network.
+        frames = settings.encoder_level is not None
+        self.critic = make_policy(self.learner if frames else LearnerSpec(), shape, 1)
+        self.encoder = make_encoder(self.learner, shape)
+        for part in (self.critic, self.encoder):
+            part.to(self.device, memory_format=torch.channels_last)
+        groups = [{"params": [*part.parameters()]} for part in (self.batch, self.encoder)]
+        self.optimizer = torch.optim.Adam([each for each in groups if each["params"]], eps=1e-5)
         self.critic_optimizer = torch.optim.Adam(
             self.critic.parameters(), settings.critic_learning_rate, eps=1e-5
         )
@@ -92,27 +115,28 @@ class MetaPPO:
         """
         settings = self.settings
         self._anneal()
-        initial = initial_parameters(
-            self.learner, self.n_inputs, self.task.n_outputs, settings.learners
-        )
+        shape, n_outputs = self.task.observation_shape, self.task.n_outputs
+        initial = initial_parameters(self.learner, shape, n_outputs, settings.learners)
+        initial = {name: value.to(self.device) for name, value in initial.items()}
         learners = self._trained(initial)
         log_std = self.batch.target_log_std
-        log_std = None if log_std is None else log_std.detach().clone()
+        log_std = None if log_std is None else log_std.detach().cpu().clone()
         rollout = self.actors.collect(
             lambda observations: self._act(learners, observations), log_std, settings.horizon
         )
         if self.normaliser is not None:  # its statistics have moved, and the bounds with them
             space = self.actors.env.single_observation_space
             self.batch.bound(transformed_space(self.normaliser.frozen(), space))
-        with torch.no_grad():
-            values = self.critic(rollout.observations).squeeze(-1)
+        with torch.no_grad():  # a few steps at a time: frames need memory
+            parts = [self._values(self._features(p)) for p in rollout.observations.split(32)]
+        values = torch.cat(parts).cpu()
         advantages = rollout.advantages(values, settings.discount, settings.gae_lambda)
 
         # From (T, B, ...) to (L, T * E, ...): a minibatch has the same steps of every learner.
         observations = self._by_learner(rollout.observations[:-1])
         actions = self._by_learner(rollout.actions)
-        old_policy = action_distribution(self.task, self._by_learner(rollout.outputs), log_std)
-        old_log_probs = old_policy.log_prob(actions)
+        old_policy = action_distribution(self.task, rollout.outputs, log_std)
+        old_log_probs = self._by_learner(old_policy.log_prob(rollout.actions))
         returns = self._by_learner(advantages + values[:-1])
         advantages = self._by_learner(advantages)
         valid = self._by_learner(rollout.valid)
@@ -122,25 +146,26 @@ class MetaPPO:
             for rows in torch.randperm(observations.shape[1]).chunk(settings.minibatches):
                 transitions = valid[:, rows].bool()
                 weights = valid[:, rows] / valid[:, rows].sum().clamp(min=1)
-                learners = self._inner_step(initial, keep_graph=True)
-                outputs = forward(self.learner, learners, observations[:, rows])
+                lesson = self._features(self.batch.observations)
+                learners = self._inner_step(initial, lesson, keep_graph=True)
+                seen = self._features(observations[:, rows])
+                outputs = forward(self.learner, learners, seen)
                 policy = action_distribution(self.task, outputs, self.batch.target_log_std)
                 log_ratio = policy.log_prob(actions[:, rows]) - old_log_probs[:, rows]
                 log_ratio = log_ratio.where(transitions, 0)
                 policy_loss = self._clipped_loss(log_ratio, advantages[:, rows], weights)
-                after = forward(self.learner, learners, self.batch.observations)
+                after = forward(self.learner, learners, lesson)
                 consistency = inner_loss(after, self.batch.targets).mean() / (
                     self.batch.targets.square().mean()
                 )
-                values = self.critic(observations[:, rows]).squeeze(-1)
-                value_loss = ((values - returns[:, rows]).square() * weights).sum()
-
+                errors = (self._values(seen) - returns[:, rows]).square()
+                value_loss = (errors * weights).sum()
                 entropy = (policy.entropy() * weights).sum()
 
                 loss = policy_loss + settings.consistency * consistency
-                self._descend(self.optimizer, loss - settings.entropy * entropy)
-                self.batch.project()
-                self._descend(self.critic_optimizer, value_loss)
+                self._descend(
+                    loss - settings.entropy * entropy + settings.value_weight * value_loss
+                )
                 kl = ((log_ratio.exp() - 1 - log_ratio) * weights).sum()
                 row = [policy_loss, value_loss, consistency, entropy, kl]
                 metrics.append(torch.stack(row).detach())
@@ -161,6 +186,7 @@ class MetaPPO:
         return {
             "iteration": self.iteration,
             "batch": self.batch.state_dict(),
+            "encoder": self.encoder.state_dict(),
             "critic": self.critic.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "critic_optimizer": self.critic_optimizer.state_dict(),
@@ -171,36 +197,47 @@ class MetaPPO:
     def load_state_dict(self, state: dict) -> None:
         """Go on from :meth:`state_dict`."""
         self.iteration = state["iteration"]
-        for part in ("batch", "critic", "optimizer", "critic_optimizer"):
+        for part in ("batch", "encoder", "critic", "optimizer", "critic_optimizer"):
             getattr(self, part).load_state_dict(state[part])
         self.actors.set_state(state["actors"])
         torch.set_rng_state(state["torch_rng"])
 
-    def _inner_step(self, initial: Parameters, *, keep_graph: bool) -> Parameters:
+    def _features(self, observations: Tensor) -> Tensor:
+        """What learners and critic see: observations ``(..., *shape)``, encoded if need be."""
+        observations = observations.to(self.device)
+        if not self.encoder:
+            return observations
+        some = len(self.task.observation_shape)
+        with torch.autocast(self.device.type, torch.bfloat16, self.settings.bfloat16):
+            features = self.encoder(observations.flatten(end_dim=-some - 1))
+        return features.float().unflatten(0, observations.shape[:-some])
+
+    def _values(self, features: Tensor) -> Tensor:
+        """The critic's values ``(a, b)`` of features ``(a, b, ...)``."""
+        return self.critic(features.flatten(0, 1)).view(features.shape[:2])
+
+    def _inner_step(self, initial: Parameters, lesson: Tensor, *, keep_graph: bool) -> Parameters:
         batch = self.batch
         return inner_step(
-            self.learner,
-            initial,
-            batch.observations,
-            batch.targets,
-            batch.learning_rate,
-            keep_graph=keep_graph,
+            self.learner, initial, lesson, batch.targets, batch.learning_rate, keep_graph=keep_graph
         )
 
     def _trained(self, initial: Parameters) -> Parameters:
         """The learners after their step, checked."""
-        learners = self._inner_step(initial, keep_graph=False)
+        lesson = self._features(self.batch.observations)
+        learners = self._inner_step(initial, lesson, keep_graph=False)
         if not all(value.isfinite().all() for value in learners.values()):
             raise self._diverged("the learners are not finite after their step")
         return learners
 
     def _act(self, learners: Parameters, observations: Tensor) -> Tensor:
-        grouped = observations.unflatten(0, (self.settings.learners, -1))
-        return forward(self.learner, learners, grouped).flatten(0, 1)
+        grouped = self._features(observations).unflatten(0, (self.settings.learners, -1))
+        return forward(self.learner, learners, grouped).flatten(0, 1).cpu()
 
     def _by_learner(self, steps: Tensor) -> Tensor:
-        """``(T, L * E, ...)`` to ``(L, T * E, ...)``."""
-        return steps.unflatten(1, (self.settings.learners, -1)).transpose(0, 1).flatten(1, 2)
+        """``(T, L * E, ...)`` to ``(L, T * E, ...)``; numbers go to the device, frames later."""
+        grouped = steps.unflatten(1, (self.settings.learners, -1)).transpose(0, 1).flatten(1, 2)
+        return grouped if grouped.dtype == torch.uint8 else grouped.to(self.device)
 
     def _clipped_loss(self, log_ratio: Tensor, advantages: Tensor, weights: Tensor) -> Tensor:
         """PPO's clipped surrogate over steps ``(L, n)``; weights sum to 1 and skip resets."""
@@ -211,17 +248,27 @@ class MetaPPO:
         clipped = ratio.clamp(1 - self.settings.clip, 1 + self.settings.clip)
         return -(torch.minimum(ratio * advantages, clipped * advantages) * weights).sum()
 
-    def _descend(self, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
-        optimizer.zero_grad()
-        parameters = optimizer.param_groups[0]["params"]
-        loss.backward(inputs=parameters)
-        nn.utils.clip_grad_norm_(parameters, self.settings.max_grad_norm)
-        optimizer.step()
+    def _descend(self, loss: Tensor) -> None:
+        """One step of batch, encoder and critic, each group's gradient bounded by itself."""
+        optimizers = self.optimizer, self.critic_optimizer
+        groups = [
+            [p for group in each.param_groups for p in group["params"]] for each in optimizers
+        ]
+        for optimizer in optimizers:
+            optimizer.zero_grad()
+        loss.backward(inputs=[*itertools.chain(*groups)])
+        for optimizer, parameters in zip(optimizers, groups, strict=True):
+            nn.utils.clip_grad_norm_(parameters, self.settings.max_grad_norm)
+            optimizer.step()
+        self.batch.project()
 
     def _anneal(self) -> None:
-        left = 1 - self.iteration / self.settings.iterations if self.settings.anneal else 1.0
-        self.optimizer.param_groups[0]["lr"] = self.settings.learning_rate * left
-        self.critic_optimizer.param_groups[0]["lr"] = self.settings.critic_learning_rate * left
+        settings = self.settings
+        left = 1 - self.iteration / settings.iterations if settings.anneal else 1.0
+        rates = settings.learning_rate, settings.encoder_learning_rate
+        for group, rate in zip(self.optimizer.param_groups, rates, strict=False):
+            group["lr"] = rate * left
+        self.critic_optimizer.param_groups[0]["lr"] = settings.critic_learning_rate * left
 
     def _metrics(self, minibatches: Tensor) -> dict[str, float]:
         """Means over minibatches ``(n, 5)``, checked for divergence."""

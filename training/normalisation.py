@@ -96,6 +96,21 @@ class RewardNormaliser:
         _set_moments(self._statistics, state)
 
 
+class RewardSign:
+    """The sign of each reward, as is usual for Atari: games count in points of all sizes."""
+
+    def __call__(self, rewards: np.ndarray, done: np.ndarray) -> np.ndarray:
+        """Signs of one step's rewards ``(num_envs,)``."""
+        return np.sign(rewards)
+
+    def get_state(self) -> dict[str, Any]:
+        """Nothing."""
+        return {}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Nothing to go on from."""
+
+
 def _moments(statistics: RunningMeanStd) -> dict[str, Any]:
     return {name: getattr(statistics, name) for name in ("mean", "var", "count")}
 

@@ -97,12 +97,14 @@ def refit(
     except ImportError:
         raise MissingExtraError("tqdm", "Refitting", "train") from None
     started, spec = time.monotonic(), dataset.spec
+    if spec.preprocessing is not None:
+        raise SettingsError(f"{spec.name} has rows of frames, and refit is for rows of numbers.")
     transform = spec.observation_transform
     if transform is None:
         shrink = 1.0
     else:
         transform = dataclasses.replace(transform, scale=shrink * transform.scale)
-    network, sizes = spec.learner, (dataset.observations.shape[1], dataset.targets.shape[1])
+    network, sizes = spec.learner, (spec.task.observation_shape, spec.task.n_outputs)
     with torch.random.fork_rng(devices=[]), torch_threads(1):
         torch.manual_seed(seed)
         teachers = inner_step(
@@ -119,9 +121,9 @@ def refit(
         space = make_env(spec.replace(observation_transform=transform)).observation_space
         scale = shrink * first.square().mean().sqrt().item()
         batch = DistilledBatch(space, instances, sizes[1], 1.0, scale=scale, bounded=True)
-        batch.observations.data = shrink * first
+        batch.rows.data = shrink * first
         batch.project()
-        batch.targets.data = _mean_output(network, teachers, batch.observations.data / shrink)
+        batch.targets.data = _mean_output(network, teachers, batch.rows.data / shrink)
         optimizer = torch.optim.Adam(batch.parameters(), learning_rate)
         bar = trange(steps, desc=f"{spec.name}: refit", dynamic_ncols=True, disable=not progress)
         for step in bar:

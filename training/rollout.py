@@ -13,7 +13,11 @@ from torch import Tensor
 
 from distilled_envs.actions import choose_actions, within_bounds
 from distilled_envs.spec import TaskSpec
-from distilled_envs.training.normalisation import ObservationNormaliser, RewardNormaliser
+from distilled_envs.training.normalisation import (
+    ObservationNormaliser,
+    RewardNormaliser,
+    RewardSign,
+)
 
 
 @dataclass(frozen=True)
@@ -21,13 +25,14 @@ class Rollout:
     """T steps in B environments; learner l acts in environments l * E to (l + 1) * E - 1.
 
     Attributes:
-        observations: ``(T + 1, B, n_inputs)``; the successor of step t is at t + 1, since in
+        observations: ``(T + 1, B, *shape)``; the successor of step t is at t + 1, since in
             Gymnasium's NEXT_STEP mode an episode's last observation is shown before the reset.
         actions: ``(T, B)``, or ``(T, B, action dimensions)``.
         outputs: What the learners' networks gave, ``(T, B, n_outputs)``.
         rewards: ``(T, B)``.
         terminated: ``(T, B)``, 1 where the task ended the episode: nothing follows.
-        done: ``(T, B)``, 1 where the episode ended, also by the time limit.
+        done: ``(T, B)``, 1 where the episode ended, also by the time limit. Where lives count, one
+            lost counts as the end of an episode in these two.
         valid: ``(T, B)``, 0 where the step was a reset and not a transition.
     """
 
@@ -71,6 +76,8 @@ class Actors:
         seed: Seed of its first reset.
         observations: Normaliser of what learners see; None shows observations as they are.
         rewards: Normaliser of what advantages are made of; None takes rewards as they are.
+        lives: Whether a life lost counts as an end where the environment tells of lives. The
+            episode goes on all the same, and so does its return.
 
     Attributes:
         recent_returns: Undiscounted, real returns of the last episodes that ended.
@@ -82,19 +89,21 @@ class Actors:
         task: TaskSpec,
         seed: int,
         observations: ObservationNormaliser | None = None,
-        rewards: RewardNormaliser | None = None,
+        rewards: RewardNormaliser | RewardSign | None = None,
+        lives: bool = False,
     ):
         if env.metadata["autoreset_mode"] is not AutoresetMode.NEXT_STEP:
             raise ValueError("Rollouts need a vector environment in NEXT_STEP autoreset mode.")
         self.env = env
         self._task = task
         self._normalise_observations, self._normalise_rewards = observations, rewards
-        self._observations, _ = env.reset(seed=seed)
+        self._observations, infos = env.reset(seed=seed)
+        self._lives = infos["lives"] if lives else None
         if observations is not None:
             observations.update(self._observations)
         self._ended = np.zeros(env.num_envs, dtype=bool)
         self._returns = np.zeros(env.num_envs)
-        self.recent_returns: deque[float] = deque(maxlen=256)
+        self.recent_returns: deque[float] = deque(maxlen=min(256, 2 * env.num_envs))
 
     def collect(
         self, outputs: Callable[[Tensor], Tensor], log_std: Tensor | None, horizon: int
@@ -102,7 +111,7 @@ class Actors:
         """Act for ``horizon`` steps.
 
         Args:
-            outputs: Observations ``(B, n_inputs)`` to the learners' outputs ``(B, n_outputs)``.
+            outputs: Observations ``(B, *shape)`` to the learners' outputs ``(B, n_outputs)``.
             log_std: Log standard deviations of a gaussian task's actions ``(n_outputs,)``.
             horizon: Steps T.
         """
@@ -117,12 +126,13 @@ class Actors:
             columns["actions"].append(actions)
             columns["outputs"].append(given)
             columns["valid"].append(~self._ended)
-            rewards, terminated, truncated = self._step(actions.numpy())
+            rewards, terminated, truncated, lost = self._step(actions.numpy())
             self._ended = terminated | truncated
-            seen.append(self._observations)
             columns["rewards"].append(rewards)
-            columns["terminated"].append(terminated)
-            columns["done"].append(self._ended)
+            columns["terminated"].append(terminated | lost)
+            columns["done"].append(self._ended | lost)
+            if self._normalise_observations is not None:
+                seen.append(self._observations)
         columns["observations"].append(self._shown())
         if self._normalise_observations is not None:
             self._normalise_observations.update(np.concatenate(seen))
@@ -134,21 +144,25 @@ class Actors:
 
     def _shown(self) -> Tensor:
         if self._normalise_observations is None:
-            return torch.from_numpy(self._observations.astype(np.float32))
+            frames = self._observations.dtype == np.uint8  # a quarter of the memory
+            return torch.from_numpy(self._observations.astype(np.uint8 if frames else np.float32))
         return torch.from_numpy(self._normalise_observations(self._observations))
 
-    def _step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Act; gives (normalised) rewards, terminations and truncations, ``(B,)`` each."""
+    def _step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Act; (normalised) rewards, terminations, truncations, and lives lost, ``(B,)`` each."""
         # Learning is about the action as drawn; the bounds are the environment's affair.
         actions = within_bounds(self.env.single_action_space, actions)
-        self._observations, rewards, terminated, truncated, _ = self.env.step(actions)
+        self._observations, rewards, terminated, truncated, infos = self.env.step(actions)
         done = terminated | truncated
         self._returns += rewards
         self.recent_returns.extend(self._returns[done].tolist())
         self._returns[done] = 0
         if self._normalise_rewards is not None:
             rewards = self._normalise_rewards(rewards, done)
-        return rewards, terminated, truncated
+        lost = np.zeros_like(done)
+        if self._lives is not None:
+            lost, self._lives = infos["lives"] < self._lives, infos["lives"]
+        return rewards, terminated, truncated, lost
 
     def get_state(self) -> dict[str, Any]:
         """What the next rollout depends on, as tensors and plain values.

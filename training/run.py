@@ -15,6 +15,7 @@ import torch
 from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
 
+from distilled_envs import atari
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.errors import MissingExtraError, SettingsError
 from distilled_envs.spec import DistillationSpec, InnerSpec, TaskSpec
@@ -160,6 +161,7 @@ def _finish(
         inner=InnerSpec(learning_rate=batch.learning_rate.item()),
         learner=algorithm.learner,
         observation_transform=None if normaliser is None else normaliser.frozen(),
+        preprocessing=None if settings.encoder_level is None else "atari",
         provenance=provenance(
             settings,
             command=folder.record["command"],
@@ -169,7 +171,12 @@ def _finish(
             training_curve=folder.training_curve(),
         ),
     )
-    dataset = DistilledDataset(batch.observations, batch.targets, spec)
+    encoder = None
+    if settings.encoder_level:  # as it is kept in the file
+        encoder = {
+            name: e.cpu().half().float() for name, e in algorithm.encoder.state_dict().items()
+        }
+    dataset = DistilledDataset(batch.observations, batch.targets, spec, encoder=encoder)
     evaluation = dataset.evaluate(learners=settings.eval_learners, episodes=settings.eval_episodes)
     dataset.spec = spec.replace(evaluation={"one_step": evaluation.to_dict()})
     dataset.save(folder.dataset)
@@ -188,18 +195,29 @@ def _progress_tools() -> tuple[type, type]:
 
 def checked_environment(settings: Settings) -> tuple[EnvSpec, TaskSpec]:
     """The environment's spec and task, checked before any work starts."""
+    is_atari = settings.env_id.startswith("ALE/")
+    if is_atari:
+        atari.register()
+    if is_atari != (settings.encoder_level is not None):
+        raise SettingsError(
+            f"encoder_level is for Atari games (ALE/...), and needed there; {settings.env_id} with "
+            f"encoder_level {settings.encoder_level} can't be distilled."
+        )
     try:
         env = gym.make(settings.env_id, **settings.env_kwargs)  # imports the module of "module:id"
         env_spec = copy.deepcopy(gym.spec(settings.env_id.split(":")[-1]))
         env_spec.kwargs.update(settings.env_kwargs)
     except (gym.error.Error, ImportError, TypeError, ValueError) as error:
         raise SettingsError(f"{settings.env_id} can't be made: {error}") from None
+    if is_atari:
+        env = atari.preprocess(env)
     observations, actions = env.observation_space, env.action_space
     env.close()
-    if not isinstance(observations, spaces.Box) or len(observations.shape) != 1:
+    dimensions = 3 if is_atari else 1
+    if not isinstance(observations, spaces.Box) or len(observations.shape) != dimensions:
         raise SettingsError(
             f"{settings.env_id} can't be distilled: its observations are {observations}, and only "
-            "Box spaces with one dimension are supported."
+            "Box spaces with one dimension, and the frames of Atari games (ALE/...), are supported."
         )
     shown = observations.shape
     if settings.coordinates is not None:

@@ -6,7 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from distilled_envs.atari import ENV_KWARGS
 from distilled_envs.errors import SettingsError
+from distilled_envs.spec import LearnerSpec
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,10 @@ class Settings:
     """Threads of torch; None leaves torch's own choice, 1 makes runs repeat bit for bit."""
 
     hidden_sizes: tuple[int, ...] = (64, 64)
-    """Hidden layers of the learner."""
+    """Hidden layers of the learner; of a CNN the one after its convolutions."""
+    encoder_level: int | None = None
+    """Atari games only: how many layers of the CNN are learned with the rows and shared by all
+    learners, 0 to 4."""
     learners: int = 32
     """Fresh networks trained and rolled out side by side in one iteration, the population L."""
     envs_per_learner: int = 8
@@ -45,8 +50,12 @@ class Settings:
     """Outer learning rate (Adam) of observations, targets and log inner learning rate."""
     critic_learning_rate: float = 1e-3
     """Learning rate (Adam) of the value network."""
+    encoder_learning_rate: float = 2.5e-4
+    """Learning rate (Adam) of the shared layers."""
+    value_weight: float = 1.0
+    """Weight of the critic's loss, which the shared layers learn from too."""
     anneal: bool = True
-    """Whether both learning rates fall linearly to 0 over the run."""
+    """Whether all learning rates fall linearly to 0 over the run."""
     discount: float = 0.99
     """Reward discount, gamma."""
     gae_lambda: float = 0.95
@@ -68,6 +77,10 @@ class Settings:
     """Observation coordinates that learners see, under observation_scale; None shows all."""
     normalise_rewards: bool = False
     """Whether to divide rewards by the running standard deviation of the return."""
+    reward_sign: bool = False
+    """Whether only the sign of a reward counts for learning."""
+    end_at_lost_life: bool = False
+    """Whether learning takes a lost life for the end of an episode; scores never do."""
     initial_std: float = 0.6
     """Where the standard deviation of gaussian actions starts, in units of the action bounds."""
     min_std: float = 0.0
@@ -76,6 +89,11 @@ class Settings:
     """Weight of the policy's entropy in the outer loss."""
     use_envpool: bool = True
     """Whether to use EnvPool for the ids that it has, if it is installed."""
+
+    device: str = "cpu"
+    """Torch's device of all networks, such as "cuda"; environments stay on the CPU."""
+    bfloat16: bool = False
+    """Whether the shared layers compute in bfloat16, for devices that have it in hardware."""
 
     checkpoint_seconds: float = 30.0
     """Wall time between checkpoints."""
@@ -102,6 +120,17 @@ class Settings:
                 raise SettingsError("coordinates needs an observation_scale.")
             if not self.coordinates or len(set(self.coordinates)) < len(self.coordinates):
                 raise SettingsError(f"coordinates must be different, got {self.coordinates}.")
+        if self.encoder_level is not None:
+            if self.encoder_level not in range(5):
+                raise SettingsError(f"encoder_level must be 0 to 4, got {self.encoder_level}.")
+            if len(self.hidden_sizes) != 1:
+                raise SettingsError(
+                    f"A CNN has one hidden layer after its convolutions, got {self.hidden_sizes}."
+                )
+            if self.observation_scale is not None:
+                raise SettingsError("Frames are shown as they are: leave out observation_scale.")
+        if self.normalise_rewards and self.reward_sign:
+            raise SettingsError("normalise_rewards and reward_sign exclude each other.")
         if self.minibatches > self.horizon * self.envs_per_learner:
             raise SettingsError(
                 f"minibatches={self.minibatches} is more than the "
@@ -109,9 +138,20 @@ class Settings:
             )
 
     @property
-    def env_kwargs(self) -> dict[str, int]:
+    def env_kwargs(self) -> dict[str, int | float]:
         """Arguments of ``gym.make`` beside the id."""
+        if self.encoder_level is not None:
+            return ENV_KWARGS
         return {} if self.dims is None else {"dims": self.dims}
+
+    @property
+    def learner(self) -> LearnerSpec:
+        """The network that is distilled for."""
+        if self.encoder_level is None:
+            return LearnerSpec(hidden_sizes=self.hidden_sizes)
+        return LearnerSpec(
+            "nature-cnn", self.hidden_sizes, "relu", encoder_level=self.encoder_level
+        )
 
     @property
     def steps_per_iteration(self) -> int:
@@ -129,10 +169,10 @@ _COUNTS = (
     "eval_learners eval_episodes"
 )
 _POSITIVE = (
-    "learning_rate critic_learning_rate clip max_grad_norm initial_inner_learning_rate target_kl "
-    "observation_scale initial_std"
+    "learning_rate critic_learning_rate encoder_learning_rate clip max_grad_norm target_kl "
+    "initial_inner_learning_rate observation_scale initial_std"
 )
-_NOT_NEGATIVE = "seed consistency entropy min_std checkpoint_seconds"
+_NOT_NEGATIVE = "seed consistency entropy min_std value_weight checkpoint_seconds"
 _BOUNDS = (
     *((name, 1, False) for name in _COUNTS.split()),
     *((name, 0, True) for name in _POSITIVE.split()),
@@ -181,6 +221,8 @@ def _cartpole(dims: int, minimum: bool) -> Settings:
 
 def for_environment(env_id: str) -> Settings:
     """Settings for any Gymnasium environment, untuned: 64 rows, everything normalised."""
+    if env_id.startswith("ALE/"):
+        return _atari(env_id.removeprefix("ALE/").removesuffix("-v5"), 4, 4)
     return Settings(
         name=dataset_name(env_id, 64),
         env_id=env_id,
@@ -251,6 +293,46 @@ MUJOCO = (
     _mujoco("Walker2d", total_steps=2_500_000, min_std=0.2),
 )
 
-PRESETS: dict[str, Settings] = {settings.name: settings for settings in (*CARTPOLE, *MUJOCO)}
+
+def _atari(game: str, instances: int, encoder_level: int, **changes: Any) -> Settings:
+    settings = Settings(
+        name=f"{game.lower()}-level{encoder_level}",
+        env_id=f"ALE/{game}-v5",
+        instances=instances,
+        total_steps=10_000_000,
+        hidden_sizes=(512,),
+        encoder_level=encoder_level,
+        learners=8,
+        envs_per_learner=4,
+        horizon=128,
+        minibatches=4,
+        learning_rate=1e-2,
+        critic_learning_rate=2.5e-4,
+        clip=0.1,
+        value_weight=0.5,
+        entropy=0.01,
+        consistency=0.0,
+        # Features are long: at 1 the first learners would be sure of one action.
+        initial_inner_learning_rate=1e-3,
+        reward_sign=True,
+        end_at_lost_life=True,
+        eval_learners=32,
+        eval_episodes=1,
+    )
+    return dataclasses.replace(settings, **changes)
+
+
+ATARI = (
+    *(_atari("Pong", 4, level) for level in range(5)),
+    _atari("Centipede", 10, 4),
+    _atari("Centipede", 10, 0),
+    _atari("SpaceInvaders", 4, 4),
+    _atari("MsPacman", 6, 4),
+    _atari("Breakout", 3, 4),
+)
+
+PRESETS: dict[str, Settings] = {
+    settings.name: settings for settings in (*CARTPOLE, *MUJOCO, *ATARI)
+}
 """Settings by dataset name: N-dimensional cart-pole at the paper's minimum size (N + 1 rows) and at
-64 rows, and MuJoCo at 64 rows."""
+64 rows, MuJoCo at 64 rows, and Atari games at the paper's number of rows."""

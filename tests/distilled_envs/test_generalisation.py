@@ -24,7 +24,7 @@ def test_families_differ_in_one_thing_each():
 @pytest.mark.parametrize("kind", ["xavier", "pytorch"])
 def test_initialisations_are_torchs(kind):
     learner = LearnerSpec(initialisation=InitialisationSpec(kind), hidden_sizes=(50,))
-    ours = initial_parameters(learner, 20, 3, 400, torch.Generator().manual_seed(0))
+    ours = initial_parameters(learner, (20,), 3, 400, torch.Generator().manual_seed(0))
     torch.manual_seed(0)
     for place, (n_in, n_out) in (("0", (20, 50)), ("2", (50, 3))):
         layers = [torch.nn.Linear(n_in, n_out) for _ in range(400)]

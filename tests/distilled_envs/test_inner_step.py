@@ -12,7 +12,7 @@ def test_meta_gradient_agrees_with_finite_differences():
     """Through the inner step, into observations, targets and learning rate, in float64."""
     spec = LearnerSpec(hidden_sizes=(5, 4))
     torch.manual_seed(0)
-    initial = {k: v.double() for k, v in initial_parameters(spec, 3, 2, population=2).items()}
+    initial = {k: v.double() for k, v in initial_parameters(spec, (3,), 2, population=2).items()}
     probe = torch.randn(2, 6, 3, dtype=torch.double)
     direction = torch.randn(2, 6, 2, dtype=torch.double)
 
@@ -45,7 +45,7 @@ def test_meta_gradient_agrees_with_finite_differences():
 
 def test_population_step_equals_sgd_on_each_network(dataset):
     spec = dataset.spec.learner
-    initial = initial_parameters(spec, 8, 4, 3)
+    initial = initial_parameters(spec, (8,), 4, 3)
     stepped = inner_step(spec, initial, dataset.observations, dataset.targets, 0.5)
     for i in range(3):
         policy = dataset.new_policy()

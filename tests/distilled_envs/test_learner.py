@@ -8,7 +8,7 @@ from distilled_envs.spec import InitialisationSpec, LearnerSpec
 @pytest.mark.parametrize(("n_inputs", "n_outputs"), [(8, 4), (100, 4), (3, 70)])
 def test_initial_weights_are_orthogonal_with_the_gains(n_inputs, n_outputs):
     spec = LearnerSpec(initialisation=InitialisationSpec(hidden_gain=1.5, output_gain=0.1))
-    parameters = initial_parameters(spec, n_inputs, n_outputs, 3)
+    parameters = initial_parameters(spec, (n_inputs,), n_outputs, 3)
     gains = {"0.weight": 1.5, "2.weight": 1.5, "4.weight": 0.1}
     for name, gain in gains.items():
         weight = parameters[name].double() / gain
@@ -22,23 +22,23 @@ def test_initial_weights_are_orthogonal_with_the_gains(n_inputs, n_outputs):
 
 def test_orthogonal_draws_are_spread_like_torchs():
     """Signs of the first entry are even, as under the uniform distribution."""
-    weight = initial_parameters(LearnerSpec(hidden_sizes=(8,)), 8, 2, 400)["0.weight"]
+    weight = initial_parameters(LearnerSpec(hidden_sizes=(8,)), (8,), 2, 400)["0.weight"]
     assert 140 < (weight[:, 0, 0] > 0).sum() < 260
 
 
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
 def test_population_gives_what_each_network_gives(activation):
     spec = LearnerSpec(hidden_sizes=(16, 8), activation=activation)
-    parameters = initial_parameters(spec, 6, 3, 4)
+    parameters = initial_parameters(spec, (6,), 3, 4)
     shared, own = torch.randn(5, 6), torch.randn(4, 5, 6)
     for i in range(4):
-        policy = make_policy(spec, 6, 3)
+        policy = make_policy(spec, (6,), 3)
         policy.load_state_dict({name: value[i] for name, value in parameters.items()})
         torch.testing.assert_close(forward(spec, parameters, shared)[i], policy(shared))
         torch.testing.assert_close(forward(spec, parameters, own)[i], policy(own[i]))
 
 
 def test_seed_decides_the_network():
-    first, again, other = (make_policy(LearnerSpec(), 8, 4, seed=s) for s in (1, 1, 2))
+    first, again, other = (make_policy(LearnerSpec(), (8,), 4, seed=s) for s in (1, 1, 2))
     assert torch.equal(first[0].weight, again[0].weight)
     assert not torch.equal(first[0].weight, other[0].weight)

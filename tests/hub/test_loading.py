@@ -68,6 +68,32 @@ print(main(["evaluate", name, "--instances", "min", "--learners", "2", "--episod
     assert out[-1] == "0"
 
 
+def test_frames_and_encoders_travel(hub, client, toy, tmp_path):
+    for level in (0, 3):
+        toy(level).save(tmp_path / f"level{level}")
+    out = client(f"""
+for level in (0, 3):
+    publish(rf"{tmp_path}/level{{level}}", "ada/distilled-pong")
+for level in (0, 3):
+    there = load_distilled("ada/distilled-pong", encoder_level=level)
+    here = load_distilled(rf"{tmp_path}/level{{level}}")
+    print(torch.equal(there.observations, here.observations), there.source.location)
+    rows = here.observations
+    print(torch.equal(there.train(seed=0)(rows), here.train(seed=0)(rows)))
+print(sentence(load_distilled, "ada/distilled-pong", encoder_level=1))
+import datasets
+print(datasets.load_dataset("ada/distilled-pong", "level3")["train"].features["observation"])
+""").splitlines()
+    assert out[:4] == [
+        "True ada/distilled-pong/level0",
+        "True",
+        "True ada/distilled-pong/level3",
+        "True",
+    ]
+    assert "no variant with encoder_level=1; there are: level0 (3 rows), level3" in out[4]
+    assert "Image(" in out[5]
+
+
 @pytest.mark.parametrize(
     ("call", "expected"),
     [

@@ -48,7 +48,7 @@ def test_consistency_term_makes_learners_fit_the_rows():
         for _ in range(60):
             run.iterate()
         batch, learner = run.batch, run.learner
-        initial = initial_parameters(learner, 4, 2, 50, torch.Generator().manual_seed(1))
+        initial = initial_parameters(learner, (4,), 2, 50, torch.Generator().manual_seed(1))
         with torch.no_grad():
             trained = inner_step(
                 learner, initial, batch.observations, batch.targets, batch.learning_rate

@@ -1,0 +1,83 @@
+"""Atari games as learners see them: the standard preprocessing, one game at a time or many.
+
+84 x 84 grey pixels, each action held for 4 frames with the maximum over the last two, the last 4
+such pictures as a stack, up to 30 actions of doing nothing at the start (Mnih et al., 2015; Machado
+et al., 2018, without sticky actions). Rewards are the game's own, and a life lost ends nothing.
+"""
+
+from typing import Any
+
+import gymnasium as gym
+from gymnasium.envs.registration import EnvSpec
+
+from distilled_envs.errors import MissingExtraError
+
+STACK, SIZE, SKIP, NOOPS = 4, 84, 4, 30
+FRAMES = (STACK, SIZE, SIZE)
+"""Shape of an observation."""
+
+ENV_KWARGS = {"frameskip": 1, "repeat_action_probability": 0.0}
+"""Arguments of ``gym.make`` for the game below the preprocessing, which skips frames itself."""
+
+
+def register() -> None:
+    """Make Gymnasium know the games.
+
+    Raises:
+        MissingExtraError: ale-py is not installed.
+    """
+    try:
+        import ale_py
+    except ImportError:
+        raise MissingExtraError("ale-py", "An Atari game", "atari") from None
+    gym.register_envs(ale_py)
+
+
+def preprocess(env: gym.Env, *, noops: int = NOOPS) -> gym.Env:
+    """A game under the preprocessing: ``uint8`` observations of shape (4, 84, 84).
+
+    Args:
+        env: A game made with :data:`ENV_KWARGS`.
+        noops: Upper bound of the actions of doing nothing at the start of an episode.
+
+    Raises:
+        MissingExtraError: OpenCV is not installed.
+    """
+    try:
+        env = gym.wrappers.AtariPreprocessing(
+            env, noop_max=noops, frame_skip=SKIP, screen_size=SIZE
+        )
+    except gym.error.DependencyNotInstalled:
+        raise MissingExtraError("opencv-python-headless", "An Atari game", "atari") from None
+    return gym.wrappers.FrameStackObservation(env, STACK, padding_type="zero")
+
+
+def make_vec(
+    spec: EnvSpec, num_envs: int, *, noops: int = NOOPS, threads: int = 0
+) -> gym.vector.VectorEnv:
+    """Copies of a game under the preprocessing, in ALE's own vector environment.
+
+    It shows bit for bit what :func:`preprocess` shows, but for the number of actions of doing
+    nothing, which it draws from a generator of its own.
+
+    Args:
+        spec: The game's spec.
+        num_envs: Number of copies.
+        noops: As in :func:`preprocess`.
+        threads: Threads of the simulator; 0 leaves ALE's own choice.
+    """
+    from ale_py.vector_env import AtariVectorEnv
+
+    kwargs: dict[str, Any] = dict(spec.kwargs)
+    game, frames = kwargs.pop("game"), kwargs.pop("max_num_frames_per_episode")
+    kwargs.pop("frameskip")  # of the game below the preprocessing
+    return AtariVectorEnv(
+        game,
+        num_envs,
+        num_threads=threads,
+        max_num_frames_per_episode=frames,
+        noop_max=noops,
+        reward_clipping=False,
+        use_fire_reset=False,
+        **{name: kwargs[name] for name in ("repeat_action_probability", "full_action_space")},
+    )

@@ -1,0 +1,81 @@
+"""Stacks of frames in a Parquet column: a list of PNG images a row, as ``datasets`` keeps them.
+
+The Hub's viewer shows such a column as pictures, and ``datasets.load_dataset`` gives PIL images.
+"""
+
+import io
+import json
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from distilled_envs.errors import DatasetError, MissingExtraError
+
+_IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+
+
+def frames_column(observations: Tensor) -> pa.FixedSizeListArray:
+    """Frames ``(k, stack, height, width)`` of whole numbers from 0 to 255, as a column."""
+    image = _pillow()
+    pictures = []
+    for frame in observations.flatten(0, 1).to(torch.uint8).numpy():
+        png = io.BytesIO()
+        image.fromarray(frame).save(png, format="PNG")
+        pictures.append({"bytes": png.getvalue(), "path": None})
+    return pa.FixedSizeListArray.from_arrays(pa.array(pictures, _IMAGE), observations.shape[1])
+
+
+def features_metadata(stack: int, n_outputs: int) -> dict[str, str]:
+    """What tells ``datasets`` that the column holds images."""
+    value = {"dtype": "float32", "_type": "Value"}
+    features = {
+        "observation": {"feature": {"_type": "Image"}, "length": stack, "_type": "List"},
+        "target": {"feature": value, "length": n_outputs, "_type": "List"},
+    }
+    return {"huggingface": json.dumps({"info": {"features": features}})}
+
+
+def read_frames(column: pa.Array, shape: tuple[int, ...]) -> Tensor:
+    """A column of frames as float32 ``(k, *shape)``.
+
+    Args:
+        column: From a file.
+        shape: Stack, height and width that the dataset says it has.
+
+    Raises:
+        DatasetError: The column holds something else.
+    """
+    image = _pillow()
+    stack, height, width = shape
+    rows = []
+    for number, row in enumerate(column.to_pylist()):
+        if not isinstance(row, list) or len(row) != stack:
+            raise DatasetError(f"column 'observation' must hold {stack} images in row {number}.")
+        frames = []
+        for each in row:
+            try:
+                picture = image.open(io.BytesIO(each["bytes"]), formats=["PNG"])
+                # The size stands in the header: a huge picture is refused before it is unpacked.
+                if (picture.mode, picture.size) != ("L", (width, height)):
+                    raise DatasetError(
+                        f"column 'observation' must hold grey images of {width} x {height} pixels, "
+                        f"and row {number} has one of mode {picture.mode} and {picture.size}."
+                    )
+                frames.append(np.asarray(picture))
+            except (OSError, TypeError, KeyError, SyntaxError, ValueError) as error:
+                raise DatasetError(
+                    f"column 'observation' holds an image in row {number} that is not readable "
+                    f"as PNG: {error}."
+                ) from None
+        rows.append(np.stack(frames))
+    return torch.from_numpy(np.array(rows, dtype=np.float32).reshape(-1, *shape))
+
+
+def _pillow():
+    try:
+        from PIL import Image
+    except ImportError:
+        raise MissingExtraError("pillow", "A dataset of frames", "atari") from None
+    return Image

@@ -1,0 +1,249 @@
+"""Games, CNN learners, encoders, and datasets of frames."""
+
+import io
+import json
+
+import datasets
+import gymnasium as gym
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from PIL import Image
+from stable_baselines3 import A2C
+from torch import nn
+
+from distilled_envs import atari
+from distilled_envs.catalog import load_distilled
+from distilled_envs.dataset import DistilledDataset
+from distilled_envs.distilled_env import DistilledEnv
+from distilled_envs.errors import DatasetError, PolicyError, SettingsError
+from distilled_envs.inner_step import inner_step
+from distilled_envs.learner import forward, initial_parameters, make_encoder, make_policy
+from distilled_envs.spec import LearnerSpec
+from distilled_envs.storage import ENCODER_FILE, ROWS_FILE, SPEC_FILE, sha256
+
+GAMES = ("Pong", "Centipede", "SpaceInvaders", "MsPacman", "Breakout")
+LEVELS = range(5)
+
+
+def game_spec(game: str):
+    atari.register()
+    return gym.make(f"ALE/{game}-v5", **atari.ENV_KWARGS).spec
+
+
+def cnn(level: int) -> LearnerSpec:
+    return LearnerSpec("nature-cnn", (512,), "relu", encoder_level=level)
+
+
+@pytest.mark.parametrize("game", GAMES)
+def test_one_game_and_many_show_the_same_frames(game):
+    spec = game_spec(game)
+    single = atari.preprocess(gym.make(spec), noops=0)
+    many = atari.make_vec(spec, 1, noops=0)
+    assert single.observation_space == many.single_observation_space
+    assert single.action_space.n == many.single_action_space.n
+    rng = np.random.default_rng(0)
+    shown, _ = single.reset(seed=7)
+    assert np.array_equal(shown, many.reset(seed=7)[0][0])
+    total = 0.0
+    for _ in range(150):
+        action = rng.integers(single.action_space.n, size=1)
+        shown, reward, terminated, truncated, _ = single.step(action[0])
+        batch, rewards, ends, cuts, _ = many.step(action)
+        assert np.array_equal(shown, batch[0])
+        assert (reward, terminated, truncated) == (rewards[0], ends[0], cuts[0])
+        total += abs(reward)
+        if terminated or truncated:
+            break
+    assert total > 0 or game == "Breakout"  # rewards were compared, too
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_population_gives_what_each_network_gives(level):
+    spec = cnn(level)
+    encoder = make_encoder(spec, atari.FRAMES)
+    frames = torch.randint(0, 256, (2, *atari.FRAMES)).float()
+    features = encoder(frames)
+    parameters = initial_parameters(spec, atari.FRAMES, 6, 3)
+    outputs = forward(spec, parameters, features)
+    assert outputs.shape == (3, 2, 6)
+    own = forward(spec, parameters, torch.stack([features, features, 0.5 * features]))
+    for i in range(3):
+        policy = make_policy(spec, atari.FRAMES, 6)
+        policy.load_state_dict({name: value[i] for name, value in parameters.items()})
+        torch.testing.assert_close(outputs[i], policy(features), atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(
+            own[i], policy(features * (0.5 if i == 2 else 1)), atol=1e-5, rtol=1e-4
+        )
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_the_meta_gradient_reaches_the_rows_as_numbers_say(level):
+    """Through the inner step, against a difference quotient, in double precision."""
+    spec, shape = cnn(level), (1, 36, 36)
+    encoder = make_encoder(spec, shape).double()
+    initial = initial_parameters(spec, shape, 2, 2, torch.Generator().manual_seed(0))
+    initial = {name: value.double() for name, value in initial.items()}
+    rows = (255 * torch.rand(2, *shape, dtype=torch.double)).requires_grad_()
+    targets = torch.randn(2, 2, dtype=torch.double)
+    seen = encoder(255 * torch.rand(3, *shape, dtype=torch.double)).detach()
+
+    def loss(rows):
+        trained = inner_step(spec, initial, encoder(rows), targets, 0.01, keep_graph=True)
+        return forward(spec, trained, seen).square().sum()
+
+    (gradient,) = torch.autograd.grad(loss(rows), rows)
+    direction = torch.randn_like(rows)
+    step = 1e-5 * direction
+    quotient = (loss(rows + step) - loss(rows - step)) / 2e-5
+    torch.testing.assert_close((gradient * direction).sum(), quotient, rtol=1e-3, atol=1e-8)
+    assert gradient.abs().max() > 0
+
+
+@pytest.mark.parametrize("level", [0, 3])
+def test_a_dataset_of_frames_is_the_same_after_a_file(level, tmp_path, toy):
+    dataset = toy(level)
+    dataset.save(tmp_path / "saved")
+    again = DistilledDataset.load(tmp_path / "saved")
+    assert torch.equal(again.observations, dataset.observations)
+    assert torch.equal(again.targets, dataset.targets)
+    assert (tmp_path / "saved" / ENCODER_FILE).exists() == (level > 0)
+    assert again.spec.to_json() == again.spec.replace().to_json()
+    assert again.spec.learner == dataset.spec.learner
+    one, two = dataset.train(seed=3), again.train(seed=3)
+    torch.testing.assert_close(one(dataset.observations), two(dataset.observations))
+
+
+def test_datasets_reads_the_frames_as_pictures(tmp_path, toy):
+    dataset = toy(0)
+    dataset.save(tmp_path / "saved")
+    rows = datasets.load_dataset(
+        "parquet", data_files=str(tmp_path / "saved" / ROWS_FILE), cache_dir=str(tmp_path / "cache")
+    )["train"]
+    assert isinstance(rows.features["observation"].feature, datasets.Image)
+    frames = np.stack([np.asarray(each) for each in rows[1]["observation"]])
+    assert np.array_equal(frames, dataset.observations[1].numpy())
+
+
+def damaged(folder, change):
+    """A dataset whose rows are changed, with a hash that fits them."""
+    table = pq.read_table(folder / ROWS_FILE)
+    rows = table.to_pylist()
+    change(rows)
+    pq.write_table(type(table).from_pylist(rows, schema=table.schema), folder / ROWS_FILE)
+    spec = json.loads((folder / SPEC_FILE).read_text())
+    spec["files"][ROWS_FILE] = sha256(folder / ROWS_FILE)
+    (folder / SPEC_FILE).write_text(json.dumps(spec))
+
+
+def picture(mode: str, size: tuple[int, int]) -> bytes:
+    png = io.BytesIO()
+    Image.new(mode, size).save(png, format="PNG")
+    return png.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"nothing", "row 1 that is not readable as PNG"),
+        (picture("L", (90, 84)), r"grey images of 84 x 84 pixels, and row 1 has .*\(90, 84\)"),
+        (picture("RGB", (84, 84)), "row 1 has one of mode RGB"),
+    ],
+)
+def test_what_is_no_frame_is_refused(content, message, tmp_path, toy):
+    toy(0).save(tmp_path / "saved")
+
+    def change(rows):
+        rows[1]["observation"][2]["bytes"] = content
+
+    damaged(tmp_path / "saved", change)
+    with pytest.raises(DatasetError, match=message):
+        DistilledDataset.load(tmp_path / "saved")
+
+
+def test_a_damaged_or_missing_encoder_is_refused(tmp_path, toy):
+    toy(2).save(tmp_path / "saved")
+    file = tmp_path / "saved" / ENCODER_FILE
+    before = file.read_bytes()
+    file.write_bytes(before[:-1] + bytes([before[-1] ^ 1]))
+    with pytest.raises(DatasetError, match=r"encoder\.safetensors has changed"):
+        DistilledDataset.load(tmp_path / "saved")
+    file.unlink()
+    with pytest.raises(DatasetError, match=r"encoder\.safetensors is missing"):
+        DistilledDataset.load(tmp_path / "saved")
+
+
+def test_an_encoder_of_another_level_is_refused(toy):
+    dataset, other = toy(2), toy(3)
+    with pytest.raises(DatasetError, match="an encoder of level 2 has the tensors"):
+        DistilledDataset(
+            dataset.observations, dataset.targets, dataset.spec, encoder=other.encoder.state_dict()
+        )
+    with pytest.raises(DatasetError, match="encoder level 2 needs an encoder"):
+        DistilledDataset(dataset.observations, dataset.targets, dataset.spec)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_sb3s_cnn_takes_the_step(level, toy):
+    """The same weights give the same outputs after it, in SB3's policy and in ours."""
+    dataset = toy(level)
+    model = A2C("CnnPolicy", dataset.make_env(), device="cpu", seed=0)
+    ours, policy = dataset.new_policy(seed=5), model.policy
+    theirs = [*policy.pi_features_extractor.modules(), policy.action_net]
+    theirs = [each for each in theirs if hasattr(each, "weight")]
+    mine = [each for each in ours.modules() if hasattr(each, "weight")]
+    assert [each.weight.shape for each in theirs] == [each.weight.shape for each in mine]
+    with torch.no_grad():
+        for source, to in zip(mine, theirs, strict=True):
+            to.weight.copy_(source.weight)
+            to.bias.copy_(source.bias)
+    before = [each.weight.clone() for each in theirs]
+    dataset.train(model)
+    dataset.train(ours)
+    for place, (source, to) in enumerate(zip(mine, theirs, strict=True)):
+        torch.testing.assert_close(to.weight, source.weight)
+        assert torch.equal(to.weight, before[place]) == (place < level)
+    assert all(p.requires_grad for p in policy.parameters())
+
+
+def test_a_learner_of_ones_own_goes_behind_the_encoder(toy):
+    dataset = toy(4)
+    policy = dataset.train(dataset.with_encoder(nn.Linear(512, 6)))
+    assert policy(dataset.observations).shape == (3, 6)
+    with pytest.raises(PolicyError, match=r"does not take the encoder's features .*\(1, 512\)"):
+        dataset.with_encoder(nn.Linear(100, 6))
+    with pytest.raises(PolicyError, match=r"gives outputs of shape \(1, 4\)"):
+        dataset.with_encoder(nn.Linear(512, 4))
+    with pytest.raises(PolicyError, match=r"dataset\.with_encoder\(learner\)"):
+        dataset.train(nn.Sequential(nn.Flatten(), nn.Linear(4 * 84 * 84, 6)))
+    with pytest.raises(DatasetError, match="has no encoder"):
+        toy(0).with_encoder(nn.Linear(512, 6))
+
+
+def test_the_drop_in_has_the_games_spaces(toy):
+    dataset = toy(0)
+    env, real = DistilledEnv(dataset), dataset.make_env()
+    assert (env.observation_space, env.action_space) == (real.observation_space, real.action_space)
+    observation, info = env.reset(options={"index": 1})
+    assert observation.dtype == np.uint8
+    assert env.step(int(info["target"].argmax()))[1] == 0
+
+
+def test_fresh_learners_play_whole_games_for_points(toy):
+    evaluation = toy(4).evaluate(learners=2, episodes=1)
+    # A game of Pong ends at 21 points; noise loses it.
+    assert -21 <= evaluation.sampled.returns.min() <= evaluation.sampled.returns.max() <= -10
+
+
+@pytest.mark.parametrize("level", [-1, 5, 2.5])
+def test_levels_outside_0_to_4_are_refused(level):
+    with pytest.raises((SettingsError, DatasetError), match="encoder_level"):
+        load_distilled("cartpole_2d", encoder_level=level)
+    with pytest.raises(DatasetError, match=r"learner\.encoder_level"):
+        cnn(level)
+
+
+def test_a_level_that_is_not_there_is_named():
+    with pytest.raises(DatasetError, match="no variant with encoder_level=3"):
+        load_distilled("cartpole_2d", encoder_level=3)

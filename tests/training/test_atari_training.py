@@ -1,0 +1,146 @@
+"""Distilling games: what is learned at each encoder level, lives, and a whole small run."""
+
+import dataclasses
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from gymnasium.vector import AutoresetMode, VectorEnv
+
+from distilled_envs import atari
+from distilled_envs.dataset import DistilledDataset
+from distilled_envs.errors import SettingsError
+from distilled_envs.spec import TaskSpec
+from distilled_envs.storage import ENCODER_FILE
+from distilled_envs.training import distill
+from distilled_envs.training.backends import make_training_envs
+from distilled_envs.training.meta_ppo import MetaPPO
+from distilled_envs.training.normalisation import RewardSign
+from distilled_envs.training.rollout import Actors
+from distilled_envs.training.run import checked_environment
+from distilled_envs.training.settings import PRESETS
+
+TINY = dataclasses.replace(
+    PRESETS["pong-level4"],
+    learners=2,
+    envs_per_learner=1,
+    horizon=8,
+    minibatches=2,
+    epochs=1,
+    total_steps=32,
+    eval_learners=2,
+    threads=1,
+)
+
+
+@pytest.mark.parametrize("level", range(5))
+def test_an_iteration_moves_rows_and_encoder(level):
+    settings = dataclasses.replace(TINY, encoder_level=level)
+    _, task = checked_environment(settings)
+    env = make_training_envs(settings, 0)
+    run = MetaPPO(settings, env, task)
+    parts = {"rows": [run.batch.rows], "encoder": [*run.encoder.parameters()]}
+    before = {name: [p.detach().clone() for p in part] for name, part in parts.items()}
+    critic = [p.detach().clone() for p in run.critic.parameters()]
+    metrics = run.iterate()
+    env.close()
+    assert all(np.isfinite(v) for name, v in metrics.items() if name != "return")
+    for name, part in parts.items():
+        moved = [not torch.equal(p, b) for p, b in zip(part, before[name], strict=True)]
+        assert all(moved), name
+    assert len(parts["encoder"]) == 2 * level
+    assert all(not torch.equal(p, b) for p, b in zip(run.critic.parameters(), critic, strict=True))
+    frames = run.batch.observations.detach()
+    assert torch.equal(frames, frames.round())
+    assert 0 <= frames.min() <= frames.max() <= 255
+
+
+def test_a_run_makes_a_dataset_of_frames(tmp_path):
+    dataset = distill(TINY, tmp_path / "run", progress=False)
+    again = DistilledDataset.load(tmp_path / "run" / "dataset")
+    assert (tmp_path / "run" / "dataset" / ENCODER_FILE).exists()
+    assert dataset.observations.shape == (4, 4, 84, 84)
+    assert (dataset.spec.family, dataset.spec.variant) == ("pong", "level4")
+    assert dataset.spec.preprocessing == "atari"
+    assert dataset.spec.evaluation["one_step"]["learners"] == 2
+    real = dataset.make_env()
+    assert all(
+        real.observation_space.contains(row.to(torch.uint8).numpy()) for row in again.observations
+    )
+    env = gym.make("DistilledCartPoleND-v0", dataset=str(tmp_path / "run" / "dataset"))
+    assert env.observation_space == real.observation_space
+
+
+def test_a_run_goes_on(tmp_path):
+    settings = dataclasses.replace(TINY, total_steps=16, eval_learners=1)
+    distill(settings, tmp_path / "run", progress=False)
+    state = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["algorithm"]
+    assert state["iteration"] == 1
+    _, task = checked_environment(settings)
+    env = make_training_envs(settings, 1)
+    run = MetaPPO(settings, env, task, 1)
+    run.load_state_dict(state)
+    assert torch.equal(run.encoder.state_dict()["1.weight"], state["encoder"]["1.weight"])
+    assert run.iterate()["entropy"] > 0
+    env.close()
+
+
+class Lives(VectorEnv):
+    """One game of two lives: the second step costs one, the fourth the other."""
+
+    metadata = {"autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012
+    num_envs = 1
+    single_observation_space = gym.spaces.Box(0, 255, (1, 2, 2), np.uint8)
+    single_action_space = gym.spaces.Discrete(2)
+    lives = (2, 2, 1, 1, 0)
+
+    def reset(self, *, seed=None, options=None):
+        self.step_number = 0
+        return self.shown(), {"lives": np.array([2])}
+
+    def shown(self):
+        return np.full((1, 1, 2, 2), self.step_number, np.uint8)
+
+    def step(self, actions):
+        if self.step_number == 4:  # the step that resets
+            return self.reset()[0], np.zeros(1), np.zeros(1, bool), np.zeros(1, bool), self.info()
+        self.step_number += 1
+        over = np.array([self.step_number == 4])
+        return self.shown(), np.array([-7.0]), over, np.zeros(1, bool), self.info()
+
+    def info(self):
+        return {"lives": np.array([self.lives[self.step_number]])}
+
+
+@pytest.mark.parametrize("count", [True, False])
+def test_a_lost_life_ends_nothing_but_the_credit(count):
+    actors = Actors(Lives(), TaskSpec("categorical", (1, 2, 2), 2), 0, None, RewardSign(), count)
+    rollout = actors.collect(lambda frames: torch.zeros(len(frames), 2), None, 7)
+    assert rollout.observations.dtype == torch.uint8
+    assert rollout.terminated[:, 0].tolist() == [0, float(count), 0, 1, 0, 0, float(count)]
+    assert rollout.valid[:, 0].tolist() == [1, 1, 1, 1, 0, 1, 1]
+    assert rollout.rewards[:, 0].tolist() == [-1, -1, -1, -1, 0, -1, -1]
+    assert [*actors.recent_returns] == [-28]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"env_id": "ALE/Pnog-v5"}, "ALE/Pnog-v5 can't be made"),
+        ({"encoder_level": None, "hidden_sizes": (64,)}, "encoder_level is for Atari games"),
+        ({"env_id": "CartPole-v1"}, "encoder_level is for Atari games"),
+        ({"encoder_level": 5}, "encoder_level must be 0 to 4, got 5"),
+        ({"hidden_sizes": (64, 64)}, "one hidden layer after its convolutions"),
+    ],
+)
+def test_what_can_not_be_distilled_is_said(changes, message):
+    with pytest.raises(SettingsError, match=message):
+        checked_environment(dataclasses.replace(TINY, **changes))
+
+
+def test_a_missing_rom_is_said(monkeypatch):
+    atari.register()
+    monkeypatch.setattr("ale_py.roms.get_rom_path", lambda name: None)
+    with pytest.raises(SettingsError, match=r"ALE/Pong-v5 can't be made: .*"):
+        checked_environment(TINY)
