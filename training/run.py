@@ -56,11 +56,16 @@ def distill(
         The dataset, which also lies in ``<output>/dataset``.
 
     Raises:
-        SettingsError: The environment can't be distilled, or ``output`` doesn't fit.
+        SettingsError: The environment can't be distilled, the device can't be used, or ``output``
+            doesn't fit.
         DivergedError: The numbers are no longer finite; the last good checkpoint stands.
         MissingExtraError: tqdm or tensorboard is not installed.
     """
     env_spec, task = checked_environment(settings)
+    try:
+        torch.empty(0, device=settings.device)
+    except (RuntimeError, AssertionError) as error:  # an assertion, where CUDA was left out
+        raise SettingsError(f"The device {settings.device!r} can't be used: {error}") from None
     output = Path(output)
     if resume:
         folder = RunFolder.resume(output, settings)

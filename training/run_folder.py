@@ -20,10 +20,15 @@ from distilled_envs.errors import SettingsError
 from distilled_envs.storage import atomic_path
 from distilled_envs.training.settings import Settings
 
-WITHOUT_EFFECT = {"threads", "checkpoint_seconds", "eval_learners", "eval_episodes"}
+WITHOUT_EFFECT = {"threads", "device", "checkpoint_seconds", "eval_learners", "eval_episodes"}
 """Settings that don't touch what is learned: they may change on resuming."""
 
-MAY_CHANGE = {"learning_rate", "critic_learning_rate", "max_grad_norm"}
+MAY_CHANGE = {
+    "learning_rate",
+    "critic_learning_rate",
+    "encoder_learning_rate",
+    "max_grad_norm",
+}
 """Settings that may change on resuming, to get past a divergence; the change is recorded."""
 
 

@@ -144,3 +144,10 @@ def test_a_missing_rom_is_said(monkeypatch):
     monkeypatch.setattr("ale_py.roms.get_rom_path", lambda name: None)
     with pytest.raises(SettingsError, match=r"ALE/Pong-v5 can't be made: .*"):
         checked_environment(TINY)
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "abacus"])
+def test_a_device_that_is_not_there_is_said(device, tmp_path):
+    with pytest.raises(SettingsError, match=f"The device '{device}' can't be used"):
+        distill(dataclasses.replace(TINY, device=device), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
