@@ -69,7 +69,7 @@ def test_folders_are_read_as_they_are(tmp_path, monkeypatch):
     loaded = load_distilled(tmp_path / "mine")
     assert loaded.source.kind == "folder"
     assert torch.equal(loaded.targets, load_distilled("cartpole_2d").targets)
-    with pytest.raises(SettingsError, match="leave out dims, instances, revision"):
+    with pytest.raises(SettingsError, match="leave out dims, instances, encoder_level"):
         load_distilled(tmp_path / "mine", dims=2)
     monkeypatch.chdir(tmp_path)
     assert load_distilled("mine").source.kind == "folder"
