@@ -10,7 +10,7 @@ from typing import Any
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 
-from distilled_envs.errors import MissingExtraError
+from distilled_envs.errors import DatasetError, MissingExtraError
 
 STACK, SIZE, SKIP, NOOPS = 4, 84, 4, 30
 FRAMES = (STACK, SIZE, SIZE)
@@ -20,17 +20,33 @@ ENV_KWARGS = {"frameskip": 1, "repeat_action_probability": 0.0}
 """Arguments of ``gym.make`` for the game below the preprocessing, which skips frames itself."""
 
 
-def register() -> None:
+def register(env_id: str) -> None:
     """Make Gymnasium know the games.
+
+    Args:
+        env_id: The game that is wanted, such as ``"ALE/Pong-v5"``.
 
     Raises:
         MissingExtraError: ale-py is not installed.
+        DatasetError: The game's ROM is missing.
     """
     try:
         import ale_py
+        from ale_py import roms
     except ImportError:
-        raise MissingExtraError("ale-py", "An Atari game", "atari") from None
+        raise MissingExtraError("ale-py", env_id, "atari") from None
     gym.register_envs(ale_py)
+    if env_id in gym.registry:
+        game = gym.spec(env_id).kwargs["game"]
+        try:
+            there = roms.get_rom_path(game)
+        except OSError:
+            there = None
+        if there is None:
+            raise DatasetError(
+                f"The ROM of {env_id} is missing: install ale-py anew, or put {game}.bin into the "
+                "folder that ALE_ROMS_DIR names."
+            )
 
 
 def preprocess(env: gym.Env, *, noops: int = NOOPS) -> gym.Env:
@@ -65,19 +81,25 @@ def make_vec(
         num_envs: Number of copies.
         noops: As in :func:`preprocess`.
         threads: Threads of the simulator; 0 leaves ALE's own choice.
+
+    Raises:
+        DatasetError: The spec changes what the vector environment can't.
     """
     from ale_py.vector_env import AtariVectorEnv
 
-    kwargs: dict[str, Any] = dict(spec.kwargs)
-    game, frames = kwargs.pop("game"), kwargs.pop("max_num_frames_per_episode")
-    kwargs.pop("frameskip")  # of the game below the preprocessing
+    given: dict[str, Any] = dict(spec.kwargs)
+    known = {
+        "num_threads": threads,
+        "max_num_frames_per_episode": given.pop("max_num_frames_per_episode"),
+        "repeat_action_probability": given.pop("repeat_action_probability"),
+        "full_action_space": given.pop("full_action_space"),
+    }
+    game, skip = given.pop("game"), given.pop("frameskip")
+    if given or skip != ENV_KWARGS["frameskip"]:
+        raise DatasetError(
+            f"{spec.id} with {given | {'frameskip': skip}} has no vector environment: frameskip "
+            "must be 1, since the preprocessing skips frames, and nothing else may be changed."
+        )
     return AtariVectorEnv(
-        game,
-        num_envs,
-        num_threads=threads,
-        max_num_frames_per_episode=frames,
-        noop_max=noops,
-        reward_clipping=False,
-        use_fire_reset=False,
-        **{name: kwargs[name] for name in ("repeat_action_probability", "full_action_space")},
+        game, num_envs, noop_max=noops, reward_clipping=False, use_fire_reset=False, **known
     )

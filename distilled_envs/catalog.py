@@ -79,7 +79,7 @@ class Entry:
 
 @functools.cache
 def entries() -> tuple[Entry, ...]:
-    """All bundled datasets: by family, axes, rows, and then score."""
+    """All bundled datasets: family by family, few axes before many, few rows before many."""
     found = []
     for path in BUNDLED.glob(f"*/*/{SPEC_FILE}"):
         folder = path.parent
@@ -157,6 +157,8 @@ def choose(
         wanted += [f"instances={instances}"] * (instances is not None)
         wanted += [f"encoder_level={encoder_level}"] * (encoder_level is not None)
         raise DatasetError(f"{name!r} has no variant with {', '.join(wanted)}; there are: {there}.")
+    if instances is None and fitting[0].spec.preprocessing == "atari":
+        return max(fitting, key=lambda entry: entry.score)
     return fitting[0] if instances == "min" else fitting[-1]
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import gymnasium as gym
 import tyro
 
+from distilled_envs import atari
 from distilled_envs.catalog import load_distilled
 from distilled_envs.cli_evaluate import run_evaluation
 from distilled_envs.dataset import DistilledDataset
@@ -33,6 +34,8 @@ def distill_command(argv: list[str]) -> None:
         )
         wanted = "cartpole-nd-2d-min"
     by_plain = {name.replace("-", ""): name for name in PRESETS}
+    if wanted.startswith("ALE/"):
+        atari.register(wanted)
     preset = by_plain.get(wanted.lower().replace("-", "").replace("_", ""))
     if preset is not None:
         defaults = PRESETS[preset]
@@ -65,7 +68,9 @@ def distill_command(argv: list[str]) -> None:
     )
     settings = arguments.settings
     if settings.name == defaults.name:  # it says what is distilled, unless the user named it
-        name = dataset_name(settings.env_id, settings.instances, settings.dims)
+        name = dataset_name(
+            settings.env_id, settings.instances, settings.dims, settings.encoder_level
+        )
         settings = dataclasses.replace(settings, name=name)
     output = arguments.output or Path("runs") / f"{settings.name}-seed{settings.seed}"
     dataset = distill(

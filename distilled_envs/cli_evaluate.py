@@ -71,6 +71,8 @@ def run_evaluation(
     learner, training = dataset.spec.learner, "one_step"
     if hidden_sizes is not None and (not hidden_sizes or min(hidden_sizes) < 1):
         raise SettingsError(f"hidden_sizes must be positive, got {hidden_sizes}.")
+    if hidden_sizes is not None and learner.architecture != "mlp" and len(hidden_sizes) != 1:
+        raise SettingsError(f"A CNN has one hidden layer after its convolutions: {hidden_sizes}.")
     if hidden_sizes is not None and drop_in:
         raise SettingsError("--drop-in trains the dataset's own networks: leave out hidden_sizes.")
     if hidden_sizes not in (None, learner.hidden_sizes):

@@ -218,7 +218,8 @@ def _parts(dataset: DistilledDataset, settings: ComparisonSettings) -> list[Part
     players = ["adam", "bandit", *settings.baselines]
     if dataset.spec.env.name in ZOO:
         players.append("ppo-zoo")
-    players.append("ppo-warm")
+    if dataset.observations.dim() == 2:  # SB3's CNN shares its first layers with the critic
+        players.append("ppo-warm")
     return once + [(player, seed) for seed in range(settings.seeds) for player in players]
 
 

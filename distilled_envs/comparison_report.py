@@ -83,7 +83,8 @@ def _notes(results: dict[str, Any]) -> list[str]:
         "after as many networks as take that long to train to the same return otherwise; at once "
         "where that training never gets there.",
         f"One thread of a machine with {results['machine']['cores']} cores; seconds are its "
-        "processor's, of training without the evaluations along the way.",
+        "processor's, of training without the evaluations along the way; the distillation's are "
+        "those on the clock.",
     ]
 
 

@@ -1,5 +1,6 @@
 """``DistilledDataset``: the rows, what they say of themselves, and what can be done with them."""
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from distilled_envs import environments, storage
 from distilled_envs.encoder import EncodedPolicy, learner_parameters
 from distilled_envs.errors import DatasetError, PolicyError
 from distilled_envs.inner_step import train_one_step
-from distilled_envs.learner import make_encoder, make_policy
+from distilled_envs.learner import empty_encoder, make_policy
 from distilled_envs.spec import DistillationSpec
 
 if TYPE_CHECKING:
@@ -111,6 +112,15 @@ class DistilledDataset:
                     f"{self.spec.name}: {what} hold {matrix[row, *column]} at row {row}, "
                     f"column {', '.join(map(str, column))}; every number must be finite."
                 )
+        frames = self.observations
+        if (
+            frames.dim() == 4
+            and not ((frames == frames.round()) & (frames >= 0) & (frames <= 255)).all()
+        ):
+            raise DatasetError(
+                f"{self.spec.name}: frames must hold whole numbers from 0 to 255, as the "
+                "environment shows them."
+            )
 
     def _build_encoder(self, state: Mapping[str, Tensor] | None) -> nn.Sequential | None:
         level = self.spec.learner.encoder_level
@@ -121,7 +131,7 @@ class DistilledDataset:
                 f"{self.spec.name}: encoder level {level} "
                 f"{'needs an encoder' if state is None else 'has no encoder'}."
             )
-        encoder = make_encoder(self.spec.learner, self.spec.task.observation_shape)
+        encoder = empty_encoder(self.spec.learner, self.spec.task.observation_shape)
         wanted = {name: tuple(value.shape) for name, value in encoder.state_dict().items()}
         given = {name: tuple(value.shape) for name, value in state.items()}
         if given != wanted:
@@ -131,7 +141,7 @@ class DistilledDataset:
             )
         if not all(value.isfinite().all() for value in state.values()):
             raise DatasetError(f"{self.spec.name}: the encoder is not finite.")
-        encoder.load_state_dict(dict(state))
+        encoder.to_empty(device="cpu").load_state_dict(dict(state))
         return encoder.requires_grad_(False).eval()
 
     def __len__(self) -> int:
@@ -157,7 +167,7 @@ class DistilledDataset:
         return learner if self.encoder is None else self.with_encoder(learner)
 
     def with_encoder(self, learner: nn.Module) -> EncodedPolicy:
-        """A learner of your own behind the dataset's encoder, as a policy on observations.
+        """A learner of your own behind a copy of the encoder, as a policy on observations.
 
         Args:
             learner: Module from the encoder's features ``(n, *features)`` to outputs
@@ -169,17 +179,20 @@ class DistilledDataset:
         """
         if self.encoder is None:
             raise DatasetError(f"{self.spec.name} has no encoder: train the network as it is.")
-        policy = EncodedPolicy(self.encoder, learner)
+        # A copy: what becomes of a policy is nothing to the dataset and to other policies.
+        policy, training = EncodedPolicy(copy.deepcopy(self.encoder), learner), learner.training
         with torch.no_grad():
             features = self.encoder(self.observations[:1])
         try:
             with torch.no_grad():
-                shape = tuple(learner(features).shape)
+                shape = tuple(learner.eval()(features).shape)
         except (RuntimeError, ValueError, TypeError) as error:
             raise PolicyError(
                 f"{type(learner).__name__} does not take the encoder's features of shape "
                 f"{tuple(features.shape)}: {error}"
             ) from None
+        finally:
+            learner.train(training)
         if shape != (1, self.spec.task.n_outputs):
             raise PolicyError(
                 f"{type(learner).__name__} gives outputs of shape {shape}, and the task needs "
@@ -214,7 +227,7 @@ class DistilledDataset:
             self.targets,
             self.spec.inner.learning_rate,
             None if log_std is None else torch.tensor(log_std),
-            None if self.encoder is None else learner_parameters(policy, self.encoder),
+            None if self.encoder is None else learner_parameters(policy, self),
         )
         return policy
 

@@ -5,11 +5,16 @@ outer loop and shipped with the dataset; only the rest is a learner, drawn anew 
 step.
 """
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 
 from distilled_envs.errors import PolicyError
 from distilled_envs.policies import policy_module
+
+if TYPE_CHECKING:
+    from distilled_envs.dataset import DistilledDataset
 
 
 class EncodedPolicy(nn.Module):
@@ -29,30 +34,40 @@ class EncodedPolicy(nn.Module):
         return self.learner(self.encoder(observations))
 
 
-def learner_parameters(policy: nn.Module | object, encoder: nn.Module) -> list[nn.Parameter]:
-    """What the one step trains of a policy behind an encoder.
+def learner_parameters(
+    policy: nn.Module | object, dataset: "DistilledDataset"
+) -> list[nn.Parameter]:
+    """What the one step trains of a policy behind a dataset's encoder.
 
     A Stable-Baselines3 model with a ``CnnPolicy`` is given the encoder's weights for its first
     layers; afterwards they can be trained on as all others.
 
     Args:
-        policy: An :class:`EncodedPolicy` with this encoder, or an SB3 model.
-        encoder: The dataset's encoder.
+        policy: What the dataset's ``with_encoder`` gave, or an SB3 model.
+        dataset: A dataset with an encoder.
 
     Returns:
         Its parameters without the encoder's.
 
     Raises:
-        PolicyError: The policy has no place for the encoder.
+        PolicyError: The policy has no place for the encoder, or another one.
     """
-    module = policy_module(policy)
+    module, encoder = policy_module(policy), dataset.encoder
     if isinstance(module, EncodedPolicy):
+        theirs, ours = module.encoder.state_dict(), encoder.state_dict()
+        if theirs.keys() != ours.keys() or not all(
+            torch.equal(theirs[name].to(value), value) for name, value in ours.items()
+        ):
+            raise PolicyError(
+                f"The policy has another encoder than {dataset.spec.name}: put its learner behind "
+                "this one with dataset.with_encoder(learner)."
+            )
         return [p for p in module.learner.parameters() if p.requires_grad]
     extractor = getattr(module, "pi_features_extractor", None)
     if not hasattr(extractor, "cnn"):
         raise PolicyError(
-            f"The dataset has an encoder, and {type(policy).__name__} has no place for it: put "
-            "your learner behind it with dataset.with_encoder(learner), or take "
+            f"{dataset.spec.name} has an encoder, and {type(policy).__name__} has no place for it: "
+            "put your learner behind it with dataset.with_encoder(learner), or take "
             "Stable-Baselines3's CnnPolicy."
         )
     layers = [each for each in extractor.modules() if hasattr(each, "weight")]
@@ -64,6 +79,12 @@ def learner_parameters(policy: nn.Module | object, encoder: nn.Module) -> list[n
         raise PolicyError(
             f"{type(policy).__name__}'s first layers have weights of shapes {shapes[0]}, and the "
             f"encoder's have {shapes[1]}: leave SB3's features_extractor_kwargs as they are."
+        )
+    n_outputs = module.action_net.out_features
+    if n_outputs != dataset.spec.task.n_outputs:  # before anything of it is changed
+        raise PolicyError(
+            f"{type(policy).__name__} has {n_outputs} outputs, and {dataset.spec.name} needs "
+            f"{dataset.spec.task.n_outputs}."
         )
     with torch.no_grad():
         for layer, source in zip(layers, shared, strict=False):

@@ -41,7 +41,9 @@ def make_env(spec: DistillationSpec, **kwargs: Any) -> gym.Env:
 
 
 def make_vec_env(spec: DistillationSpec, num_envs: int, **kwargs: Any) -> gym.vector.VectorEnv:
-    """Copies of the real environment of a dataset; ``kwargs`` go to ``gym.make_vec``.
+    """Copies of the real environment of a dataset.
+
+    ``kwargs`` go to ``gym.make_vec``, for Atari games to :func:`distilled_envs.atari.make_vec`.
 
     Raises:
         DatasetError: The environment is not registered here, or is not the one of the dataset.
@@ -91,7 +93,7 @@ def _registered(spec: DistillationSpec) -> EnvSpec:
     """
     env_id = spec.env.id
     if env_id.startswith("ALE/"):
-        atari.register()
+        atari.register(env_id)
     try:
         here = gym.spec(env_id)
     except gym.error.Error as error:

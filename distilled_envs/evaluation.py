@@ -125,7 +125,8 @@ def evaluate(
         Scores of both modes.
 
     Raises:
-        SettingsError: Counts below 1, or ``learner`` or ``learners`` together with a policy.
+        SettingsError: Counts below 1, ``learner`` or ``learners`` together with a policy, or a
+            learner that does not fit the dataset's encoder.
         PolicyError: The policy does not fit the environment.
     """
     if policy is not None and (learners, learner) != (None, None):
@@ -144,7 +145,19 @@ def evaluate(
             f"got {learners}, {episodes} and {seed}."
         )
     if policy is None:
-        learner = dataset.spec.learner if learner is None else learner
+        own = dataset.spec.learner
+        learner = own if learner is None else learner
+        # At level 4 the hidden layer is the encoder's.
+        kinds = [
+            (each.architecture, each.encoder_level, each.encoder_level == 4 and each.hidden_sizes)
+            for each in (learner, own)
+        ]
+        if kinds[0] != kinds[1]:
+            raise SettingsError(
+                f"{dataset.spec.name} is for learners of kind {own.architecture!r} behind an "
+                f"encoder of level {own.encoder_level}, and a {learner.architecture!r} with hidden "
+                f"layers {learner.hidden_sizes} at level {learner.encoder_level} does not fit."
+            )
         outputs, copies = _fresh_learners(dataset, learner, learners, seed), learners
     else:
         outputs, copies = _one_policy(policy), min(episodes, _MAX_COPIES)

@@ -5,9 +5,11 @@ The Hub's viewer shows such a column as pictures, and ``datasets.load_dataset`` 
 
 import io
 import json
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
@@ -37,20 +39,26 @@ def features_metadata(stack: int, n_outputs: int) -> dict[str, str]:
     return {"huggingface": json.dumps({"info": {"features": features}})}
 
 
-def read_frames(column: pa.Array, shape: tuple[int, ...]) -> Tensor:
-    """A column of frames as float32 ``(k, *shape)``.
+def read_frames(file: Path, shape: tuple[int, ...]) -> Tensor:
+    """The frames of a Parquet file as float32 ``(k, *shape)``.
 
     Args:
-        column: From a file.
+        file: With a column ``observation``.
         shape: Stack, height and width that the dataset says it has.
 
     Raises:
         DatasetError: The column holds something else.
+        pyarrow.ArrowException: The file is damaged.
     """
     image = _pillow()
+    if "observation" not in pq.read_schema(file).names:
+        raise DatasetError("the column 'observation' is missing.")
+    # Row by row: what stands once in the file can be shown in many rows.
+    batches = pq.ParquetFile(file).iter_batches(batch_size=1, columns=["observation"])
+    column = (row for batch in batches for row in batch.column(0).to_pylist())
     stack, height, width = shape
-    rows = []
-    for number, row in enumerate(column.to_pylist()):
+    rows, unreadable = [], (image.DecompressionBombError, image.DecompressionBombWarning)
+    for number, row in enumerate(column):
         if not isinstance(row, list) or len(row) != stack:
             raise DatasetError(f"column 'observation' must hold {stack} images in row {number}.")
         frames = []
@@ -64,7 +72,9 @@ def read_frames(column: pa.Array, shape: tuple[int, ...]) -> Tensor:
                         f"and row {number} has one of mode {picture.mode} and {picture.size}."
                     )
                 frames.append(np.asarray(picture))
-            except (OSError, TypeError, KeyError, SyntaxError, ValueError) as error:
+            except DatasetError:
+                raise
+            except (*unreadable, OSError, TypeError, KeyError, SyntaxError, ValueError) as error:
                 raise DatasetError(
                     f"column 'observation' holds an image in row {number} that is not readable "
                     f"as PNG: {error}."

@@ -131,17 +131,19 @@ def make_policy(
     return policy
 
 
-def make_encoder(spec: LearnerSpec, observation_shape: tuple[int, ...]) -> nn.Sequential:
-    """The layers that learners share: observations ``(n, *shape)`` to features.
-
-    They are drawn as learners' hidden layers are, from torch's global generator.
+def empty_encoder(spec: LearnerSpec, observation_shape: tuple[int, ...]) -> nn.Sequential:
+    """The layers that learners share, observations ``(n, *shape)`` to features, without memory.
 
     Args:
         spec: Architecture; its encoder level says where the network is split.
         observation_shape: Shape of one observation.
     """
-    encoder = nn.Sequential(*_split_modules(spec, observation_shape, 1)[0])
-    encoder.to_empty(device="cpu")
+    return nn.Sequential(*_split_modules(spec, observation_shape, 1)[0])
+
+
+def make_encoder(spec: LearnerSpec, observation_shape: tuple[int, ...]) -> nn.Sequential:
+    """The layers of :func:`empty_encoder`, orthogonal, from torch's global generator."""
+    encoder = empty_encoder(spec, observation_shape).to_empty(device="cpu")
     for layer in encoder:
         if hasattr(layer, "weight"):
             nn.init.orthogonal_(layer.weight, spec.initialisation.hidden_gain)
@@ -179,7 +181,13 @@ def _orthogonal(
 ) -> Tensor:
     """Orthogonal matrices ``(population, size_out, size_in)``: torch's, for many at once."""
     tall, narrow = max(size_out, size_in), min(size_out, size_in)
-    q, r = torch.linalg.qr(torch.randn(population, tall, narrow, generator=generator))
+    drawn = torch.randn(population, tall, narrow, generator=generator)
+    if narrow >= 256 and tall >= 2 * narrow:
+        # Far from singular, so that Cholesky's factor serves, in a quarter of the time.
+        r = torch.linalg.cholesky(drawn.mT @ drawn, upper=True)
+        q = torch.linalg.solve_triangular(r, drawn, upper=True, left=False)
+    else:
+        q, r = torch.linalg.qr(drawn)
     # The signs make the distribution uniform (Mezzadri, 2007).
     q = q * torch.sign(torch.diagonal(r, dim1=-2, dim2=-1)).unsqueeze(-2)
     return (q if size_out >= size_in else q.mT).contiguous()

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from gymnasium.envs.registration import EnvSpec
 
+from distilled_envs.atari import FRAMES
 from distilled_envs.errors import DatasetError
 
 FORMAT_VERSION = 1
@@ -186,6 +187,15 @@ class DistillationSpec:
     files: dict[str, str] = field(default_factory=dict)
     format_version: int = FORMAT_VERSION
     extra: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self):
+        is_game = self.preprocessing == "atari"
+        _require(is_game == self.env.id.startswith("ALE/"), "preprocessing", self.preprocessing)
+        kind = self.learner.architecture
+        _require(is_game == (kind == "nature-cnn"), "learner.architecture", kind)
+        shape = self.task.observation_shape
+        fits = shape == FRAMES if is_game else len(shape) == 1
+        _require(fits, "task.observation_shape", shape)
 
     @property
     def family(self) -> str:

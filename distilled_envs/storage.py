@@ -4,6 +4,7 @@ A dataset with an encoder has ``encoder.safetensors`` too.
 """
 
 import hashlib
+import math
 import os
 import shutil
 import tempfile
@@ -30,8 +31,6 @@ COLUMNS = ("observation", "target")
 MAX_BYTES = 256 * 2**20
 """A dataset is one batch: one larger than this is refused before it is read."""
 MAX_SPEC_BYTES = 16 * 2**20
-MAX_FRAME = 1024
-"""Bound on the frames of a stack, and on their pixels in each direction."""
 
 
 def write_folder(
@@ -121,12 +120,15 @@ def count_rows(folder: Path) -> int:
     return _footer(folder).num_rows
 
 
-def _count_numbers(folder: Path) -> int:
-    """How many numbers the columns hold that are read, from Parquet's footer."""
+def _size_in_memory(folder: Path, spec: DistillationSpec) -> int:
+    """Bytes of the columns that are read, packed out, from Parquet's footer."""
     footer = _footer(folder)
     groups = [footer.row_group(i) for i in range(footer.num_row_groups)]
     columns = [group.column(i) for group in groups for i in range(group.num_columns)]
-    return sum(c.num_values for c in columns if c.path_in_schema.split(".")[0] in COLUMNS)
+    read = [each for each in columns if each.path_in_schema.split(".")[0] in COLUMNS]
+    numbers = sum(each.num_values for each in read)
+    pixels = footer.num_rows * math.prod(spec.task.observation_shape)
+    return 4 * max(numbers, pixels) + sum(each.total_uncompressed_size for each in read)
 
 
 def _footer(folder: Path) -> pq.FileMetaData:
@@ -171,7 +173,7 @@ def read_folder(
         size = (folder / file).stat().st_size
         if file == ROWS_FILE:
             # Parquet packs equal numbers so well that a small file can hold more than the memory.
-            size = max(size, 4 * _count_numbers(folder))
+            size = max(size, _size_in_memory(folder, spec))
         if size > max_bytes:
             raise DatasetError(
                 f"{folder}: {file} holds {size / 2**20:.0f} MiB, and the limit is "
@@ -184,29 +186,20 @@ def read_folder(
                 f"one in {SPEC_FILE}): fetch or distil the dataset again."
             )
     try:
+        as_frames = len(spec.task.observation_shape) == 3
+        names = COLUMNS[1:] if as_frames else COLUMNS
         there = pq.read_schema(folder / ROWS_FILE).names
-        table = pq.read_table(folder / ROWS_FILE, columns=[c for c in COLUMNS if c in there])
-        observations, targets = _observations(table, spec), _matrix(table, "target")
+        table = pq.read_table(folder / ROWS_FILE, columns=[c for c in names if c in there])
+        targets = _matrix(table, "target")
+        if as_frames:
+            observations = read_frames(folder / ROWS_FILE, spec.task.observation_shape)
+        else:
+            observations = _matrix(table, "observation")
     except (pa.ArrowException, OSError) as error:
         raise DatasetError(f"{folder}: {ROWS_FILE} is not readable as Parquet: {error}.") from None
     except DatasetError as error:
         raise DatasetError(f"{folder}: {error}") from None
     return observations, targets, spec, _read_encoder(folder) if ENCODER_FILE in wanted else None
-
-
-def _observations(table: pa.Table, spec: DistillationSpec) -> Tensor:
-    """The rows: lists of numbers, or stacks of frames where the spec says so."""
-    shape = spec.task.observation_shape
-    if len(shape) != 3:
-        return _matrix(table, "observation")
-    if max(shape) > MAX_FRAME:
-        raise DatasetError(f"{SPEC_FILE}: frames of shape {shape} are too large.")
-    if "observation" not in table.column_names:
-        raise DatasetError(f"{ROWS_FILE} lacks the column 'observation'.")
-    try:
-        return read_frames(table.column("observation").combine_chunks(), shape)
-    except DatasetError as error:
-        raise DatasetError(f"{ROWS_FILE}: {error}") from None
 
 
 def _read_encoder(folder: Path) -> dict[str, Tensor]:

@@ -7,6 +7,7 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from torch import nn
 
 from distilled_envs.dataset import DistilledDataset
+from distilled_envs.errors import SettingsError
 from distilled_envs.sb3_baselines import Recipe, make_model
 
 
@@ -92,7 +93,14 @@ def make_warm_model(
     Returns:
         The model, on ``dataset.make_env()`` with normalised rewards and otherwise PPO's default
         settings, and callbacks for ``model.learn``.
+
+    Raises:
+        SettingsError: A dataset of frames: SB3's CNN shares its first layers with the critic.
     """
+    if dataset.observations.dim() > 2:
+        raise SettingsError(
+            f"{dataset.spec.name} has rows of frames, and the warm start is for rows of numbers."
+        )
     recipe = Recipe({"gamma": discount}, normalize="rewards")
     model = make_model("ppo", dataset.make_env, recipe, seed)
     slow_down(model, pace)

@@ -46,6 +46,9 @@ def main(arguments: Arguments) -> None:
 
 def with_tables(text: str) -> str:
     """The text with all of its tables as they should be."""
+    missing = [name for name in TABLES if f"<!-- table: {name} -->" not in text]
+    if missing:
+        sys.exit(f"README.md has no place for the tables {', '.join(missing)}.")
     marked = re.compile(r"(<!-- table: (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
     return marked.sub(lambda found: f"{found[1]}{TABLES[found[2]]()}\n{found[3]}", text)
 
@@ -56,9 +59,10 @@ def stored(kind: str) -> Iterator[dict[str, Any]]:
         yield json.loads(path.read_text())
 
 
-def datasets(cartpole: bool) -> str:
-    """What the shipped datasets teach."""
-    return results_table(each for each in entries() if (each.family == "cartpole-nd") == cartpole)
+def datasets(entry_point: str) -> str:
+    """What the shipped datasets teach, of one kind of environments."""
+    listed = [each for each in entries() if each.spec.env.entry_point.startswith(entry_point)]
+    return results_table(listed)
 
 
 def comparisons() -> str:
@@ -112,8 +116,8 @@ def score(record: dict[str, Any]) -> str:
 
 
 TABLES: dict[str, Callable[[], str]] = {
-    "cart-pole": lambda: datasets(cartpole=True),
-    "MuJoCo": lambda: datasets(cartpole=False),
+    "cart-pole": lambda: datasets("distilled_envs."),
+    "MuJoCo": lambda: datasets("gymnasium.envs.mujoco"),
     "compare": comparisons,
     "generalize": generalisation,
     "warm start": warm_starts,

@@ -44,7 +44,7 @@ def toy() -> Callable[[int], DistilledDataset]:
     """Three stacks of noise for Pong, by encoder level."""
 
     def make(level: int) -> DistilledDataset:
-        atari.register()
+        atari.register("ALE/Pong-v5")
         torch.manual_seed(level)
         learner = LearnerSpec("nature-cnn", (512,), "relu", encoder_level=level)
         spec = DistillationSpec(

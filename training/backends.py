@@ -74,7 +74,7 @@ def make_training_envs(settings: Settings, seed: int) -> VectorEnv:
     """
     count = settings.learners * settings.envs_per_learner
     if settings.encoder_level is not None:
-        atari.register()
+        atari.register(settings.env_id)
         spec = gym.spec(settings.env_id)
         spec = dataclasses.replace(spec, kwargs=spec.kwargs | settings.env_kwargs)
         return atari.make_vec(spec, count, threads=settings.threads or 0)

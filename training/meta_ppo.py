@@ -249,16 +249,15 @@ class MetaPPO:
         return -(torch.minimum(ratio * advantages, clipped * advantages) * weights).sum()
 
     def _descend(self, loss: Tensor) -> None:
-        """One step of batch, encoder and critic, each group's gradient bounded by itself."""
+        """One step of batch, encoder and critic, the gradient of each bounded by itself."""
         optimizers = self.optimizer, self.critic_optimizer
-        groups = [
-            [p for group in each.param_groups for p in group["params"]] for each in optimizers
-        ]
+        groups = [group["params"] for each in optimizers for group in each.param_groups]
         for optimizer in optimizers:
             optimizer.zero_grad()
         loss.backward(inputs=[*itertools.chain(*groups)])
-        for optimizer, parameters in zip(optimizers, groups, strict=True):
-            nn.utils.clip_grad_norm_(parameters, self.settings.max_grad_norm)
+        for group in groups:
+            nn.utils.clip_grad_norm_(group, self.settings.max_grad_norm)
+        for optimizer in optimizers:
             optimizer.step()
         self.batch.project()
 

@@ -202,7 +202,7 @@ def checked_environment(settings: Settings) -> tuple[EnvSpec, TaskSpec]:
     """The environment's spec and task, checked before any work starts."""
     is_atari = settings.env_id.startswith("ALE/")
     if is_atari:
-        atari.register()
+        atari.register(settings.env_id)
     if is_atari != (settings.encoder_level is not None):
         raise SettingsError(
             f"encoder_level is for Atari games (ALE/...), and needed there; {settings.env_id} with "

@@ -111,7 +111,7 @@ class RunFolder:
         if not self.checkpoint.exists():
             return None
         try:
-            return torch.load(self.checkpoint, weights_only=True)
+            return torch.load(self.checkpoint, map_location="cpu", weights_only=True)
         except Exception as error:  # torch, zipfile and pickle each have errors of their own
             raise SettingsError(
                 f"{self.checkpoint} is damaged: start again with another --output ({error})."

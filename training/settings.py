@@ -129,6 +129,8 @@ class Settings:
                 )
             if self.observation_scale is not None:
                 raise SettingsError("Frames are shown as they are: leave out observation_scale.")
+        elif self.end_at_lost_life:
+            raise SettingsError("end_at_lost_life is for Atari games, where lives are counted.")
         if self.normalise_rewards and self.reward_sign:
             raise SettingsError("normalise_rewards and reward_sign exclude each other.")
         if self.minibatches > self.horizon * self.envs_per_learner:
@@ -193,12 +195,14 @@ CARTPOLE_STEPS = {
 """Environment steps of a cart-pole run, by number of axes."""
 
 
-def dataset_name(env_id: str, instances: int, dims: int | None = None) -> str:
+def dataset_name(
+    env_id: str, instances: int, dims: int | None = None, encoder_level: int | None = None
+) -> str:
     """The name ``<family>-<variant>`` of a dataset."""
     if dims is not None:
         return f"cartpole-nd-{dims}d-{'min' if instances == dims + 1 else instances}"
     family = re.sub(r"-v[0-9]+$", "", re.split("[/:]", env_id)[-1]).lower()
-    return f"{family}-{instances}"
+    return f"{family}-{instances if encoder_level is None else f'level{encoder_level}'}"
 
 
 def _cartpole(dims: int, minimum: bool) -> Settings:
@@ -222,7 +226,7 @@ def _cartpole(dims: int, minimum: bool) -> Settings:
 def for_environment(env_id: str) -> Settings:
     """Settings for any Gymnasium environment, untuned: 64 rows, everything normalised."""
     if env_id.startswith("ALE/"):
-        return _atari(env_id.removeprefix("ALE/").removesuffix("-v5"), 4, 4)
+        return _atari(env_id, 4, 4)
     return Settings(
         name=dataset_name(env_id, 64),
         env_id=env_id,
@@ -294,10 +298,10 @@ MUJOCO = (
 )
 
 
-def _atari(game: str, instances: int, encoder_level: int, **changes: Any) -> Settings:
+def _atari(env_id: str, instances: int, encoder_level: int, **changes: Any) -> Settings:
     settings = Settings(
-        name=f"{game.lower()}-level{encoder_level}",
-        env_id=f"ALE/{game}-v5",
+        name=dataset_name(env_id, instances, encoder_level=encoder_level),
+        env_id=env_id,
         instances=instances,
         total_steps=10_000_000,
         hidden_sizes=(512,),
@@ -323,12 +327,12 @@ def _atari(game: str, instances: int, encoder_level: int, **changes: Any) -> Set
 
 
 ATARI = (
-    *(_atari("Pong", 4, level) for level in range(5)),
-    _atari("Centipede", 10, 4),
-    _atari("Centipede", 10, 0),
-    _atari("SpaceInvaders", 4, 4),
-    _atari("MsPacman", 6, 4),
-    _atari("Breakout", 3, 4),
+    *(_atari("ALE/Pong-v5", 4, level) for level in range(5)),
+    _atari("ALE/Centipede-v5", 10, 4),
+    _atari("ALE/Centipede-v5", 10, 0),
+    _atari("ALE/SpaceInvaders-v5", 4, 4),
+    _atari("ALE/MsPacman-v5", 6, 4),
+    _atari("ALE/Breakout-v5", 3, 4),
 )
 
 PRESETS: dict[str, Settings] = {

@@ -20,7 +20,7 @@ from distilled_envs.distilled_env import DistilledEnv
 from distilled_envs.errors import DatasetError, PolicyError, SettingsError
 from distilled_envs.inner_step import inner_step
 from distilled_envs.learner import forward, initial_parameters, make_encoder, make_policy
-from distilled_envs.spec import LearnerSpec
+from distilled_envs.spec import LearnerSpec, TaskSpec
 from distilled_envs.storage import ENCODER_FILE, ROWS_FILE, SPEC_FILE, sha256
 
 GAMES = ("Pong", "Centipede", "SpaceInvaders", "MsPacman", "Breakout")
@@ -28,7 +28,7 @@ LEVELS = range(5)
 
 
 def game_spec(game: str):
-    atari.register()
+    atari.register(f"ALE/{game}-v5")
     return gym.make(f"ALE/{game}-v5", **atari.ENV_KWARGS).spec
 
 
@@ -109,8 +109,7 @@ def test_a_dataset_of_frames_is_the_same_after_a_file(level, tmp_path, toy):
     assert torch.equal(again.observations, dataset.observations)
     assert torch.equal(again.targets, dataset.targets)
     assert (tmp_path / "saved" / ENCODER_FILE).exists() == (level > 0)
-    assert again.spec.to_json() == again.spec.replace().to_json()
-    assert again.spec.learner == dataset.spec.learner
+    assert again.spec == dataset.spec.replace(files=again.spec.files)
     one, two = dataset.train(seed=3), again.train(seed=3)
     torch.testing.assert_close(one(dataset.observations), two(dataset.observations))
 
@@ -162,6 +161,41 @@ def test_what_is_no_frame_is_refused(content, message, tmp_path, toy):
         DistilledDataset.load(tmp_path / "saved")
 
 
+def test_a_small_file_with_many_frames_is_refused(toy, tmp_path):
+    toy(0).save(tmp_path / "saved")
+    damaged(tmp_path / "saved", lambda rows: rows.extend(200 * rows[:1]))
+    assert (tmp_path / "saved" / ROWS_FILE).stat().st_size < 2**18
+    with pytest.raises(DatasetError, match=r"train\.parquet holds \d+ MiB, and the limit is 8 MiB"):
+        DistilledDataset.load(tmp_path / "saved", max_bytes=8 * 2**20)
+
+
+def test_frames_are_whole_numbers_of_the_games_range(toy):
+    dataset = toy(0)
+    for frames in (dataset.observations / 255, dataset.observations + 1):
+        with pytest.raises(DatasetError, match="whole numbers from 0 to 255"):
+            DistilledDataset(frames, dataset.targets, dataset.spec)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"learner": LearnerSpec()}, r"learner\.architecture can't be 'mlp'"),
+        ({"preprocessing": None}, "preprocessing can't be None"),
+        ({"task": TaskSpec("categorical", (1, 84, 84), 6)}, r"task\.observation_shape"),
+    ],
+)
+def test_specs_that_contradict_themselves_are_refused(changes, message, toy):
+    with pytest.raises(DatasetError, match=message):
+        toy(0).spec.replace(**changes)
+
+
+def test_what_the_vector_environment_can_not_do_is_refused(toy):
+    dataset = toy(0)
+    dataset.spec.env.kwargs["mode"] = 1
+    with pytest.raises(DatasetError, match=r"ALE/Pong-v5 with .*'mode': 1.* no vector environment"):
+        dataset.make_vec_env(2)
+
+
 def test_a_damaged_or_missing_encoder_is_refused(tmp_path, toy):
     toy(2).save(tmp_path / "saved")
     file = tmp_path / "saved" / ENCODER_FILE
@@ -207,6 +241,38 @@ def test_sb3s_cnn_takes_the_step(level, toy):
     assert all(p.requires_grad for p in policy.parameters())
 
 
+def toy_with_other_encoder(toy) -> DistilledDataset:
+    dataset = toy(4)
+    state = {name: 2 * value for name, value in dataset.encoder.state_dict().items()}
+    return DistilledDataset(dataset.observations, dataset.targets, dataset.spec, encoder=state)
+
+
+def test_policies_do_not_share_the_encoder(toy):
+    dataset = toy(3)
+    policy = dataset.new_policy()
+    policy.double().requires_grad_(True)
+    assert dataset.train()(dataset.observations).dtype == torch.float32
+    assert not any(p.requires_grad for p in dataset.encoder.parameters())
+
+
+def test_a_model_that_does_not_fit_is_left_as_it_is(toy):
+    four_actions = atari.preprocess(gym.make(game_spec("Breakout")))
+    model = A2C("CnnPolicy", four_actions, device="cpu")
+    before = [p.clone() for p in model.policy.parameters()]
+    with pytest.raises(PolicyError, match="has 4 outputs, and pong-level2 needs 6"):
+        toy(2).train(model)
+    assert all(torch.equal(p, b) for p, b in zip(model.policy.parameters(), before, strict=True))
+
+
+@pytest.mark.parametrize(
+    "learner",
+    [LearnerSpec(), LearnerSpec("nature-cnn", (512,), "relu", encoder_level=3)],
+)
+def test_learners_that_do_not_fit_the_encoder_are_refused(learner, toy):
+    with pytest.raises(SettingsError, match="pong-level2 is for learners of kind 'nature-cnn'"):
+        toy(2).evaluate(learner=learner, learners=1, episodes=1)
+
+
 def test_a_learner_of_ones_own_goes_behind_the_encoder(toy):
     dataset = toy(4)
     policy = dataset.train(dataset.with_encoder(nn.Linear(512, 6)))
@@ -217,6 +283,8 @@ def test_a_learner_of_ones_own_goes_behind_the_encoder(toy):
         dataset.with_encoder(nn.Linear(512, 4))
     with pytest.raises(PolicyError, match=r"dataset\.with_encoder\(learner\)"):
         dataset.train(nn.Sequential(nn.Flatten(), nn.Linear(4 * 84 * 84, 6)))
+    with pytest.raises(PolicyError, match="has another encoder than pong-level4"):
+        dataset.train(toy_with_other_encoder(toy).new_policy())
     with pytest.raises(DatasetError, match="has no encoder"):
         toy(0).with_encoder(nn.Linear(512, 6))
 

@@ -42,3 +42,10 @@ def test_seed_decides_the_network():
     first, again, other = (make_policy(LearnerSpec(), (8,), 4, seed=s) for s in (1, 1, 2))
     assert torch.equal(first[0].weight, again[0].weight)
     assert not torch.equal(first[0].weight, other[0].weight)
+
+
+def test_large_layers_are_orthogonal_too():
+    """They are drawn by another factorisation."""
+    weight = initial_parameters(LearnerSpec(hidden_sizes=(256,)), (600,), 2, 2)["0.weight"]
+    identity = 2 * torch.eye(256).expand(2, -1, -1)
+    torch.testing.assert_close(weight @ weight.mT, identity, atol=1e-4, rtol=0)

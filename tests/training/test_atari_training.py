@@ -1,6 +1,7 @@
 """Distilling games: what is learned at each encoder level, lives, and a whole small run."""
 
 import dataclasses
+import signal
 
 import gymnasium as gym
 import numpy as np
@@ -8,9 +9,8 @@ import pytest
 import torch
 from gymnasium.vector import AutoresetMode, VectorEnv
 
-from distilled_envs import atari
 from distilled_envs.dataset import DistilledDataset
-from distilled_envs.errors import SettingsError
+from distilled_envs.errors import DatasetError, SettingsError
 from distilled_envs.spec import TaskSpec
 from distilled_envs.storage import ENCODER_FILE
 from distilled_envs.training import distill
@@ -72,18 +72,30 @@ def test_a_run_makes_a_dataset_of_frames(tmp_path):
     assert env.observation_space == real.observation_space
 
 
-def test_a_run_goes_on(tmp_path):
-    settings = dataclasses.replace(TINY, total_steps=16, eval_learners=1)
-    distill(settings, tmp_path / "run", progress=False)
+def test_a_run_goes_on(tmp_path, monkeypatch):
+    settings = dataclasses.replace(TINY, eval_learners=1)
+    one = MetaPPO.iterate
+
+    def iterate_and_interrupt(run):
+        metrics = one(run)
+        signal.raise_signal(signal.SIGINT)
+        return metrics
+
+    monkeypatch.setattr(MetaPPO, "iterate", iterate_and_interrupt)
+    with pytest.raises(KeyboardInterrupt, match="stopped after 1 of 2 iterations"):
+        distill(settings, tmp_path / "run", progress=False)
     state = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["algorithm"]
-    assert state["iteration"] == 1
-    _, task = checked_environment(settings)
-    env = make_training_envs(settings, 1)
-    run = MetaPPO(settings, env, task, 1)
-    run.load_state_dict(state)
-    assert torch.equal(run.encoder.state_dict()["1.weight"], state["encoder"]["1.weight"])
-    assert run.iterate()["entropy"] > 0
-    env.close()
+    seen = []
+
+    def look_and_iterate(run):
+        seen.append(run.encoder.state_dict()["1.weight"].clone())
+        return one(run)
+
+    monkeypatch.setattr(MetaPPO, "iterate", look_and_iterate)
+    dataset = distill(settings, tmp_path / "run", resume=True, progress=False)
+    assert torch.equal(seen[0], state["encoder"]["1.weight"])
+    assert len(seen) == 1
+    assert dataset.spec.provenance["env_steps"] == 32
 
 
 class Lives(VectorEnv):
@@ -128,9 +140,10 @@ def test_a_lost_life_ends_nothing_but_the_credit(count):
     ("changes", "message"),
     [
         ({"env_id": "ALE/Pnog-v5"}, "ALE/Pnog-v5 can't be made"),
-        ({"encoder_level": None, "hidden_sizes": (64,)}, "encoder_level is for Atari games"),
+        ({"encoder_level": None, "end_at_lost_life": False}, "encoder_level is for Atari games"),
         ({"env_id": "CartPole-v1"}, "encoder_level is for Atari games"),
         ({"encoder_level": 5}, "encoder_level must be 0 to 4, got 5"),
+        ({"encoder_level": None, "env_id": "CartPole-v1"}, "end_at_lost_life is for Atari"),
         ({"hidden_sizes": (64, 64)}, "one hidden layer after its convolutions"),
     ],
 )
@@ -140,9 +153,8 @@ def test_what_can_not_be_distilled_is_said(changes, message):
 
 
 def test_a_missing_rom_is_said(monkeypatch):
-    atari.register()
     monkeypatch.setattr("ale_py.roms.get_rom_path", lambda name: None)
-    with pytest.raises(SettingsError, match=r"ALE/Pong-v5 can't be made: .*"):
+    with pytest.raises(DatasetError, match=r"The ROM of ALE/Pong-v5 is missing: .* pong\.bin"):
         checked_environment(TINY)
 
 
