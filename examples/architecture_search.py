@@ -94,7 +94,7 @@ def main(arguments: Arguments) -> None:
         ],
         {
             "one-step-and-ppo": score_pairs(
-                f"{dataset.spec.name}: {agreement}",
+                f"{dataset.spec.name}\n{agreement}",
                 ("return after one gradient step", [e["one_step"] for e in pairs]),
                 (f"return after {arguments.steps:,} steps of PPO", [e["ppo"] for e in pairs]),
             )
