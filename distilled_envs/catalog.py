@@ -20,7 +20,7 @@ from distilled_envs.errors import (
     MissingExtraError,
     SettingsError,
 )
-from distilled_envs.spec import DistillationSpec
+from distilled_envs.spec import ENCODER_LEVELS, DistillationSpec
 from distilled_envs.storage import SPEC_FILE, count_rows, read_spec
 
 BUNDLED = Path(__file__).parent / "datasets"
@@ -134,7 +134,7 @@ def choose(
 ) -> Entry:
     """The one of several variants that has the axes, rows and level; see :func:`find`."""
     named = _in_order(entries)
-    if encoder_level not in (None, *range(5)):
+    if encoder_level not in (None, *ENCODER_LEVELS):
         raise SettingsError(f"encoder_level must be 0 to 4, got {encoder_level!r}.")
     if instances not in (None, "min"):
         try:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from distilled_envs.figures import learning_curves
-from distilled_envs.reports import markdown_table, write_report
+from distilled_envs.reports import markdown_table, score_cell, write_report
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -55,13 +55,8 @@ def comparison_table(results: dict[str, Any]) -> list[list[str]]:
         reached = pays = "-"
         if "curves" in player:
             # SB3 finishes the rollout in which the budget ends.
-            taken, seeds = f"{player['curves'][0]['steps'][-1]:,}", player["reaches"]["steps"]
-            there = sorted(step for step in seeds if step is not None)
-            reached = f"never within {taken} steps"
-            if there:
-                seconds = [s for s in player["reaches"]["seconds"] if s is not None]
-                reached = f"{np.median(there):,.0f} steps, {np.median(seconds):.0f} s"
-                reached += f" ({len(there)} of {len(seeds)} seeds)" * (len(there) < len(seeds))
+            taken = f"{player['curves'][0]['steps'][-1]:,}"
+            reached = gets_there(player) or f"never within {taken} steps"
             if "pays_off_after" in player:
                 networks = player["pays_off_after"]
                 pays = "at once" if networks is None else f"{networks} trained"
@@ -100,6 +95,19 @@ def _figures(results: dict[str, Any]) -> dict[str, "Figure"]:
     }
 
 
+def gets_there(player: dict[str, Any]) -> str | None:
+    """After how many environment steps and seconds a player is as good as the one step, if ever."""
+    seeds = len(player["reaches"]["steps"])
+    steps, seconds = (
+        [each for each in player["reaches"][unit] if each is not None]
+        for unit in ("steps", "seconds")
+    )
+    if not steps:
+        return None
+    some = f" ({len(steps)} of {seeds} seeds)" * (len(steps) < seeds)
+    return f"{np.median(steps):,.0f} steps, {np.median(seconds):.0f} s{some}"
+
+
 def label(player: str) -> str:
     """What a player is called in tables and figures."""
     return LABELS.get(player, player.upper())
@@ -108,4 +116,4 @@ def label(player: str) -> str:
 def _cell(score: dict[str, Any]) -> str:
     interval = score["ci95"]
     bounds = "" if interval is None else f" [{interval[0]:,.1f}, {interval[1]:,.1f}]"
-    return f"{score['mean']:,.1f} ± {score['std']:,.1f}{bounds}"
+    return score_cell(score) + bounds

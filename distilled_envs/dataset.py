@@ -166,6 +166,7 @@ class DistilledDataset:
         learner = make_policy(self.spec.learner, task.observation_shape, task.n_outputs, seed=seed)
         return learner if self.encoder is None else self.with_encoder(learner)
 
+    @torch.no_grad()
     def with_encoder(self, learner: nn.Module) -> EncodedPolicy:
         """A learner of your own behind a copy of the encoder, as a policy on observations.
 
@@ -181,11 +182,9 @@ class DistilledDataset:
             raise DatasetError(f"{self.spec.name} has no encoder: train the network as it is.")
         # A copy: what becomes of a policy is nothing to the dataset and to other policies.
         policy, training = EncodedPolicy(copy.deepcopy(self.encoder), learner), learner.training
-        with torch.no_grad():
-            features = self.encoder(self.observations[:1])
+        features = self.encoder(self.observations[:1])
         try:
-            with torch.no_grad():
-                shape = tuple(learner.eval()(features).shape)
+            shape = tuple(learner.eval()(features).shape)
         except (RuntimeError, ValueError, TypeError) as error:
             raise PolicyError(
                 f"{type(learner).__name__} does not take the encoder's features of shape "

@@ -11,6 +11,7 @@ from typing import Any
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.errors import MissingExtraError, SettingsError
 from distilled_envs.evaluation import EVALUATION_SEED, pooled
+from distilled_envs.reports import score_cell
 from distilled_envs.spec import InitialisationSpec, LearnerSpec
 from distilled_envs.threads import torch_threads
 
@@ -97,6 +98,5 @@ def generalisation_table(results: dict[str, Any]) -> list[list[str]]:
     """The results as rows of cells, the first the head."""
     rows = [["networks", "sampled actions", "likeliest actions"]]
     for family, scores in results["families"].items():
-        cells = [f"{scores[mode]['mean']:,.1f} ± {scores[mode]['std']:,.1f}" for mode in MODES]
-        rows.append([family, *cells])
+        rows.append([family, *(score_cell(scores[mode]) for mode in MODES)])
     return rows

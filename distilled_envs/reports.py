@@ -52,6 +52,11 @@ def markdown_table(table: list[list[str]]) -> str:
     return "\n".join([head, "|" + "---|" * len(table[0]), *rows])
 
 
+def score_cell(score: dict[str, Any]) -> str:
+    """The record of a :class:`~distilled_envs.evaluation.Score` in a table."""
+    return f"{score['mean']:,.1f} ± {score['std']:,.1f}"
+
+
 def _page(
     title: str, table: list[list[str]], notes: list[str], figures: dict[str, "Figure"]
 ) -> str:

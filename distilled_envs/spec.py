@@ -17,6 +17,7 @@ from distilled_envs.atari import FRAMES
 from distilled_envs.errors import DatasetError
 
 FORMAT_VERSION = 1
+ENCODER_LEVELS = range(5)
 MAX_WIDTH, MAX_DEPTH = 16_384, 256
 """Bounds on a learner's hidden layers: a file can't ask for more memory than there is."""
 
@@ -115,7 +116,7 @@ class LearnerSpec:
     def __post_init__(self):
         cnn = self.architecture == "nature-cnn"
         _require(cnn or self.architecture == "mlp", "learner.architecture", self.architecture)
-        levels = range(5) if cnn else (0,)
+        levels = ENCODER_LEVELS if cnn else (0,)
         _require(self.encoder_level in levels, "learner.encoder_level", self.encoder_level)
         _require(not cnn or len(self.hidden_sizes) == 1, "learner.hidden_sizes", self.hidden_sizes)
         _require(self.activation in ("tanh", "relu"), "learner.activation", self.activation)
@@ -189,6 +190,7 @@ class DistillationSpec:
     extra: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self):
+        _require(self.preprocessing in (None, "atari"), "preprocessing", self.preprocessing)
         is_game = self.preprocessing == "atari"
         _require(is_game == self.env.id.startswith("ALE/"), "preprocessing", self.preprocessing)
         kind = self.learner.architecture
@@ -271,8 +273,6 @@ class DistillationSpec:
                 record[part] = unknown
         for key in ("provenance", "evaluation", "files"):
             _require(isinstance(values.get(key, {}), dict), key, values.get(key))
-        preprocessing = values.get("preprocessing")
-        _require(preprocessing in (None, "atari"), "preprocessing", preprocessing)
         name, kwargs = values["name"], values["env"].kwargs
         _require(isinstance(name, str) and name.isprintable(), "name", name)
         _require(isinstance(kwargs, dict), "env.kwargs", kwargs)

@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tyro
 
 from distilled_envs.catalog import entries
 from distilled_envs.cli import results_table
-from distilled_envs.comparison_report import label
-from distilled_envs.reports import markdown_table
+from distilled_envs.comparison_report import gets_there, label
+from distilled_envs.reports import markdown_table, score_cell
 
 ROOT = Path(__file__).parent.parent
 RESULTS = Path(__file__).parent / "results"
@@ -73,23 +72,20 @@ def comparisons() -> str:
     ]
     for results in stored("compare"):
         found = results["players"]
-        cells = [score(found[each]["score"]) if each in found else "-" for each in players]
+        cells = [score_cell(found[each]["score"]) if each in found else "-" for each in players]
         scratch = [found[each] for each in ("ppo", "ppo-zoo") if each in found]
         # Where training never gets there, distilling has paid off with the first network.
         pays = max(each["pays_off_after"] or 1 for each in scratch)
         name = f"`{results['dataset']['name']}`"
-        rows.append([name, *cells, " / ".join(map(when, scratch)), f"{pays} trained"])
+        rows.append(
+            [
+                name,
+                *cells,
+                " / ".join(gets_there(each) or "never" for each in scratch),
+                f"{pays} trained",
+            ]
+        )
     return markdown_table(rows)
-
-
-def when(player: dict[str, Any]) -> str:
-    """After how many environment steps and seconds a player is as good as the one step."""
-    steps = [each for each in player["reaches"]["steps"] if each is not None]
-    if not steps:
-        return "never"
-    seconds = [each for each in player["reaches"]["seconds"] if each is not None]
-    some = f" ({len(steps)} of {len(player['curves'])})" * (len(steps) < len(player["curves"]))
-    return f"{np.median(steps):,.0f} steps, {np.median(seconds):.0f} s{some}"
 
 
 def generalisation() -> str:
@@ -99,7 +95,9 @@ def generalisation() -> str:
     rows = [["networks", *(f"`{study['dataset']['name']}`" for study in studies)]]
     for family in families:
         found = [study["families"].get(family) for study in studies]
-        rows.append([family, *("-" if each is None else score(each["greedy"]) for each in found)])
+        rows.append(
+            [family, *("-" if each is None else score_cell(each["greedy"]) for each in found)]
+        )
     return markdown_table(rows)
 
 
@@ -109,13 +107,8 @@ def warm_starts() -> str:
     for results in stored("warm-start"):
         for name, scores in results["scores"].items():
             steps = f"`{results['name']}`, {results['steps']:,} steps"
-            rows.append([steps, name, *(score(each) for each in scores)])
+            rows.append([steps, name, *map(score_cell, scores)])
     return markdown_table(rows)
-
-
-def score(record: dict[str, Any]) -> str:
-    """A score in a cell."""
-    return f"{record['mean']:,.1f} ± {record['std']:,.1f}"
 
 
 TABLES: dict[str, Callable[[], str]] = {

@@ -49,6 +49,8 @@ class DistilledBatch(nn.Module):
         self.log_learning_rate = nn.Parameter(torch.tensor(math.log(inner_learning_rate)))
         self.target_log_std = None if std is None else nn.Parameter(std.log())
         self.register_buffer("_min_log_std", None if min_std is None else min_std.log(), False)
+        for name in ("_low", "_high"):  # buffers, so that they move with the batch
+            self.register_buffer(name, None, False)
         self._max_rms = scale if bounded else math.inf
         self.bound(space)
 

@@ -90,7 +90,6 @@ class MetaPPO:
             std=None if bounds is None else settings.initial_std * bounds,
             min_std=None if bounds is None else settings.min_std * bounds,
         ).to(self.device)
-        self.batch.bound(space)
         # The critic sees what learners see: behind an encoder both are the rest of the network.
         frames = settings.encoder_level is not None
         self.critic = make_policy(self.learner if frames else LearnerSpec(), shape, 1)

@@ -8,7 +8,7 @@ from typing import Any
 
 from distilled_envs.atari import ENV_KWARGS
 from distilled_envs.errors import SettingsError
-from distilled_envs.spec import LearnerSpec
+from distilled_envs.spec import ENCODER_LEVELS, LearnerSpec
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ class Settings:
             if not self.coordinates or len(set(self.coordinates)) < len(self.coordinates):
                 raise SettingsError(f"coordinates must be different, got {self.coordinates}.")
         if self.encoder_level is not None:
-            if self.encoder_level not in range(5):
+            if self.encoder_level not in ENCODER_LEVELS:
                 raise SettingsError(f"encoder_level must be 0 to 4, got {self.encoder_level}.")
             if len(self.hidden_sizes) != 1:
                 raise SettingsError(
