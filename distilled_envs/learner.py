@@ -29,6 +29,7 @@ class Scale(nn.Module):
             device = frames.device.type
             kind = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
             frames = frames.to(dtype=kind or torch.float32, memory_format=torch.channels_last)
+            return frames.div_(255)
         return frames / 255
 
 
@@ -141,13 +142,33 @@ def empty_encoder(spec: LearnerSpec, observation_shape: tuple[int, ...]) -> nn.S
     return nn.Sequential(*_split_modules(spec, observation_shape, 1)[0])
 
 
-def make_encoder(spec: LearnerSpec, observation_shape: tuple[int, ...]) -> nn.Sequential:
-    """The layers of :func:`empty_encoder`, orthogonal, from torch's global generator."""
-    encoder = empty_encoder(spec, observation_shape).to_empty(device="cpu")
-    for layer in encoder:
-        if hasattr(layer, "weight"):
-            nn.init.orthogonal_(layer.weight, spec.initialisation.hidden_gain)
-            nn.init.zeros_(layer.bias)
+def make_encoder(spec: LearnerSpec, observations: Tensor) -> nn.Sequential:
+    """The layers of :func:`empty_encoder`, orthogonal, and scaled to what they will see.
+
+    Two frames of a game differ in a handful of pixels, and so little do a random network's
+    features of them (in Pong by 5 parts in 100) that a step on a few rows changes all of a
+    learner's answers alike. So each channel or unit starts with mean 0 and variance 1 over
+    observations (Krahenbuhl et al., "Data-dependent Initializations of Convolutional Neural
+    Networks", 2016).
+
+    Args:
+        spec: Architecture; its encoder level says where the network is split.
+        observations: What the network is for, ``(n, *shape)``, n at least 2.
+    """
+    encoder = empty_encoder(spec, tuple(observations.shape[1:])).to_empty(device="cpu")
+    hidden = observations
+    with torch.no_grad():
+        for layer in encoder:
+            if hasattr(layer, "weight"):
+                nn.init.orthogonal_(layer.weight)
+                nn.init.zeros_(layer.bias)
+                given = layer(hidden)
+                others = tuple(place for place in range(given.dim()) if place != 1)
+                mean, std = given.mean(others), given.std(others)
+                std = std.clamp(min=0.1 * std.mean())  # a unit may see nothing change
+                layer.weight /= std.view(-1, *[1] * (layer.weight.dim() - 1))
+                layer.bias -= mean / std
+            hidden = layer(hidden)
     return encoder
 
 

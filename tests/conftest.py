@@ -55,12 +55,12 @@ def toy() -> Callable[[int], DistilledDataset]:
             learner=learner,
             preprocessing="atari",
         )
+        frames = torch.randint(0, 256, (3, *atari.FRAMES)).float()
         encoder = None
         if level:
             # What goes through a file is rounded to half precision.
-            state = make_encoder(learner, atari.FRAMES).state_dict()
+            state = make_encoder(learner, frames).state_dict()
             encoder = {name: value.half().float() for name, value in state.items()}
-        frames = torch.randint(0, 256, (3, *atari.FRAMES)).float()
         return DistilledDataset(frames, torch.randn(3, 6), spec, encoder=encoder)
 
     return make

@@ -25,6 +25,7 @@ class DistilledBatch(nn.Module):
         std: Where the standard deviations of a gaussian task start ``(n_outputs,)``; None for a
             categorical task.
         min_std: Floor under them ``(n_outputs,)``.
+        observations: Where the observations start ``(k, *shape)``; None draws them.
     """
 
     def __init__(
@@ -37,13 +38,13 @@ class DistilledBatch(nn.Module):
         bounded: bool = False,
         std: Tensor | None = None,
         min_std: Tensor | None = None,
+        observations: Tensor | None = None,
     ):
         super().__init__()
         self._unit = 255.0 if space.dtype == np.uint8 else 1.0
-        shape = (instances, *space.shape)
-        self.rows = nn.Parameter(
-            torch.rand(shape) if self._unit > 1 else scale * torch.randn(shape)
-        )
+        if observations is None:
+            observations = scale * torch.randn(instances, *space.shape)
+        self.rows = nn.Parameter(observations / self._unit)
         self.targets = nn.Parameter(torch.randn(instances, n_outputs))
         # In log space it stays positive, and can grow a hundredfold within minutes.
         self.log_learning_rate = nn.Parameter(torch.tensor(math.log(inner_learning_rate)))

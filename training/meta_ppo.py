@@ -78,6 +78,12 @@ class MetaPPO:
             rewards = RewardSign()
         lives = settings.end_at_lost_life
         self.actors = Actors(env, task, env_seed, self.normaliser, rewards, lives)
+        self.encoder, first = nn.Sequential(), None
+        frames = settings.encoder_level is not None
+        if frames:  # encoder and rows start from what a random player sees
+            seen = self._random_frames()
+            self.encoder = make_encoder(self.learner, seen)
+            first = seen[: settings.instances].float()
         # A gaussian's spread is measured by the bounds of each action dimension.
         bounds = torch.from_numpy(actions.high) if task.kind == "gaussian" else None
         self.batch = DistilledBatch(
@@ -89,17 +95,18 @@ class MetaPPO:
             bounded=settings.observation_scale is not None,
             std=None if bounds is None else settings.initial_std * bounds,
             min_std=None if bounds is None else settings.min_std * bounds,
+            observations=first,
         ).to(self.device)
         # The critic sees what learners see: behind an encoder both are the rest of the network.
-        frames = settings.encoder_level is not None
         self.critic = make_policy(self.learner if frames else LearnerSpec(), shape, 1)
-        self.encoder = make_encoder(self.learner, shape)
         for part in (self.critic, self.encoder):
             part.to(self.device, memory_format=torch.channels_last)
         groups = [{"params": [*part.parameters()]} for part in (self.batch, self.encoder)]
-        self.optimizer = torch.optim.Adam([each for each in groups if each["params"]], eps=1e-5)
+        self.optimizer = torch.optim.Adam(
+            [each for each in groups if each["params"]], eps=1e-5, fused=True
+        )
         self.critic_optimizer = torch.optim.Adam(
-            self.critic.parameters(), settings.critic_learning_rate, eps=1e-5
+            self.critic.parameters(), settings.critic_learning_rate, eps=1e-5, fused=True
         )
         self.iteration = 0
 
@@ -120,23 +127,29 @@ class MetaPPO:
         learners = self._trained(initial)
         log_std = self.batch.target_log_std
         log_std = None if log_std is None else log_std.detach().cpu().clone()
-        rollout = self.actors.collect(
-            lambda observations: self._act(learners, observations), log_std, settings.horizon
-        )
+        values: list[Tensor] = []
+
+        def act(observations: Tensor) -> Tensor:  # the critic judges what is encoded already
+            features = self._features(observations)
+            values.append(self._values(features).cpu())
+            grouped = features.unflatten(0, (settings.learners, -1))
+            return forward(self.learner, learners, grouped).flatten(0, 1).cpu()
+
+        rollout = self.actors.collect(act, log_std, settings.horizon)
+        with torch.no_grad():
+            act(rollout.observations[-1])
         if self.normaliser is not None:  # its statistics have moved, and the bounds with them
             space = self.actors.env.single_observation_space
             self.batch.bound(transformed_space(self.normaliser.frozen(), space))
-        with torch.no_grad():  # a few steps at a time: frames need memory
-            parts = [self._values(self._features(p)) for p in rollout.observations.split(32)]
-        values = torch.cat(parts).cpu()
-        advantages = rollout.advantages(values, settings.discount, settings.gae_lambda)
+        value = torch.stack(values)
+        advantages = rollout.advantages(value, settings.discount, settings.gae_lambda)
 
         # From (T, B, ...) to (L, T * E, ...): a minibatch has the same steps of every learner.
         observations = self._by_learner(rollout.observations[:-1])
         actions = self._by_learner(rollout.actions)
         old_policy = action_distribution(self.task, rollout.outputs, log_std)
         old_log_probs = self._by_learner(old_policy.log_prob(rollout.actions))
-        returns = self._by_learner(advantages + values[:-1])
+        returns = self._by_learner(advantages + value[:-1])
         advantages = self._by_learner(advantages)
         valid = self._by_learner(rollout.valid)
 
@@ -157,8 +170,8 @@ class MetaPPO:
                 consistency = inner_loss(after, self.batch.targets).mean() / (
                     self.batch.targets.square().mean()
                 )
-                errors = (self._values(seen) - returns[:, rows]).square()
-                value_loss = (errors * weights).sum()
+                errors = self._values(seen.flatten(0, 1)).view_as(weights) - returns[:, rows]
+                value_loss = (errors.square() * weights).sum()
                 entropy = (policy.entropy() * weights).sum()
 
                 loss = policy_loss + settings.consistency * consistency
@@ -201,6 +214,15 @@ class MetaPPO:
         self.actors.set_state(state["actors"])
         torch.set_rng_state(state["torch_rng"])
 
+    def _random_frames(self, count: int = 512) -> Tensor:
+        """Some of what a random player sees, ``(count, *shape)``."""
+
+        def play(observations: Tensor) -> Tensor:
+            return torch.zeros(len(observations), self.task.n_outputs)
+
+        frames = self.actors.collect(play, None, self.settings.horizon).observations.flatten(0, 1)
+        return frames[torch.randperm(len(frames))[:count]]
+
     def _features(self, observations: Tensor) -> Tensor:
         """What learners and critic see: observations ``(..., *shape)``, encoded if need be."""
         observations = observations.to(self.device)
@@ -212,8 +234,8 @@ class MetaPPO:
         return features.float().unflatten(0, observations.shape[:-some])
 
     def _values(self, features: Tensor) -> Tensor:
-        """The critic's values ``(a, b)`` of features ``(a, b, ...)``."""
-        return self.critic(features.flatten(0, 1)).view(features.shape[:2])
+        """The critic's values ``(n,)`` of features ``(n, ...)``."""
+        return self.critic(features).squeeze(-1)
 
     def _inner_step(self, initial: Parameters, lesson: Tensor, *, keep_graph: bool) -> Parameters:
         batch = self.batch
@@ -228,10 +250,6 @@ class MetaPPO:
         if not all(value.isfinite().all() for value in learners.values()):
             raise self._diverged("the learners are not finite after their step")
         return learners
-
-    def _act(self, learners: Parameters, observations: Tensor) -> Tensor:
-        grouped = self._features(observations).unflatten(0, (self.settings.learners, -1))
-        return forward(self.learner, learners, grouped).flatten(0, 1).cpu()
 
     def _by_learner(self, steps: Tensor) -> Tensor:
         """``(T, L * E, ...)`` to ``(L, T * E, ...)``; numbers go to the device, frames later."""

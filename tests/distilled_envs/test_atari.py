@@ -62,8 +62,8 @@ def test_one_game_and_many_show_the_same_frames(game):
 @pytest.mark.parametrize("level", LEVELS)
 def test_population_gives_what_each_network_gives(level):
     spec = cnn(level)
-    encoder = make_encoder(spec, atari.FRAMES)
     frames = torch.randint(0, 256, (2, *atari.FRAMES)).float()
+    encoder = make_encoder(spec, frames)
     features = encoder(frames)
     parameters = initial_parameters(spec, atari.FRAMES, 6, 3)
     outputs = forward(spec, parameters, features)
@@ -78,11 +78,30 @@ def test_population_gives_what_each_network_gives(level):
         )
 
 
+@pytest.mark.parametrize("level", LEVELS[1:])
+def test_an_encoder_starts_with_features_that_tell_frames_apart(level):
+    """Nearly equal frames: all the same but for a square of 6 pixels somewhere."""
+    frames = torch.full((64, *atari.FRAMES), 100.0)
+    for frame, (row, column) in zip(frames, torch.randint(0, 78, (64, 2)), strict=True):
+        frame[:, row : row + 6, column : column + 6] = 200
+    encoder = make_encoder(cnn(level), frames)
+    layers = [place for place, layer in enumerate(encoder) if hasattr(layer, "weight")]
+    assert len(layers) == level
+    for place in layers:  # before the activation
+        given = encoder[: place + 1](frames).detach()
+        others = (0, 2, 3)[: given.dim() - 1]
+        torch.testing.assert_close(
+            given.mean(others), torch.zeros(given.shape[1]), atol=1e-3, rtol=0
+        )
+        assert given.std(others).median() == pytest.approx(1, abs=1e-3)
+        assert given.std(others).max() < 1.001
+
+
 @pytest.mark.parametrize("level", LEVELS)
 def test_the_meta_gradient_reaches_the_rows_as_numbers_say(level):
     """Through the inner step, against a difference quotient, in double precision."""
     spec, shape = cnn(level), (1, 36, 36)
-    encoder = make_encoder(spec, shape).double()
+    encoder = make_encoder(spec, 255 * torch.rand(8, *shape)).double()
     initial = initial_parameters(spec, shape, 2, 2, torch.Generator().manual_seed(0))
     initial = {name: value.double() for name, value in initial.items()}
     rows = (255 * torch.rand(2, *shape, dtype=torch.double)).requires_grad_()
