@@ -138,9 +138,10 @@ def summarise(
     refits, refit = 0.0, provenance.get("refit")
     while refit is not None:
         refits, refit = refits + refit["wall_seconds"], refit.get("before")
+    trainings = [provenance, provenance["teacher"]] if "teacher" in provenance else [provenance]
     distillation = {
-        "env_steps": provenance.get("env_steps"),
-        "seconds": round((provenance.get("wall_seconds") or 0.0) + refits, 1),
+        "env_steps": sum(run.get("env_steps") or 0 for run in trainings) or None,
+        "seconds": round(sum(run.get("wall_seconds") or 0.0 for run in trainings) + refits, 1),
     }
     players: dict[str, Any] = {}
     for player in dict.fromkeys(player for player, _ in records):

@@ -12,12 +12,15 @@ Wilhelm & Ventura, "Distilling Reinforcement Learning into Single-Batch Datasets
 """
 
 import itertools
+import math
 
 import gymnasium as gym
 import torch
 from torch import Tensor, nn
+from torch.distributions import kl_divergence
 
 from distilled_envs.actions import action_distribution
+from distilled_envs.dataset import DistilledDataset
 from distilled_envs.environments import transformed_space
 from distilled_envs.errors import DistilledEnvsError
 from distilled_envs.inner_step import inner_loss, inner_step
@@ -37,6 +40,7 @@ from distilled_envs.training.normalisation import (
 )
 from distilled_envs.training.rollout import Actors
 from distilled_envs.training.settings import Settings
+from distilled_envs.training.teacher import answers
 
 DIVERGED_KL = 10.0
 """Nats between a policy and its update, far beyond what clipping leaves a run that learns."""
@@ -56,10 +60,16 @@ class MetaPPO:
         env: Vector environment with ``learners * envs_per_learner`` copies.
         task: How outputs become actions.
         env_seed: Seed of the environments' first reset.
+        teacher: A dataset whose learners are followed beside the rewards.
     """
 
     def __init__(
-        self, settings: Settings, env: gym.vector.VectorEnv, task: TaskSpec, env_seed: int = 0
+        self,
+        settings: Settings,
+        env: gym.vector.VectorEnv,
+        task: TaskSpec,
+        env_seed: int = 0,
+        teacher: DistilledDataset | None = None,
     ):
         self.settings = settings
         self.task = task
@@ -84,6 +94,12 @@ class MetaPPO:
             seen = self._random_frames()
             self.encoder = make_encoder(self.learner, seen)
             first = seen[: settings.instances].float()
+        if teacher is not None and teacher.encoder is not None:
+            own = self.encoder.state_dict()  # fewer layers than the teacher's, or more
+            theirs = teacher.encoder.state_dict()
+            shared = {name: value for name, value in theirs.items() if name in own}
+            self.encoder.load_state_dict(own | shared)
+        self.teacher = None if teacher is None else answers(teacher, self.device)
         # A gaussian's spread is measured by the bounds of each action dimension.
         bounds = torch.from_numpy(actions.high) if task.kind == "gaussian" else None
         self.batch = DistilledBatch(
@@ -128,10 +144,13 @@ class MetaPPO:
         log_std = self.batch.target_log_std
         log_std = None if log_std is None else log_std.detach().cpu().clone()
         values: list[Tensor] = []
+        advice: list[Tensor] = []
 
         def act(observations: Tensor) -> Tensor:  # the critic judges what is encoded already
             features = self._features(observations)
             values.append(self._values(features).cpu())
+            if self.teacher is not None:
+                advice.append(self.teacher(observations).cpu())
             grouped = features.unflatten(0, (settings.learners, -1))
             return forward(self.learner, learners, grouped).flatten(0, 1).cpu()
 
@@ -152,8 +171,10 @@ class MetaPPO:
         returns = self._by_learner(advantages + value[:-1])
         advantages = self._by_learner(advantages)
         valid = self._by_learner(rollout.valid)
+        if self.teacher is not None:
+            advised = self._by_learner(torch.stack(advice[:-1]))
 
-        metrics: list[Tensor] = []
+        metrics: list[dict[str, Tensor]] = []
         for _ in range(settings.epochs):
             for rows in torch.randperm(observations.shape[1]).chunk(settings.minibatches):
                 transitions = valid[:, rows].bool()
@@ -175,15 +196,19 @@ class MetaPPO:
                 entropy = (policy.entropy() * weights).sum()
 
                 loss = policy_loss + settings.consistency * consistency
-                self._descend(
-                    loss - settings.entropy * entropy + settings.value_weight * value_loss
-                )
+                loss = loss - settings.entropy * entropy + settings.value_weight * value_loss
                 kl = ((log_ratio.exp() - 1 - log_ratio) * weights).sum()
-                row = [policy_loss, value_loss, consistency, entropy, kl]
-                metrics.append(torch.stack(row).detach())
+                parts = {"policy_loss": policy_loss, "value_loss": value_loss, "kl": kl}
+                parts |= {"consistency": consistency, "entropy": entropy}
+                if self.teacher is not None:
+                    teacher = action_distribution(self.task, advised[:, rows], log_std)
+                    parts["from_teacher"] = (kl_divergence(teacher, policy) * weights).sum()
+                    loss = loss + self._left() * parts["from_teacher"]
+                self._descend(loss)
+                metrics.append({name: part.detach() for name, part in parts.items()})
             if settings.target_kl is not None and kl > settings.target_kl:
                 break
-        result = self._metrics(torch.stack(metrics))
+        result = self._metrics(metrics)
         self._trained(initial)  # what goes into a checkpoint can still be learned from
         self.iteration += 1
         return result
@@ -278,24 +303,30 @@ class MetaPPO:
             optimizer.step()
         self.batch.project()
 
+    def _left(self) -> float:
+        """What is left of the run, from 1 to 0."""
+        return 1 - self.iteration / self.settings.iterations
+
     def _anneal(self) -> None:
         settings = self.settings
-        left = 1 - self.iteration / settings.iterations if settings.anneal else 1.0
+        left = self._left() if settings.anneal else 1.0
         rates = settings.learning_rate, settings.encoder_learning_rate
         for group, rate in zip(self.optimizer.param_groups, rates, strict=False):
             group["lr"] = rate * left
         self.critic_optimizer.param_groups[0]["lr"] = settings.critic_learning_rate * left
 
-    def _metrics(self, minibatches: Tensor) -> dict[str, float]:
-        """Means over minibatches ``(n, 5)``, checked for divergence."""
-        names = ("policy_loss", "value_loss", "consistency", "entropy", "kl")
-        metrics = dict(zip(names, minibatches.mean(0).tolist(), strict=True))
+    def _metrics(self, minibatches: list[dict[str, Tensor]]) -> dict[str, float]:
+        """Means over minibatches, checked for divergence."""
+        losses = {
+            name: torch.stack([part[name] for part in minibatches]) for name in minibatches[0]
+        }
+        metrics = {name: values.mean().item() for name, values in losses.items()}
         rate = self.batch.learning_rate.item()
         if not all(parameter.isfinite().all() for parameter in self.batch.parameters()):
             raise self._diverged("the distilled batch is not finite")
         if not 0 < rate < float("inf"):
             raise self._diverged(f"the inner learning rate is {rate}")
-        if not minibatches.isfinite().all():
+        if not all(math.isfinite(value) for value in metrics.values()):
             raise self._diverged("a loss is not finite")
         if metrics["kl"] > DIVERGED_KL:
             raise self._diverged(f"the policies jump, by a KL divergence of {metrics['kl']:.3g}")

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 import distilled_envs
+from distilled_envs.dataset import DistilledDataset
 from distilled_envs.training.settings import Settings
 
 
@@ -23,6 +24,7 @@ def provenance(
     env_steps: int,
     wall_seconds: float,
     training_curve: dict[str, list[float]],
+    teacher: DistilledDataset | None = None,
 ) -> dict[str, Any]:
     """The record that ``distillation.json`` keeps of a distillation.
 
@@ -33,7 +35,13 @@ def provenance(
         env_steps: Environment steps taken.
         wall_seconds: Seconds it took, pauses not counted.
         training_curve: Mean return over environment steps.
+        teacher: The dataset that the run's learners followed; its cost comes on top.
     """
+    costs = {}
+    if teacher is not None:
+        before = teacher.spec.provenance
+        costs = {name: before.get(name) for name in ("command", "env_steps", "wall_seconds")}
+        costs = {"teacher": {"name": teacher.spec.name} | costs}
     packages = {"torch": torch, "gymnasium": gym, "numpy": np, "distilled_envs": distilled_envs}
     return {
         "algorithm": "meta-ppo",
@@ -50,7 +58,7 @@ def provenance(
         | {name: module.__version__ for name, module in packages.items()},
         "git_revision": git_revision(Path(__file__)),
         "training_curve": training_curve,
-    }
+    } | costs
 
 
 def git_revision(file: Path) -> str | None:

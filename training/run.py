@@ -25,6 +25,7 @@ from distilled_envs.training.meta_ppo import DivergedError, MetaPPO
 from distilled_envs.training.provenance import provenance
 from distilled_envs.training.run_folder import RunFolder
 from distilled_envs.training.settings import Settings
+from distilled_envs.training.teacher import load_teacher
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +59,7 @@ def distill(
     Raises:
         SettingsError: The environment can't be distilled, the device can't be used, or ``output``
             doesn't fit.
+        DatasetError: There is no such teacher, or a game's ROM is missing.
         DivergedError: The numbers are no longer finite; the last good checkpoint stands.
         MissingExtraError: tqdm or tensorboard is not installed.
     """
@@ -66,6 +68,7 @@ def distill(
         torch.empty(0, device=settings.device)
     except (RuntimeError, AssertionError) as error:  # an assertion, where CUDA was left out
         raise SettingsError(f"The device {settings.device!r} can't be used: {error}") from None
+    teacher = None if settings.teacher is None else load_teacher(settings)
     output = Path(output)
     if resume:
         folder = RunFolder.resume(output, settings)
@@ -84,13 +87,13 @@ def distill(
         torch_threads(settings.threads or torch.get_num_threads()),
     ):
         torch.manual_seed(settings.seed)
-        algorithm = MetaPPO(settings, env, task, env_seed)
+        algorithm = MetaPPO(settings, env, task, env_seed, teacher)
         if state is not None:
             algorithm.load_state_dict(state["algorithm"])
         spent = state["seconds"] if state else 0.0
         seconds = _train(algorithm, folder, spent, progress)
     env.close()
-    return _finish(algorithm, folder, env_spec, seconds)
+    return _finish(algorithm, folder, env_spec, seconds, teacher)
 
 
 def _train(algorithm: MetaPPO, folder: RunFolder, spent: float, progress: bool) -> float:
@@ -155,7 +158,11 @@ def _train(algorithm: MetaPPO, folder: RunFolder, spent: float, progress: bool) 
 
 
 def _finish(
-    algorithm: MetaPPO, folder: RunFolder, env_spec: EnvSpec, seconds: float
+    algorithm: MetaPPO,
+    folder: RunFolder,
+    env_spec: EnvSpec,
+    seconds: float,
+    teacher: DistilledDataset | None,
 ) -> DistilledDataset:
     """Evaluate what was distilled, and write it."""
     settings, batch, normaliser = algorithm.settings, algorithm.batch, algorithm.normaliser
@@ -174,6 +181,7 @@ def _finish(
             env_steps=algorithm.iteration * settings.steps_per_iteration,
             wall_seconds=seconds,
             training_curve=folder.training_curve(),
+            teacher=teacher,
         ),
     )
     encoder = None

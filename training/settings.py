@@ -87,6 +87,9 @@ class Settings:
     """Floor under that standard deviation, in the same units."""
     entropy: float = 0.0
     """Weight of the policy's entropy in the outer loss."""
+    teacher: str | None = None
+    """Name or folder of a dataset whose learners' answers are followed beside the rewards, less and
+    less until the end of the run; its encoder's layers are where the run's own start."""
     use_envpool: bool = True
     """Whether to use EnvPool for the ids that it has, if it is installed."""
 
@@ -131,6 +134,8 @@ class Settings:
                 raise SettingsError("Frames are shown as they are: leave out observation_scale.")
         elif self.end_at_lost_life:
             raise SettingsError("end_at_lost_life is for Atari games, where lives are counted.")
+        if self.teacher is not None and self.observation_scale is not None:
+            raise SettingsError("A teacher sees plain observations: leave out observation_scale.")
         if self.normalise_rewards and self.reward_sign:
             raise SettingsError("normalise_rewards and reward_sign exclude each other.")
         if self.minibatches > self.horizon * self.envs_per_learner:

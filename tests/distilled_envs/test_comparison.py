@@ -31,7 +31,12 @@ def curve(steps, seconds, returns):
 
 def test_the_summary_says_who_gets_there_and_when(dataset):
     dataset.spec = dataset.spec.replace(
-        provenance={"wall_seconds": 100.0, "env_steps": 5, "refit": {"wall_seconds": 20.0}}
+        provenance={
+            "wall_seconds": 70.0,
+            "env_steps": 5,
+            "teacher": {"name": "t", "command": None, "wall_seconds": 30.0, "env_steps": 2},
+            "refit": {"wall_seconds": 20.0},
+        }
     )
     records = {
         ("random", 0): {"returns": [[1.0, 3.0]]},
@@ -46,7 +51,7 @@ def test_the_summary_says_who_gets_there_and_when(dataset):
     assert players["random"]["score"]["mean"] == 2.0
     assert players["ppo"]["score"]["mean"] == 100.0  # at the end: 70 and 130
     assert players["ppo"]["reaches"] == {"steps": [10, 20], "seconds": [4.0, 9.0]}
-    assert results["distillation"]["seconds"] == 120.0
+    assert results["distillation"] == {"env_steps": 7, "seconds": 120.0}
     assert players["ppo"]["pays_off_after"] == 20  # 120 s / (6.5 s - 0.5 s)
     assert players["a2c"]["reaches"]["steps"] == [None]
     assert players["a2c"]["pays_off_after"] is None
