@@ -18,6 +18,7 @@ lint: .venv/dev
 bench: .venv/dev
 	$(BIN)/python tests/bench/cartpole_nd.py
 	$(BIN)/python tests/bench/halfcheetah.py
+	$(BIN)/python tests/bench/atari.py
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

@@ -1,0 +1,85 @@
+"""What the parts of a game's distillation take, on one thread; run by ``make bench``.
+
+Simulation, the forward pass of rollouts, and the update's forward and backward pass, each alone and
+by environment step; then whole iterations.
+"""
+
+import dataclasses
+import sys
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from distilled_envs.learner import make_encoder
+from distilled_envs.training import PRESETS
+from distilled_envs.training.backends import make_training_envs
+from distilled_envs.training.meta_ppo import MetaPPO
+from distilled_envs.training.run import checked_environment
+
+ROUNDS = 3
+
+
+def per_second(work: Callable[[], int]) -> float:
+    """Median of what ``work`` says that it has done, a second; once before that to warm up."""
+    work()
+    speeds = []
+    for _ in range(ROUNDS):
+        start = time.perf_counter()
+        speeds.append(work() / (time.perf_counter() - start))
+    return float(np.median(speeds))
+
+
+def main(device: str = "cpu") -> None:
+    """Time the parts and the whole, and print them."""
+    torch.set_num_threads(1)
+    settings = dataclasses.replace(PRESETS["pong-level4"], threads=1, device=device)
+    _, task = checked_environment(settings)
+    env = make_training_envs(settings, seed=0)
+    env.reset(seed=0)
+    copies = env.num_envs
+    actions = np.random.default_rng(0).integers(task.n_outputs, size=(64, copies))
+
+    def simulate() -> int:
+        for chosen in actions:
+            env.step(chosen)
+        return actions.size
+
+    minibatch = settings.steps_per_iteration // settings.minibatches
+    frames = torch.randint(0, 256, (minibatch, *task.observation_shape), dtype=torch.uint8)
+    encoder = make_encoder(settings.learner, frames[:64].float())
+    encoder.to(device, memory_format=torch.channels_last)
+
+    def infer() -> int:
+        with torch.no_grad():
+            for part in frames.split(copies):
+                encoder(part.to(device)).cpu()
+        return len(frames)
+
+    def update() -> int:
+        encoder(frames.to(device)).sum().backward()
+        if device != "cpu":
+            torch.cuda.synchronize()
+        return len(frames)
+
+    torch.manual_seed(0)
+    algorithm = MetaPPO(settings, env, task)
+
+    def iterate() -> int:
+        algorithm.iterate()
+        return settings.steps_per_iteration
+
+    print(f"{settings.env_id}, {device}, median of {ROUNDS}\n{'':46}{'a second':>10}")
+    for name, work in {
+        f"simulation, {copies} copies: steps": simulate,
+        f"inference, {copies} at a time: frames": infer,
+        f"forward and backward, {minibatch} at a time: frames": update,
+        f"whole iterations, {settings.epochs} epochs: steps": iterate,
+    }.items():
+        print(f"{name:46}{per_second(work):10,.0f}")
+    env.close()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
