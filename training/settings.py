@@ -331,12 +331,16 @@ def _atari(env_id: str, instances: int, encoder_level: int, **changes: Any) -> S
     return dataclasses.replace(settings, **changes)
 
 
+_SCORES = {"reward_sign": False, "normalise_rewards": True}
+"""For games whose rewards differ by a factor of hundreds, so that their signs tell little (van
+Hasselt et al., "Learning values across many orders of magnitude", 2016)."""
+
 ATARI = (
     *(_atari("ALE/Pong-v5", 4, level) for level in range(5)),
-    _atari("ALE/Centipede-v5", 10, 4),
-    _atari("ALE/Centipede-v5", 10, 0),
+    _atari("ALE/Centipede-v5", 10, 4, **_SCORES),
+    _atari("ALE/Centipede-v5", 10, 0, **_SCORES),
     _atari("ALE/SpaceInvaders-v5", 4, 4),
-    _atari("ALE/MsPacman-v5", 6, 4),
+    _atari("ALE/MsPacman-v5", 6, 4, **_SCORES),
     _atari("ALE/Breakout-v5", 3, 4),
 )
 
