@@ -188,7 +188,6 @@ def _show(argv: list[str]) -> None:
         *,
         dims: int | None = None,
         instances: Instances = None,
-        encoder_level: int | None = None,
         revision: str | None = None,
         namespace: str | None = None,
         figure: Path | None = None,
@@ -199,7 +198,6 @@ def _show(argv: list[str]) -> None:
             name: A name from `distilled-envs list`, a dataset folder, or a Hub repo.
             dims: Cart-pole axes.
             instances: Number of rows, or "min".
-            encoder_level: Of an Atari game, 0 to 4.
             revision: Branch, tag or commit of the Hub repo.
             namespace: Hub user or organisation that a name is fetched from.
             figure: A .png or .svg to draw the rows into: a heat map, or frames with their targets.
@@ -207,12 +205,7 @@ def _show(argv: list[str]) -> None:
         if figure is not None and figure.suffix not in (".png", ".svg"):
             raise SettingsError(f"A figure ends in .png or .svg, got {figure}.")
         dataset = load_distilled(
-            name,
-            dims=dims,
-            instances=instances,
-            encoder_level=encoder_level,
-            revision=revision,
-            namespace=namespace,
+            name, dims=dims, instances=instances, revision=revision, namespace=namespace
         )
         print(dataset.spec.to_json(), end="")
         print(f"\n{dataset!r}")

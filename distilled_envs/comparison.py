@@ -10,7 +10,7 @@ import math
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -134,14 +134,10 @@ def summarise(
         way (None if no seed gets there, since then it is the only one); not for the warm start,
         which needs the dataset.
     """
-    provenance = dataset.spec.provenance
-    refits, refit = 0.0, provenance.get("refit")
-    while refit is not None:
-        refits, refit = refits + refit["wall_seconds"], refit.get("before")
-    trainings = [provenance, provenance["teacher"]] if "teacher" in provenance else [provenance]
+    trainings = [*_trainings(dataset.spec.provenance)]
     distillation = {
-        "env_steps": sum(run.get("env_steps") or 0 for run in trainings) or None,
-        "seconds": round(sum(run.get("wall_seconds") or 0.0 for run in trainings) + refits, 1),
+        "env_steps": sum(each.get("env_steps") or 0 for each in trainings) or None,
+        "seconds": round(sum(each.get("wall_seconds") or 0.0 for each in trainings), 1),
     }
     players: dict[str, Any] = {}
     for player in dict.fromkeys(player for player, _ in records):
@@ -268,6 +264,14 @@ def _run(
         callbacks=callbacks,
     )
     return {"curve": curve}
+
+
+def _trainings(made: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """All that went into a dataset: its own run, refits of it, and what taught it."""
+    yield made
+    for kind in ("refit", "before", "teacher"):
+        if made.get(kind) is not None:
+            yield from _trainings(made[kind])
 
 
 def _random_returns(dataset: DistilledDataset, episodes: int) -> list[list[float]]:

@@ -5,6 +5,8 @@ A population is L networks side by side: parameters keep the names of the single
 Convolutions go one network after the other: grouped ones are slower.
 """
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -142,7 +144,9 @@ def empty_encoder(spec: LearnerSpec, observation_shape: tuple[int, ...]) -> nn.S
     return nn.Sequential(*_split_modules(spec, observation_shape, 1)[0])
 
 
-def make_encoder(spec: LearnerSpec, observations: Tensor) -> nn.Sequential:
+def make_encoder(
+    spec: LearnerSpec, observations: Tensor, given: Mapping[str, Tensor] | None = None
+) -> nn.Sequential:
     """The layers of :func:`empty_encoder`, orthogonal, and scaled to what they will see.
 
     Two frames of a game differ in a handful of pixels, and so little do a random network's
@@ -154,18 +158,26 @@ def make_encoder(spec: LearnerSpec, observations: Tensor) -> nn.Sequential:
     Args:
         spec: Architecture; its encoder level says where the network is split.
         observations: What the network is for, ``(n, *shape)``, n at least 2.
+        given: State of another encoder: layers of the same name and shape are taken as they are.
     """
     encoder = empty_encoder(spec, tuple(observations.shape[1:])).to_empty(device="cpu")
-    hidden = observations
+    hidden, given = observations, given or {}
     with torch.no_grad():
-        for layer in encoder:
-            if hasattr(layer, "weight"):
+        for name, layer in encoder.named_children():
+            known = {
+                key.split(".")[1]: value
+                for key, value in given.items()
+                if key.startswith(f"{name}.")
+            }
+            if known and known["weight"].shape == layer.weight.shape:
+                layer.load_state_dict(known)
+            elif hasattr(layer, "weight"):
                 nn.init.orthogonal_(layer.weight)
                 nn.init.zeros_(layer.bias)
-                given = layer(hidden)
-                others = tuple(place for place in range(given.dim()) if place != 1)
-                mean, std = given.mean(others), given.std(others)
-                std = std.clamp(min=0.1 * std.mean())  # a unit may see nothing change
+                drawn = layer(hidden)
+                others = tuple(place for place in range(drawn.dim()) if place != 1)
+                mean, std = drawn.mean(others), drawn.std(others)
+                std = std.clamp(min=0.1 * std.mean()).clamp(min=1e-6)  # a unit may see no change
                 layer.weight /= std.view(-1, *[1] * (layer.weight.dim() - 1))
                 layer.bias -= mean / std
             hidden = layer(hidden)

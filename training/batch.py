@@ -25,7 +25,7 @@ class DistilledBatch(nn.Module):
         std: Where the standard deviations of a gaussian task start ``(n_outputs,)``; None for a
             categorical task.
         min_std: Floor under them ``(n_outputs,)``.
-        observations: Where the observations start ``(k, *shape)``; None draws them.
+        observations: Where the observations start ``(k, *shape)``; None draws numbers.
     """
 
     def __init__(

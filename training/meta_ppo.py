@@ -92,13 +92,11 @@ class MetaPPO:
         frames = settings.encoder_level is not None
         if frames:  # encoder and rows start from what a random player sees
             seen = self._random_frames()
-            self.encoder = make_encoder(self.learner, seen)
-            first = seen[: settings.instances].float()
-        if teacher is not None and teacher.encoder is not None:
-            own = self.encoder.state_dict()  # fewer layers than the teacher's, or more
-            theirs = teacher.encoder.state_dict()
-            shared = {name: value for name, value in theirs.items() if name in own}
-            self.encoder.load_state_dict(own | shared)
+            known = getattr(teacher, "encoder", None)
+            self.encoder = make_encoder(
+                self.learner, seen, None if known is None else known.state_dict()
+            )
+            first = seen[torch.arange(settings.instances) % len(seen)].float()
         self.teacher = None if teacher is None else answers(teacher, self.device)
         # A gaussian's spread is measured by the bounds of each action dimension.
         bounds = torch.from_numpy(actions.high) if task.kind == "gaussian" else None
@@ -156,7 +154,7 @@ class MetaPPO:
 
         rollout = self.actors.collect(act, log_std, settings.horizon)
         with torch.no_grad():
-            act(rollout.observations[-1])
+            values.append(self._values(self._features(rollout.observations[-1])).cpu())
         if self.normaliser is not None:  # its statistics have moved, and the bounds with them
             space = self.actors.env.single_observation_space
             self.batch.bound(transformed_space(self.normaliser.frozen(), space))
@@ -172,7 +170,7 @@ class MetaPPO:
         advantages = self._by_learner(advantages)
         valid = self._by_learner(rollout.valid)
         if self.teacher is not None:
-            advised = self._by_learner(torch.stack(advice[:-1]))
+            advised = self._by_learner(torch.stack(advice))
 
         metrics: list[dict[str, Tensor]] = []
         for _ in range(settings.epochs):
@@ -246,6 +244,7 @@ class MetaPPO:
             return torch.zeros(len(observations), self.task.n_outputs)
 
         frames = self.actors.collect(play, None, self.settings.horizon).observations.flatten(0, 1)
+        self.actors.recent_returns.clear()
         return frames[torch.randperm(len(frames))[:count]]
 
     def _features(self, observations: Tensor) -> Tensor:

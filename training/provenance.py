@@ -37,11 +37,11 @@ def provenance(
         training_curve: Mean return over environment steps.
         teacher: The dataset that the run's learners followed; its cost comes on top.
     """
-    costs = {}
+    taught = {}
     if teacher is not None:
-        before = teacher.spec.provenance
-        costs = {name: before.get(name) for name in ("command", "env_steps", "wall_seconds")}
-        costs = {"teacher": {"name": teacher.spec.name} | costs}
+        made = {k: v for k, v in teacher.spec.provenance.items() if k != "training_curve"}
+        source = {"name": teacher.spec.name, "files": teacher.spec.files}
+        taught = {"teacher": source | made}
     packages = {"torch": torch, "gymnasium": gym, "numpy": np, "distilled_envs": distilled_envs}
     return {
         "algorithm": "meta-ppo",
@@ -58,7 +58,7 @@ def provenance(
         | {name: module.__version__ for name, module in packages.items()},
         "git_revision": git_revision(Path(__file__)),
         "training_curve": training_curve,
-    } | costs
+    } | taught
 
 
 def git_revision(file: Path) -> str | None:

@@ -68,16 +68,21 @@ def distill(
         torch.empty(0, device=settings.device)
     except (RuntimeError, AssertionError) as error:  # an assertion, where CUDA was left out
         raise SettingsError(f"The device {settings.device!r} can't be used: {error}") from None
-    teacher = None if settings.teacher is None else load_teacher(settings)
-    output = Path(output)
+    output, teacher = Path(output), None
     if resume:
         folder = RunFolder.resume(output, settings)
         if folder.dataset.exists():
             logger.info("%s is finished already", output)
             return DistilledDataset.load(folder.dataset)
+        if settings.teacher is not None:
+            teacher = load_teacher(folder.teacher, env_spec)
     else:
         _progress_tools()  # before anything is written
+        if settings.teacher is not None:
+            teacher = load_teacher(settings.teacher, env_spec)
         folder = RunFolder.start(output, settings, command)
+        if teacher is not None:  # whatever becomes of the name, the run goes on with this one
+            teacher.save(folder.teacher)
     state = folder.load_checkpoint()
     # Environments that can't go on from where they were get new episodes, not the first ones again.
     env_seed = settings.seed + (state["algorithm"]["iteration"] if state else 0)

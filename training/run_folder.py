@@ -46,6 +46,7 @@ class RunFolder:
         self.checkpoint = path / "checkpoint.pt"
         self.tensorboard = path / "tensorboard"
         self.dataset = path / "dataset"
+        self.teacher = path / "teacher"
 
     @classmethod
     def start(cls, path: Path, settings: Settings, command: str | None) -> "RunFolder":

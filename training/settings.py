@@ -88,8 +88,8 @@ class Settings:
     entropy: float = 0.0
     """Weight of the policy's entropy in the outer loss."""
     teacher: str | None = None
-    """Name or folder of a dataset whose learners' answers are followed beside the rewards, less and
-    less until the end of the run; its encoder's layers are where the run's own start."""
+    """Name, folder or Hub repo of a dataset whose learners' answers are followed beside the
+    rewards, less and less until the end; the run's encoder starts with the layers of its own."""
     use_envpool: bool = True
     """Whether to use EnvPool for the ids that it has, if it is installed."""
 

@@ -5,9 +5,12 @@ the learners have come to themselves, they are drawn towards what the teacher wo
 the rewards tell them, and less and less of it, so that the end of the run belongs to the rewards.
 """
 
+import copy
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
+from gymnasium.envs.registration import EnvSpec
 from torch import Tensor, nn
 
 from distilled_envs.catalog import load_distilled
@@ -15,36 +18,43 @@ from distilled_envs.dataset import DistilledDataset
 from distilled_envs.errors import SettingsError
 from distilled_envs.inner_step import inner_step
 from distilled_envs.learner import forward, initial_parameters
-from distilled_envs.training.settings import Settings
 
 LEARNERS = 8
 """Learners whose mean answer is the teacher's."""
 
 
-def load_teacher(settings: Settings) -> DistilledDataset:
-    """The dataset that a run's ``teacher`` names.
+def load_teacher(name: str | Path, env_spec: EnvSpec) -> DistilledDataset:
+    """The dataset of a name, as a teacher for an environment.
+
+    Args:
+        name: As in ``load_distilled``.
+        env_spec: The environment of the run.
 
     Raises:
-        SettingsError: It is for another environment, or sees it in another way.
+        SettingsError: It is for another environment, or can't teach.
         DatasetError: There is none.
     """
-    dataset = load_distilled(settings.teacher)
+    dataset = load_distilled(name)
     spec = dataset.spec
-    if (spec.env.id, spec.env.kwargs) != (settings.env_id, settings.env_kwargs):
+    if (spec.env.id, spec.env.kwargs) != (env_spec.id, env_spec.kwargs):
         raise SettingsError(
-            f"The teacher {settings.teacher} is for {spec.env.id} {spec.env.kwargs}, not for "
-            f"{settings.env_id} {settings.env_kwargs}."
+            f"The teacher {name} is for {spec.env.id} with {spec.env.kwargs}, and the run for "
+            f"{env_spec.id} with {env_spec.kwargs}."
         )
-    if spec.observation_transform is not None:
+    if spec.observation_transform is not None or spec.task.kind != "categorical":
         raise SettingsError(
-            f"The teacher {settings.teacher} sees transformed observations, and the run plain ones."
+            f"{name} can't be a teacher: it has transformed observations or continuous actions."
         )
     return dataset
 
 
 def answers(dataset: DistilledDataset, device: torch.device) -> Callable[[Tensor], Tensor]:
     """What a dataset's learners say on average: observations ``(n, *shape)`` to outputs."""
-    spec, encode = dataset.spec, (dataset.encoder or nn.Identity()).to(device)
+    # A copy: the dataset stays where it is.
+    encode = copy.deepcopy(dataset.encoder or nn.Identity()).to(
+        device, memory_format=torch.channels_last
+    )
+    spec = dataset.spec
     initial = initial_parameters(
         spec.learner, spec.task.observation_shape, spec.task.n_outputs, LEARNERS
     )

@@ -56,6 +56,16 @@ def test_an_iteration_moves_rows_and_encoder(level):
     assert 0 <= frames.min() <= frames.max() <= 255
 
 
+def test_there_may_be_more_rows_than_frames_were_seen():
+    settings = dataclasses.replace(TINY, instances=40)
+    env = make_training_envs(settings, 0)
+    run = MetaPPO(settings, env, TaskSpec("categorical", (4, 84, 84), 6))
+    assert run.batch.observations.shape == (40, 4, 84, 84)
+    assert np.isfinite(run.iterate()["policy_loss"])
+    assert not run.actors.recent_returns
+    env.close()
+
+
 def test_a_run_makes_a_dataset_of_frames(tmp_path):
     dataset = distill(TINY, tmp_path / "run", progress=False)
     again = DistilledDataset.load(tmp_path / "run" / "dataset")

@@ -1,6 +1,8 @@
 """Following a teacher: its answers, what it gives a student, and what can't be one."""
 
 import dataclasses
+import shutil
+import signal
 
 import numpy as np
 import pytest
@@ -8,11 +10,13 @@ import torch
 
 from distilled_envs import load_distilled
 from distilled_envs.errors import DatasetError, SettingsError
+from distilled_envs.inner_step import inner_step
+from distilled_envs.learner import forward, initial_parameters
 from distilled_envs.spec import TaskSpec
 from distilled_envs.training import PRESETS, distill
 from distilled_envs.training.backends import make_training_envs
 from distilled_envs.training.meta_ppo import MetaPPO
-from distilled_envs.training.teacher import answers
+from distilled_envs.training.teacher import LEARNERS, answers, load_teacher
 
 CARTPOLE = dataclasses.replace(
     PRESETS["cartpole-nd-2d-min"],
@@ -29,13 +33,18 @@ CARTPOLE = dataclasses.replace(
 
 def test_answers_are_the_mean_of_learners():
     teacher = load_distilled("cartpole_2d")
+    torch.manual_seed(0)
     say = answers(teacher, torch.device("cpu"))
-    states = torch.randn(50, 8) * 0.1
-    given = say(states)
-    assert given.shape == (50, 4)
-    with torch.no_grad():
-        own = torch.stack([teacher.train(seed=seed)(states) for seed in range(20)]).mean(0)
-    assert (given.argmax(1) == own.argmax(1)).float().mean() > 0.9
+    torch.manual_seed(0)
+    states = 0.1 * torch.randn(50, 8, generator=torch.Generator().manual_seed(1))
+    initial = initial_parameters(teacher.spec.learner, (8,), 4, LEARNERS)
+    rate = teacher.spec.inner.learning_rate
+    learners = inner_step(
+        teacher.spec.learner, initial, teacher.observations, teacher.targets, rate
+    )
+    each = forward(teacher.spec.learner, learners, states)
+    torch.testing.assert_close(say(states), each.mean(0))
+    assert not torch.allclose(say(states), each[0], rtol=1e-3)
 
 
 def test_students_come_to_answer_as_the_teacher_does():
@@ -67,20 +76,56 @@ def test_a_student_starts_with_the_teachers_layers(level, shared, toy):
     env.close()
 
 
-def test_a_run_with_a_teacher_says_so(tmp_path):
-    settings = dataclasses.replace(CARTPOLE, total_steps=4 * 8 * 16)
-    dataset = distill(settings, tmp_path / "run", progress=False)
-    record = dataset.spec.provenance["teacher"]
-    taught = load_distilled("cartpole_2d").spec
+def test_a_run_with_a_teacher_says_so_and_goes_on_with_it(tmp_path, monkeypatch):
+    folder = tmp_path / "teacher"
+    load_distilled("cartpole_2d").save(folder)
+    settings = dataclasses.replace(CARTPOLE, total_steps=4 * 8 * 16 * 2, teacher=str(folder))
+    whole = distill(settings, tmp_path / "whole", progress=False)
+    one = MetaPPO.iterate
+
+    def iterate_and_interrupt(run):
+        metrics = one(run)
+        signal.raise_signal(signal.SIGINT)
+        return metrics
+
+    monkeypatch.setattr(MetaPPO, "iterate", iterate_and_interrupt)
+    with pytest.raises(KeyboardInterrupt, match="stopped after 1 of 2 iterations"):
+        distill(settings, tmp_path / "run", progress=False)
+    monkeypatch.undo()
+    shutil.rmtree(folder)  # whatever becomes of it
+    dataset = distill(settings, tmp_path / "run", resume=True, progress=False)
+    assert torch.equal(dataset.observations, whole.observations)
+    record, taught = dataset.spec.provenance["teacher"], load_distilled("cartpole_2d").spec
     assert record["name"] == taught.name
     assert record["wall_seconds"] == taught.provenance["wall_seconds"] > 0
-    assert dataset.spec.provenance["settings"]["teacher"] == "cartpole_2d"
+    assert record["files"] == taught.files != {}
+    assert "training_curve" not in record
+
+
+def test_a_game_teaches_from_a_folder(tmp_path, toy):
+    toy(2).save(tmp_path / "teacher")
+    settings = dataclasses.replace(
+        PRESETS["pong-level4"],
+        teacher=str(tmp_path / "teacher"),
+        encoder_level=1,
+        learners=2,
+        horizon=4,
+        minibatches=2,
+        total_steps=16,
+        eval_learners=1,
+    )
+    dataset = distill(settings, tmp_path / "run", progress=False)
+    assert dataset.spec.provenance["teacher"]["name"] == "pong-level2"
 
 
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"teacher": "cartpole_1d"}, SettingsError, "is for CartPoleND-v0 {'dims': 1}, not for"),
+        (
+            {"teacher": "cartpole_1d"},
+            SettingsError,
+            "is for CartPoleND-v0 with {'dims': 1}, and the",
+        ),
         ({"teacher": "hopper"}, SettingsError, "The teacher hopper is for Hopper-v5"),
         ({"teacher": "nobody"}, DatasetError, "nobody"),
     ],
@@ -94,3 +139,9 @@ def test_who_can_not_teach(changes, error, message, tmp_path):
 def test_a_teacher_needs_plain_observations():
     with pytest.raises(SettingsError, match="leave out observation_scale"):
         dataclasses.replace(PRESETS["hopper-64"], teacher="hopper")
+
+
+def test_continuous_actions_have_no_teacher():
+    hopper = load_distilled("hopper")
+    with pytest.raises(SettingsError, match="hopper can't be a teacher: it has transformed"):
+        load_teacher("hopper", hopper.spec.env)
