@@ -171,6 +171,9 @@ def results_table(listed: Iterable[Entry]) -> str:
         "adam_to_convergence": "Adam",
         "sb3_ppo_on_bandit": "PPO",
     }
+    listed = [*listed]
+    tried = set().union(*(entry.spec.evaluation for entry in listed))
+    trainings = {key: name for key, name in trainings.items() if key in tried}
     rows = [["dataset", "rows", *trainings.values()]]
     for entry in listed:
         cells = [f"`{entry.spec.name}`", str(entry.instances)]

@@ -45,7 +45,12 @@ class DistilledBatch(nn.Module):
         if observations is None:
             observations = scale * torch.randn(instances, *space.shape)
         self.rows = nn.Parameter(observations / self._unit)
-        self.targets = nn.Parameter(torch.randn(instances, n_outputs))
+        targets = torch.randn(instances, n_outputs)
+        if self._unit > 1:
+            # Features behind ReLU are positive, so that of two actions which all rows order alike
+            # one is never preferred, wherever the game stands; few rows often start so.
+            targets -= targets.mean(0)
+        self.targets = nn.Parameter(targets)
         # In log space it stays positive, and can grow a hundredfold within minutes.
         self.log_learning_rate = nn.Parameter(torch.tensor(math.log(inner_learning_rate)))
         self.target_log_std = None if std is None else nn.Parameter(std.log())

@@ -303,7 +303,9 @@ MUJOCO = (
 )
 
 
-def _atari(env_id: str, instances: int, encoder_level: int, **changes: Any) -> Settings:
+def _atari(
+    env_id: str, instances: int, encoder_level: int, inner_rate: float = 0.03, **changes: Any
+) -> Settings:
     settings = Settings(
         name=dataset_name(env_id, instances, encoder_level=encoder_level),
         env_id=env_id,
@@ -321,8 +323,8 @@ def _atari(env_id: str, instances: int, encoder_level: int, **changes: Any) -> S
         value_weight=0.5,
         entropy=0.01,
         consistency=0.0,
-        # Features are long: at 1 the first learners would be sure of one action.
-        initial_inner_learning_rate=0.03,
+        # The inner loss is a mean over rows and actions, and its gradient as much smaller.
+        initial_inner_learning_rate=inner_rate,
         reward_sign=True,
         end_at_lost_life=True,
         eval_learners=32,
@@ -335,13 +337,14 @@ _SCORES = {"reward_sign": False, "normalise_rewards": True}
 """For games whose rewards differ by a factor of hundreds, so that their signs tell little (van
 Hasselt et al., "Learning values across many orders of magnitude", 2016)."""
 
+_CENTIPEDE = _SCORES | {"discount": 0.95, "gae_lambda": 0.85, "entropy": 0.003}
+
 ATARI = (
     *(_atari("ALE/Pong-v5", 4, level) for level in range(5)),
-    _atari("ALE/Centipede-v5", 10, 4, **_SCORES),
-    _atari("ALE/Centipede-v5", 10, 0, **_SCORES),
+    *(_atari("ALE/Centipede-v5", 10, level, 0.25, **_CENTIPEDE) for level in (4, 0)),
     _atari("ALE/SpaceInvaders-v5", 4, 4),
-    _atari("ALE/MsPacman-v5", 6, 4, **_SCORES),
-    _atari("ALE/Breakout-v5", 3, 4),
+    _atari("ALE/MsPacman-v5", 6, 4, 0.07, discount=0.97, **_SCORES),
+    _atari("ALE/Breakout-v5", 3, 4, 0.015),
 )
 
 PRESETS: dict[str, Settings] = {

@@ -15,6 +15,7 @@ from distilled_envs.spec import TaskSpec
 from distilled_envs.storage import ENCODER_FILE
 from distilled_envs.training import distill
 from distilled_envs.training.backends import make_training_envs
+from distilled_envs.training.batch import DistilledBatch
 from distilled_envs.training.meta_ppo import MetaPPO
 from distilled_envs.training.normalisation import RewardSign
 from distilled_envs.training.rollout import Actors
@@ -54,6 +55,17 @@ def test_an_iteration_moves_rows_and_encoder(level):
     frames = run.batch.observations.detach()
     assert torch.equal(frames, frames.round())
     assert 0 <= frames.min() <= frames.max() <= 255
+
+
+@pytest.mark.parametrize("instances", [2, 3, 10])
+def test_rows_of_frames_do_not_all_order_two_actions_alike(instances):
+    for seed in range(10):
+        torch.manual_seed(seed)
+        space = gym.spaces.Box(0, 255, (1, 4, 4), np.uint8)
+        start = torch.rand(instances, 1, 4, 4)
+        targets = DistilledBatch(space, instances, 6, 0.1, observations=start).targets.detach()
+        order = (targets.unsqueeze(1) > targets.unsqueeze(2))[:, ~torch.eye(6, dtype=bool)]
+        assert order.any(0).all() and not order.all(0).any()
 
 
 def test_there_may_be_more_rows_than_frames_were_seen():
