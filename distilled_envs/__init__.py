@@ -46,6 +46,7 @@ for _name in (
     "HumanoidStandup",
     "InvertedDoublePendulum",
     "InvertedPendulum",
+    "Pong",
     "Pusher",
     "Reacher",
     "Swimmer",

@@ -85,7 +85,8 @@ def distill_command(argv: list[str]) -> None:
         f"\n{dataset.spec.name}: {len(dataset)} rows, distilled in "
         f"{dataset.spec.provenance['wall_seconds']:.0f} s.\n"
         f"{one_step['learners']} fresh networks, one gradient step each, "
-        f"{one_step['episodes']} episodes each in the real {settings.env_id}:"
+        f"{one_step['episodes']} episode{'s' * (one_step['episodes'] > 1)} each in the real "
+        f"{settings.env_id}:"
     )
     for mode in ("sampled", "greedy"):
         score = one_step[mode]

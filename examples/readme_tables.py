@@ -114,6 +114,7 @@ def warm_starts() -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "cart-pole": lambda: datasets("distilled_envs."),
     "MuJoCo": lambda: datasets("gymnasium.envs.mujoco"),
+    "Atari": lambda: datasets("ale_py."),
     "compare": comparisons,
     "generalize": generalisation,
     "warm start": warm_starts,

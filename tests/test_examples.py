@@ -14,6 +14,7 @@ ARGUMENTS = {
     "compare_with_sb3.py": ["--name=cartpole_1d", "--steps=64", "--seeds=1", "--learners=2"],
     "drop_in.py": ["--dims", "1", "--steps", "64", "--episodes", "1"],
     "inspect_dataset.py": [],
+    "play_atari.py": ["--episodes=1"],
     "readme_tables.py": ["--check"],  # and so no table of the README is out of date
     "warm_start_sb3.py": ["--name=cartpole_1d", "--steps=64", "--seeds=1", "--evaluations=2"],
 }

@@ -7,8 +7,6 @@ import sys
 from pathlib import Path
 
 import distilled_envs
-from distilled_envs.catalog import entries
-from distilled_envs.cli import results_table
 
 ROOT = Path(__file__).parent.parent
 
@@ -45,17 +43,6 @@ def test_core_does_not_import_training_or_hub_at_module_level():
         assert not re.search(
             r"^(from|import) distilled_envs\.(training|hub)", path.read_text(), re.M
         )
-
-
-def test_readme_table_is_what_was_measured():
-    readme = (ROOT / "README.md").read_text()
-    families = {entry.family for entry in entries()}
-    cartpole = [entry for entry in entries() if entry.family == "cartpole-nd"]
-    mujoco = [entry for entry in entries() if entry.family != "cartpole-nd"]
-    assert families >= {"cartpole-nd"}
-    assert results_table(cartpole) in readme
-    if mujoco:
-        assert results_table(mujoco) in readme
 
 
 def test_no_file_grows_too_long():
