@@ -94,7 +94,8 @@ class Evaluation:
         who = f"{self.learners} learners x " if self.learners > 1 else ""
         spread = "between learners" if self.learners > 1 else "between episodes"
         return (
-            f"mean return over {who}{self.episodes} episodes (std {spread})\n"
+            f"mean return over {who}{self.episodes} episode{'s' * (self.episodes > 1)} "
+            f"(std {spread})\n"
             f"  sampled  {self.sampled}\n"
             f"  greedy   {self.greedy}"
         )

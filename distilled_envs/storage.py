@@ -70,7 +70,8 @@ def write_folder(
         pq.write_table(table, temporary / ROWS_FILE)
         if encoder is not None:
             halves = {name: value.half().contiguous() for name, value in encoder.items()}
-            _safetensors().save_file(halves, temporary / ENCODER_FILE)
+            # Not save_file, whose files only their owner may read.
+            (temporary / ENCODER_FILE).write_bytes(_safetensors().save(halves))
         spec = spec.replace(files={path.name: sha256(path) for path in temporary.iterdir()})
         (temporary / SPEC_FILE).write_text(spec.to_json(), encoding="utf-8")
         temporary.chmod(0o755)

@@ -41,7 +41,9 @@ def test_every_bundled_dataset_loads_and_is_as_it_says(caplog):
         assert dataset.source.kind == "bundled"
         assert caplog.messages[-1] == f"{entry.spec.name}: bundled {entry.family}/{entry.variant}"
         env = dataset.make_env()
-        assert all(env.observation_space.contains(row) for row in dataset.observations.numpy())
+        space = env.observation_space
+        rows = dataset.observations.numpy().astype(space.dtype)
+        assert all(space.contains(row) for row in rows)
         actions = env.action_space
         outputs = actions.n if dataset.spec.task.kind == "categorical" else actions.shape[0]
         assert dataset.targets.shape[1] == outputs
@@ -103,8 +105,15 @@ def test_specs_keep_the_protocol():
         text = (entry.folder / "distillation.json").read_text()
         one_step = json.loads(text)["evaluation"]["one_step"]
         episodes = 5 if entry.family == "cartpole-nd" else 1
-        assert (one_step["learners"], one_step["episodes"]) == (100, episodes)
+        learners = 32 if entry.spec.preprocessing == "atari" else 100
+        assert (one_step["learners"], one_step["episodes"]) == (learners, episodes)
         assert one_step["seed"] != entry.spec.provenance["seed"]
+
+
+def test_pong_holds_its_promise():
+    dataset = load_distilled("pong")
+    assert dataset.spec.evaluation["one_step"]["sampled"]["mean"] >= 10
+    assert dataset.evaluate(learners=4, episodes=1, seed=5).sampled.mean >= 5
 
 
 MUJOCO = [entry for entry in entries() if entry.spec.task.kind == "gaussian"]
