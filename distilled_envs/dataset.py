@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from distilled_envs import environments, storage
 from distilled_envs.encoder import EncodedPolicy, learner_parameters
 from distilled_envs.errors import DatasetError, PolicyError
-from distilled_envs.inner_step import train_one_step
-from distilled_envs.learner import empty_encoder, make_policy
-from distilled_envs.spec import DistillationSpec
+from distilled_envs.inner_step import inner_step, train_one_step
+from distilled_envs.learner import Parameters, empty_encoder, initial_parameters, make_policy
+from distilled_envs.spec import DistillationSpec, LearnerSpec
 
 if TYPE_CHECKING:
     from distilled_envs.evaluation import Evaluation
@@ -165,6 +165,28 @@ class DistilledDataset:
         task = self.spec.task
         learner = make_policy(self.spec.learner, task.observation_shape, task.n_outputs, seed=seed)
         return learner if self.encoder is None else self.with_encoder(learner)
+
+    def new_learners(
+        self,
+        population: int,
+        learner: LearnerSpec | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Parameters:
+        """Fresh networks side by side, after their one step; see :mod:`distilled_envs.learner`.
+
+        Args:
+            population: Number of networks L.
+            learner: Their architecture; None takes the one that the dataset was distilled for.
+            generator: Source of randomness; None takes torch's global one.
+
+        Returns:
+            Stacked parameters; behind an encoder they are for its features.
+        """
+        task, learner = self.spec.task, learner or self.spec.learner
+        shape = task.observation_shape
+        initial = initial_parameters(learner, shape, task.n_outputs, population, generator)
+        rows = self.observations if self.encoder is None else self.encoder(self.observations)
+        return inner_step(learner, initial, rows, self.targets, self.spec.inner.learning_rate)
 
     @torch.no_grad()
     def with_encoder(self, learner: nn.Module) -> EncodedPolicy:

@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from distilled_envs.actions import choose_actions, within_bounds
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.errors import PolicyError, SettingsError
-from distilled_envs.inner_step import inner_step
-from distilled_envs.learner import forward, initial_parameters
+from distilled_envs.learner import forward
 from distilled_envs.policies import policy_module, policy_outputs
 from distilled_envs.spec import LearnerSpec, TaskSpec
 from distilled_envs.statistics import bootstrap_interval, interquartile_mean
@@ -205,12 +204,8 @@ def _evaluating(policy: nn.Module | object | None) -> Iterator[None]:
 def _fresh_learners(
     dataset: DistilledDataset, learner: LearnerSpec, learners: int, seed: int
 ) -> Callable[[Tensor], Tensor]:
-    task, encode = dataset.spec.task, dataset.encoder or nn.Identity()
-    generator = torch.Generator().manual_seed(seed)
-    shape = task.observation_shape
-    initial = initial_parameters(learner, shape, task.n_outputs, learners, generator)
-    rows, rate = encode(dataset.observations), dataset.spec.inner.learning_rate
-    trained = inner_step(learner, initial, rows, dataset.targets, rate)
+    encode = dataset.encoder or nn.Identity()
+    trained = dataset.new_learners(learners, learner, torch.Generator().manual_seed(seed))
     # Learner i acts in environment i.
     return lambda seen: forward(learner, trained, encode(seen).unsqueeze(1)).squeeze(1)
 

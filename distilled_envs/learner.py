@@ -5,7 +5,7 @@ A population is L networks side by side: parameters keep the names of the single
 Convolutions go one network after the other: grouped ones are slower.
 """
 
-from collections.abc import Mapping
+import itertools
 
 import torch
 from torch import Tensor, nn
@@ -145,7 +145,7 @@ def empty_encoder(spec: LearnerSpec, observation_shape: tuple[int, ...]) -> nn.S
 
 
 def make_encoder(
-    spec: LearnerSpec, observations: Tensor, given: Mapping[str, Tensor] | None = None
+    spec: LearnerSpec, observations: Tensor, given: nn.Sequential | None = None
 ) -> nn.Sequential:
     """The layers of :func:`empty_encoder`, orthogonal, and scaled to what they will see.
 
@@ -158,19 +158,14 @@ def make_encoder(
     Args:
         spec: Architecture; its encoder level says where the network is split.
         observations: What the network is for, ``(n, *shape)``, n at least 2.
-        given: State of another encoder: layers of the same name and shape are taken as they are.
+        given: Another encoder: its layers are taken as they are, where their shapes fit.
     """
     encoder = empty_encoder(spec, tuple(observations.shape[1:])).to_empty(device="cpu")
-    hidden, given = observations, given or {}
+    hidden, known = observations, [] if given is None else [*given]
     with torch.no_grad():
-        for name, layer in encoder.named_children():
-            known = {
-                key.split(".")[1]: value
-                for key, value in given.items()
-                if key.startswith(f"{name}.")
-            }
-            if known and known["weight"].shape == layer.weight.shape:
-                layer.load_state_dict(known)
+        for layer, own in itertools.zip_longest(encoder, known[: len(encoder)]):
+            if hasattr(own, "weight") and own.weight.shape == layer.weight.shape:
+                layer.load_state_dict(own.state_dict())
             elif hasattr(layer, "weight"):
                 nn.init.orthogonal_(layer.weight)
                 nn.init.zeros_(layer.bias)

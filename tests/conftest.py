@@ -1,7 +1,9 @@
 """Small datasets made by hand, for tests that need no good ones."""
 
 import os
+import signal
 from collections.abc import Callable
+from pathlib import Path
 
 import gymnasium as gym
 import pytest
@@ -12,6 +14,8 @@ from distilled_envs import atari
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.learner import make_encoder
 from distilled_envs.spec import DistillationSpec, InnerSpec, LearnerSpec, TaskSpec
+from distilled_envs.training import Settings, distill
+from distilled_envs.training.meta_ppo import MetaPPO
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # tests of the Hub talk to their own, on loopback
 
@@ -21,6 +25,25 @@ def one_thread_and_one_seed():
     """Two test processes share two cores; what a test draws does not depend on its neighbours."""
     torch.set_num_threads(1)
     torch.manual_seed(1)
+
+
+@pytest.fixture
+def interrupted(monkeypatch) -> Callable[[Settings, Path], None]:
+    """Distil, with a Ctrl-C in the first of two iterations."""
+    one = MetaPPO.iterate
+
+    def iterate_and_interrupt(run):
+        metrics = one(run)
+        signal.raise_signal(signal.SIGINT)
+        return metrics
+
+    def run(settings: Settings, output: Path) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(MetaPPO, "iterate", iterate_and_interrupt)
+            with pytest.raises(KeyboardInterrupt, match="stopped after 1 of 2 iterations"):
+                distill(settings, output, progress=False)
+
+    return run
 
 
 @pytest.fixture

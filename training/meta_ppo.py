@@ -92,10 +92,8 @@ class MetaPPO:
         frames = settings.encoder_level is not None
         if frames:  # encoder and rows start from what a random player sees
             seen = self._random_frames()
-            known = getattr(teacher, "encoder", None)
-            self.encoder = make_encoder(
-                self.learner, seen, None if known is None else known.state_dict()
-            )
+            known = None if teacher is None else teacher.encoder
+            self.encoder = make_encoder(self.learner, seen, known)
             first = seen[torch.arange(settings.instances) % len(seen)].float()
         self.teacher = None if teacher is None else answers(teacher, self.device)
         # A gaussian's spread is measured by the bounds of each action dimension.

@@ -107,13 +107,7 @@ def refit(
     network, sizes = spec.learner, (spec.task.observation_shape, spec.task.n_outputs)
     with torch.random.fork_rng(devices=[]), torch_threads(1):
         torch.manual_seed(seed)
-        teachers = inner_step(
-            network,
-            initial_parameters(network, *sizes, TEACHERS),
-            dataset.observations,
-            dataset.targets,
-            spec.inner.learning_rate,
-        )
+        teachers = dataset.new_learners(TEACHERS)
         states = _visited(dataset, teachers, seed)
         answers = torch.cat([_mean_output(network, teachers, s) for s in states.split(2_000)])
         size = answers.square().mean()

@@ -16,8 +16,7 @@ from torch import Tensor, nn
 from distilled_envs.catalog import load_distilled
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.errors import SettingsError
-from distilled_envs.inner_step import inner_step
-from distilled_envs.learner import forward, initial_parameters
+from distilled_envs.learner import forward
 
 LEARNERS = 8
 """Learners whose mean answer is the teacher's."""
@@ -54,11 +53,6 @@ def answers(dataset: DistilledDataset, device: torch.device) -> Callable[[Tensor
     encode = copy.deepcopy(dataset.encoder or nn.Identity()).to(
         device, memory_format=torch.channels_last
     )
-    spec = dataset.spec
-    initial = initial_parameters(
-        spec.learner, spec.task.observation_shape, spec.task.n_outputs, LEARNERS
-    )
-    initial = {name: value.to(device) for name, value in initial.items()}
-    rows, targets = dataset.observations.to(device), dataset.targets.to(device)
-    learners = inner_step(spec.learner, initial, encode(rows), targets, spec.inner.learning_rate)
-    return lambda seen: forward(spec.learner, learners, encode(seen.to(device))).mean(0)
+    learners = dataset.new_learners(LEARNERS)
+    learners = {name: value.to(device) for name, value in learners.items()}
+    return lambda seen: forward(dataset.spec.learner, learners, encode(seen.to(device))).mean(0)

@@ -1,7 +1,6 @@
 """Distilling games: what is learned at each encoder level, lives, and a whole small run."""
 
 import dataclasses
-import signal
 
 import gymnasium as gym
 import numpy as np
@@ -94,18 +93,10 @@ def test_a_run_makes_a_dataset_of_frames(tmp_path):
     assert env.observation_space == real.observation_space
 
 
-def test_a_run_goes_on(tmp_path, monkeypatch):
+def test_a_run_goes_on(tmp_path, monkeypatch, interrupted):
     settings = dataclasses.replace(TINY, eval_learners=1)
     one = MetaPPO.iterate
-
-    def iterate_and_interrupt(run):
-        metrics = one(run)
-        signal.raise_signal(signal.SIGINT)
-        return metrics
-
-    monkeypatch.setattr(MetaPPO, "iterate", iterate_and_interrupt)
-    with pytest.raises(KeyboardInterrupt, match="stopped after 1 of 2 iterations"):
-        distill(settings, tmp_path / "run", progress=False)
+    interrupted(settings, tmp_path / "run")
     state = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["algorithm"]
     seen = []
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import shutil
-import signal
 
 import numpy as np
 import pytest
@@ -76,22 +75,12 @@ def test_a_student_starts_with_the_teachers_layers(level, shared, toy):
     env.close()
 
 
-def test_a_run_with_a_teacher_says_so_and_goes_on_with_it(tmp_path, monkeypatch):
+def test_a_run_with_a_teacher_says_so_and_goes_on_with_it(tmp_path, interrupted):
     folder = tmp_path / "teacher"
     load_distilled("cartpole_2d").save(folder)
     settings = dataclasses.replace(CARTPOLE, total_steps=4 * 8 * 16 * 2, teacher=str(folder))
     whole = distill(settings, tmp_path / "whole", progress=False)
-    one = MetaPPO.iterate
-
-    def iterate_and_interrupt(run):
-        metrics = one(run)
-        signal.raise_signal(signal.SIGINT)
-        return metrics
-
-    monkeypatch.setattr(MetaPPO, "iterate", iterate_and_interrupt)
-    with pytest.raises(KeyboardInterrupt, match="stopped after 1 of 2 iterations"):
-        distill(settings, tmp_path / "run", progress=False)
-    monkeypatch.undo()
+    interrupted(settings, tmp_path / "run")
     shutil.rmtree(folder)  # whatever becomes of it
     dataset = distill(settings, tmp_path / "run", resume=True, progress=False)
     assert torch.equal(dataset.observations, whole.observations)
