@@ -113,9 +113,16 @@ class MetaPPO:
         self.critic = make_policy(self.learner if frames else LearnerSpec(), shape, 1)
         for part in (self.critic, self.encoder):
             part.to(self.device, memory_format=torch.channels_last)
-        groups = [{"params": [*part.parameters()]} for part in (self.batch, self.encoder)]
+        self._rates, groups = [settings.learning_rate], [[*self.batch.parameters()]]
+        if settings.target_learning_rate is not None:
+            targets = self.batch.targets
+            self._rates.append(settings.target_learning_rate)
+            groups = [[each for each in groups[0] if each is not targets], [targets]]
+        if self.encoder:
+            self._rates.append(settings.encoder_learning_rate)
+            groups.append([*self.encoder.parameters()])
         self.optimizer = torch.optim.Adam(
-            [each for each in groups if each["params"]], eps=1e-5, fused=True
+            [{"params": group} for group in groups], eps=1e-5, fused=True
         )
         self.critic_optimizer = torch.optim.Adam(
             self.critic.parameters(), settings.critic_learning_rate, eps=1e-5, fused=True
@@ -307,8 +314,7 @@ class MetaPPO:
     def _anneal(self) -> None:
         settings = self.settings
         left = self._left() if settings.anneal else 1.0
-        rates = settings.learning_rate, settings.encoder_learning_rate
-        for group, rate in zip(self.optimizer.param_groups, rates, strict=False):
+        for group, rate in zip(self.optimizer.param_groups, self._rates, strict=True):
             group["lr"] = rate * left
         self.critic_optimizer.param_groups[0]["lr"] = settings.critic_learning_rate * left
 

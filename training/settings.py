@@ -48,6 +48,8 @@ class Settings:
 
     learning_rate: float = 1e-2
     """Outer learning rate (Adam) of observations, targets and log inner learning rate."""
+    target_learning_rate: float | None = None
+    """Learning rate (Adam) of targets, if it is another."""
     critic_learning_rate: float = 1e-3
     """Learning rate (Adam) of the value network."""
     encoder_learning_rate: float = 2.5e-4
@@ -176,8 +178,8 @@ _COUNTS = (
     "eval_learners eval_episodes"
 )
 _POSITIVE = (
-    "learning_rate critic_learning_rate encoder_learning_rate clip max_grad_norm target_kl "
-    "initial_inner_learning_rate observation_scale initial_std"
+    "learning_rate target_learning_rate critic_learning_rate encoder_learning_rate clip "
+    "max_grad_norm target_kl initial_inner_learning_rate observation_scale initial_std"
 )
 _NOT_NEGATIVE = "seed consistency entropy min_std value_weight checkpoint_seconds"
 _BOUNDS = (
