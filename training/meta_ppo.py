@@ -91,7 +91,7 @@ class MetaPPO:
         self.encoder, first = nn.Sequential(), None
         frames = settings.encoder_level is not None
         if frames:  # encoder and rows start from what a random player sees
-            seen = self._random_frames()
+            seen = self._seen_at_random()
             known = None if teacher is None else teacher.encoder
             self.encoder = make_encoder(self.learner, seen, known)
             first = seen[torch.arange(settings.instances) % len(seen)].float()
@@ -129,6 +129,27 @@ class MetaPPO:
         )
         self.iteration = 0
 
+    def prefer(self, action: int, probability: float = 0.6) -> None:
+        """Shift an action's targets.
+
+        Args:
+            action: The action.
+            probability: About how often learners then choose it in what a random player sees.
+        """
+        initial = self._initial_parameters()
+        seen = self._features(self._seen_at_random())
+
+        def preference() -> Tensor:
+            outputs = forward(self.learner, self._trained(initial), seen).mean((0, 1))
+            return outputs[action] - (outputs.sum() - outputs[action]) / (len(outputs) - 1)
+
+        with torch.no_grad():
+            before = preference()
+            self.batch.targets[:, action] += 1
+            slope = preference() - before  # outputs are all but linear in the targets
+            odds = probability / (1 - probability) * (self.task.n_outputs - 1)
+            self.batch.targets[:, action] += (math.log(odds) - before) / slope - 1
+
     def iterate(self) -> dict[str, float]:
         """One outer iteration.
 
@@ -140,9 +161,7 @@ class MetaPPO:
         """
         settings = self.settings
         self._anneal()
-        shape, n_outputs = self.task.observation_shape, self.task.n_outputs
-        initial = initial_parameters(self.learner, shape, n_outputs, settings.learners)
-        initial = {name: value.to(self.device) for name, value in initial.items()}
+        initial = self._initial_parameters()
         learners = self._trained(initial)
         log_std = self.batch.target_log_std
         log_std = None if log_std is None else log_std.detach().cpu().clone()
@@ -242,7 +261,7 @@ class MetaPPO:
         self.actors.set_state(state["actors"])
         torch.set_rng_state(state["torch_rng"])
 
-    def _random_frames(self, count: int = 512) -> Tensor:
+    def _seen_at_random(self, count: int = 512) -> Tensor:
         """Some of what a random player sees, ``(count, *shape)``."""
 
         def play(observations: Tensor) -> Tensor:
@@ -251,6 +270,12 @@ class MetaPPO:
         frames = self.actors.collect(play, None, self.settings.horizon).observations.flatten(0, 1)
         self.actors.recent_returns.clear()
         return frames[torch.randperm(len(frames))[:count]]
+
+    def _initial_parameters(self) -> Parameters:
+        """Fresh learners, before their step."""
+        shape, n_outputs = self.task.observation_shape, self.task.n_outputs
+        initial = initial_parameters(self.learner, shape, n_outputs, self.settings.learners)
+        return {name: value.to(self.device) for name, value in initial.items()}
 
     def _features(self, observations: Tensor) -> Tensor:
         """What learners and critic see: observations ``(..., *shape)``, encoded if need be."""

@@ -21,6 +21,7 @@ from distilled_envs.errors import MissingExtraError, SettingsError
 from distilled_envs.spec import DistillationSpec, InnerSpec, TaskSpec
 from distilled_envs.threads import torch_threads
 from distilled_envs.training.backends import make_training_envs
+from distilled_envs.training.constant_start import best_constant_action, trial_steps
 from distilled_envs.training.meta_ppo import DivergedError, MetaPPO
 from distilled_envs.training.provenance import provenance
 from distilled_envs.training.run_folder import RunFolder
@@ -95,6 +96,8 @@ def distill(
         algorithm = MetaPPO(settings, env, task, env_seed, teacher)
         if state is not None:
             algorithm.load_state_dict(state["algorithm"])
+        elif settings.constant_start:
+            algorithm.prefer(best_constant_action(settings, task.n_outputs, progress=progress))
         spent = state["seconds"] if state else 0.0
         seconds = _train(algorithm, folder, spent, progress)
     env.close()
@@ -171,6 +174,9 @@ def _finish(
 ) -> DistilledDataset:
     """Evaluate what was distilled, and write it."""
     settings, batch, normaliser = algorithm.settings, algorithm.batch, algorithm.normaliser
+    env_steps = algorithm.iteration * settings.steps_per_iteration
+    if settings.constant_start:
+        env_steps += trial_steps(algorithm.task.n_outputs)
     spec = DistillationSpec(
         name=settings.name,
         env=env_spec,
@@ -183,7 +189,7 @@ def _finish(
             settings,
             command=folder.record["command"],
             changes=folder.record["changes"],
-            env_steps=algorithm.iteration * settings.steps_per_iteration,
+            env_steps=env_steps,
             wall_seconds=seconds,
             training_curve=folder.training_curve(),
             teacher=teacher,
@@ -247,6 +253,10 @@ def checked_environment(settings: Settings) -> tuple[EnvSpec, TaskSpec]:
         shown = (len(settings.coordinates),)
     if isinstance(actions, spaces.Discrete) and actions.start == 0:
         return env_spec, TaskSpec("categorical", shown, int(actions.n))
+    if settings.constant_start:
+        raise SettingsError(
+            f"constant_start is for discrete actions; those of {settings.env_id} are {actions}."
+        )
     if isinstance(actions, spaces.Box) and len(actions.shape) == 1 and actions.is_bounded():
         return env_spec, TaskSpec("gaussian", shown, actions.shape[0])
     raise SettingsError(

@@ -87,6 +87,9 @@ class Settings:
     """Where the standard deviation of gaussian actions starts, in units of the action bounds."""
     min_std: float = 0.0
     """Floor under that standard deviation, in the same units."""
+    constant_start: bool = False
+    """Whether learners start by playing mostly the action that pays best when nothing else is
+    played."""
     entropy: float = 0.0
     """Weight of the policy's entropy in the outer loss."""
     teacher: str | None = None
@@ -339,7 +342,17 @@ _SCORES = {"reward_sign": False, "normalise_rewards": True}
 """For games whose rewards differ by a factor of hundreds, so that their signs tell little (van
 Hasselt et al., "Learning values across many orders of magnitude", 2016)."""
 
-_CENTIPEDE = _SCORES | {"discount": 0.95, "gae_lambda": 0.85, "entropy": 0.003}
+_CENTIPEDE = _SCORES | {
+    "constant_start": True,
+    "total_steps": 1_200_000,
+    "learning_rate": 1e-4,
+    "target_learning_rate": 3e-3,
+    "encoder_learning_rate": 1e-4,
+    "epochs": 1,
+    "minibatches": 4,
+    "value_weight": 0.1,
+    "entropy": 0.003,
+}
 
 ATARI = (
     *(_atari("ALE/Pong-v5", 4, level) for level in range(5)),

@@ -1,0 +1,93 @@
+"""Starting from the best constant player."""
+
+import dataclasses
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from gymnasium.vector import AutoresetMode, VectorEnv
+
+from distilled_envs.errors import SettingsError
+from distilled_envs.training import constant_start, distill
+from distilled_envs.training.backends import make_training_envs
+from distilled_envs.training.constant_start import best_constant_action, trial_steps
+from distilled_envs.training.meta_ppo import MetaPPO
+from distilled_envs.training.run import checked_environment
+from distilled_envs.training.settings import PRESETS
+
+TINY = dataclasses.replace(
+    PRESETS["cartpole-nd-2d-min"],
+    learners=2,
+    envs_per_learner=2,
+    horizon=8,
+    minibatches=2,
+    total_steps=64,
+    eval_learners=2,
+    eval_episodes=1,
+    threads=1,
+    constant_start=True,
+)
+
+
+class Paying(VectorEnv):
+    """Action 2 pays 1 a step for five steps, action 1 pays 100, but only in the second episode."""
+
+    metadata = {"autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012
+    num_envs = 3 * constant_start.EPISODES
+    single_observation_space = gym.spaces.Box(-1, 1, (1,))
+    single_action_space = gym.spaces.Discrete(3)
+
+    def reset(self, *, seed=None, options=None):
+        self.steps = 0
+        return np.zeros((self.num_envs, 1), np.float32), {}
+
+    def step(self, actions):
+        self.steps += 1
+        rewards = np.where(actions == 2, 1.0, 0.0)
+        if self.steps > 5:
+            rewards = np.where(actions == 1, 100.0, rewards)
+        ended = np.full(self.num_envs, self.steps == 5)
+        return np.zeros((self.num_envs, 1), np.float32), rewards, ended, np.zeros_like(ended), {}
+
+
+def test_the_action_that_pays_best_in_its_first_episode_is_found(monkeypatch):
+    env = Paying()
+    monkeypatch.setattr(constant_start, "make_training_envs", lambda settings, seed: env)
+    assert best_constant_action(TINY, 3, progress=False) == 2
+    assert env.steps == 5  # nothing is left to wait for
+
+
+@pytest.mark.parametrize("preset", ["pong-level4", "pong-level3"])
+def test_learners_prefer_it_about_as_often_as_asked(preset):
+    settings = dataclasses.replace(
+        PRESETS[preset], learners=4, envs_per_learner=1, horizon=16, minibatches=2, threads=1
+    )
+    _, task = checked_environment(settings)
+    env = make_training_envs(settings, 0)
+    torch.manual_seed(0)
+    run = MetaPPO(settings, env, task)
+    run.prefer(1)
+    outputs = []
+    collect = run.actors.collect
+    run.actors.collect = lambda *args: outputs.append(collect(*args)) or outputs[-1]
+    run.iterate()
+    env.close()
+    chosen = torch.softmax(outputs[0].outputs, -1).mean((0, 1))
+    assert chosen[1] == pytest.approx(0.6, abs=0.15)
+    assert chosen.argmax() == 1
+
+
+def test_a_run_counts_the_trial_and_starts_from_it_once(tmp_path, monkeypatch, interrupted):
+    preferred = []
+    monkeypatch.setattr(MetaPPO, "prefer", lambda run, action: preferred.append(action))
+    interrupted(TINY, tmp_path / "run")
+    dataset = distill(TINY, tmp_path / "run", resume=True, progress=False)
+    assert len(preferred) == 1 and 0 <= preferred[0] < 4
+    assert dataset.spec.provenance["env_steps"] == 64 + trial_steps(4)
+
+
+def test_continuous_actions_have_no_constant_start():
+    settings = dataclasses.replace(PRESETS["hopper-64"], constant_start=True)
+    with pytest.raises(SettingsError, match="constant_start is for discrete actions"):
+        checked_environment(settings)

@@ -1,0 +1,51 @@
+"""The one action that pays best when nothing else is played, as a place to start from.
+
+Where scores come late and at random, a random player's policy gradient is little but noise, and
+steps along it lead nowhere for a long time. A player of one action is easy to judge, and can be far
+better (Bellemare et al., "The Arcade Learning Environment", 2013, baseline "Const").
+"""
+
+import dataclasses
+
+import numpy as np
+
+from distilled_envs.training.backends import make_training_envs
+from distilled_envs.training.settings import Settings
+
+EPISODES = 8
+"""Episodes that each action is tried in, side by side."""
+STEPS = 2000
+"""Steps that count of each, for games that one action never ends."""
+
+
+def trial_steps(n_actions: int) -> int:
+    """Environment steps that the trial of all actions takes."""
+    return n_actions * EPISODES * STEPS
+
+
+def best_constant_action(settings: Settings, n_actions: int, *, progress: bool = True) -> int:
+    """Try every action by itself.
+
+    Args:
+        settings: The run's settings.
+        n_actions: Number of the environment's discrete actions.
+        progress: Whether to show a progress bar.
+
+    Returns:
+        The action with the highest mean return, in real rewards.
+    """
+    from tqdm import trange
+
+    players = dataclasses.replace(settings, learners=n_actions, envs_per_learner=EPISODES)
+    env = make_training_envs(players, settings.seed)
+    env.reset(seed=settings.seed)
+    actions = np.repeat(np.arange(n_actions), EPISODES)
+    returns, going = np.zeros(len(actions)), np.ones(len(actions), dtype=bool)
+    for _ in trange(STEPS, desc="players of one action", leave=False, disable=not progress):
+        _, rewards, terminated, truncated, _ = env.step(actions)
+        returns += rewards * going
+        going &= ~(terminated | truncated)
+        if not going.any():
+            break
+    env.close()
+    return int(returns.reshape(n_actions, EPISODES).mean(1).argmax())
