@@ -18,6 +18,9 @@ Parameters = dict[str, Tensor]
 CONVOLUTIONS = ((32, 8, 4), (64, 4, 2), (64, 3, 1))
 """Channels, kernel size and stride of the Nature CNN (Mnih et al., 2015)."""
 
+SILENT = 0.98
+"""Share of an encoder's last feature maps that starts silent."""
+
 _ACTIVATIONS = {"tanh": (nn.Tanh, torch.tanh), "relu": (nn.ReLU, torch.relu)}
 _CUTS = (0, 3, 5, 8, 10)  # where the modules of a CNN are split, by encoder level
 
@@ -153,7 +156,8 @@ def make_encoder(
     features of them (in Pong by 5 parts in 100) that a step on a few rows changes all of a
     learner's answers alike. So each channel or unit starts with mean 0 and variance 1 over
     observations (Krahenbuhl et al., "Data-dependent Initializations of Convolutional Neural
-    Networks", 2016).
+    Networks", 2016). Where the encoder ends with a convolution, only 2% of each channel's places
+    start active.
 
     Args:
         spec: Architecture; its encoder level says where the network is split.
@@ -176,7 +180,25 @@ def make_encoder(
                 layer.weight /= std.view(-1, *[1] * (layer.weight.dim() - 1))
                 layer.bias -= mean / std
             hidden = layer(hidden)
+        _silence_background(encoder, observations)
     return encoder
+
+
+def _silence_background(encoder: nn.Sequential, observations: Tensor) -> None:
+    """Make a convolution at the encoder's end answer only where it answers most.
+
+    Fresh layers follow, which weigh all places alike: what stands still on the screen would drown
+    what moves.
+    """
+    place = max((i for i, layer in enumerate(encoder) if hasattr(layer, "weight")), default=0)
+    layer = encoder[place] if encoder else None
+    if not isinstance(layer, nn.Conv2d):
+        return
+    drawn = encoder[: place + 1](observations).transpose(0, 1).flatten(1)
+    threshold = drawn.quantile(SILENT, dim=1)
+    size = (drawn - threshold.unsqueeze(1)).relu().square().mean().sqrt().clamp(min=1e-6)
+    layer.weight /= size
+    layer.bias.sub_(threshold).div_(size)
 
 
 def _split_modules(

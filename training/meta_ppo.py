@@ -129,7 +129,7 @@ class MetaPPO:
         )
         self.iteration = 0
 
-    def prefer(self, action: int, probability: float = 0.6) -> None:
+    def prefer(self, action: int, probability: float = 0.9) -> None:
         """Shift an action's targets.
 
         Args:

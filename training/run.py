@@ -97,7 +97,9 @@ def distill(
         if state is not None:
             algorithm.load_state_dict(state["algorithm"])
         elif settings.constant_start:
-            algorithm.prefer(best_constant_action(settings, task.n_outputs, progress=progress))
+            action = best_constant_action(settings, task.n_outputs, progress=progress)
+            logger.info("a player of action %d alone gets most, and learners start so", action)
+            algorithm.prefer(action)
         spent = state["seconds"] if state else 0.0
         seconds = _train(algorithm, folder, spent, progress)
     env.close()

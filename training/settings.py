@@ -344,19 +344,17 @@ Hasselt et al., "Learning values across many orders of magnitude", 2016)."""
 
 _CENTIPEDE = _SCORES | {
     "constant_start": True,
-    "total_steps": 1_200_000,
+    "total_steps": 800_000,
     "learning_rate": 1e-4,
-    "target_learning_rate": 3e-3,
-    "encoder_learning_rate": 1e-4,
-    "epochs": 1,
-    "minibatches": 4,
+    "target_learning_rate": 1e-2,
     "value_weight": 0.1,
-    "entropy": 0.003,
+    "entropy": 0.001,
 }
 
 ATARI = (
     *(_atari("ALE/Pong-v5", 4, level) for level in range(5)),
-    *(_atari("ALE/Centipede-v5", 10, level, 0.25, **_CENTIPEDE) for level in (4, 0)),
+    _atari("ALE/Centipede-v5", 10, 4, 0.25, **_CENTIPEDE),
+    _atari("ALE/Centipede-v5", 10, 0, 10.0, **_CENTIPEDE | {"total_steps": 200_000}),
     _atari("ALE/SpaceInvaders-v5", 4, 4),
     _atari("ALE/MsPacman-v5", 6, 4, 0.07, discount=0.97, **_SCORES),
     _atari("ALE/Breakout-v5", 3, 4, 0.015),

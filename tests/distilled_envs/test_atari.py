@@ -19,7 +19,7 @@ from distilled_envs.dataset import DistilledDataset
 from distilled_envs.distilled_env import DistilledEnv
 from distilled_envs.errors import DatasetError, PolicyError, SettingsError
 from distilled_envs.inner_step import inner_step
-from distilled_envs.learner import forward, initial_parameters, make_encoder, make_policy
+from distilled_envs.learner import SILENT, forward, initial_parameters, make_encoder, make_policy
 from distilled_envs.spec import LearnerSpec, TaskSpec
 from distilled_envs.storage import ENCODER_FILE, ROWS_FILE, SPEC_FILE, sha256
 
@@ -87,6 +87,13 @@ def test_an_encoder_starts_with_features_that_tell_frames_apart(level):
     encoder = make_encoder(cnn(level), frames)
     layers = [place for place, layer in enumerate(encoder) if hasattr(layer, "weight")]
     assert len(layers) == level
+    features = encoder(frames).detach().flatten(1)
+    if level < 4:  # the last convolution
+        assert (features > 1e-3).float().mean() < 2 * (1 - SILENT)
+        assert features.square().mean() == pytest.approx(1, abs=1e-3)
+        layers = layers[:-1]
+    cosine = torch.nn.functional.cosine_similarity(features[:32], features[32:])
+    assert cosine.mean() < 0.5
     for place in layers:  # before the activation
         given = encoder[: place + 1](frames).detach()
         others = (0, 2, 3)[: given.dim() - 1]
