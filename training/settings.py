@@ -346,9 +346,13 @@ _CENTIPEDE = _SCORES | {
     "constant_start": True,
     "total_steps": 800_000,
     "learning_rate": 1e-4,
-    "target_learning_rate": 1e-2,
+    "target_learning_rate": 2e-3,
+    "encoder_learning_rate": 1e-4,
+    "envs_per_learner": 4,
+    "horizon": 256,
+    "epochs": 1,
     "value_weight": 0.1,
-    "entropy": 0.001,
+    "entropy": 0.0,
 }
 
 ATARI = (
