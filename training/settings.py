@@ -355,8 +355,18 @@ _CENTIPEDE = _SCORES | {
     "entropy": 0.0,
 }
 
+_TAUGHT = {
+    "teacher": "pong-level4",
+    "total_steps": 400_000,
+    "learners": 4,  # the step of a layer of 3,136 x 512 takes as long as 32 frames of a learner
+    "envs_per_learner": 4,
+    "learning_rate": 3e-4,
+    "target_learning_rate": 3e-3,
+}
+
 ATARI = (
-    *(_atari("ALE/Pong-v5", 4, level) for level in range(5)),
+    *(_atari("ALE/Pong-v5", 4, level, 0.1, **_TAUGHT) for level in range(4)),
+    _atari("ALE/Pong-v5", 4, 4),
     _atari("ALE/Centipede-v5", 10, 4, 0.25, **_CENTIPEDE),
     _atari("ALE/Centipede-v5", 10, 0, 10.0, **_CENTIPEDE | {"total_steps": 200_000}),
     _atari("ALE/SpaceInvaders-v5", 4, 4),
