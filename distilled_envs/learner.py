@@ -162,7 +162,7 @@ def make_encoder(
     Args:
         spec: Architecture; its encoder level says where the network is split.
         observations: What the network is for, ``(n, *shape)``, n at least 2.
-        given: Another encoder: its layers are taken as they are, where their shapes fit.
+        given: Another encoder, whose layers are taken where their shapes fit.
     """
     encoder = empty_encoder(spec, tuple(observations.shape[1:])).to_empty(device="cpu")
     hidden, known = observations, [] if given is None else [*given]
@@ -180,7 +180,8 @@ def make_encoder(
                 layer.weight /= std.view(-1, *[1] * (layer.weight.dim() - 1))
                 layer.bias -= mean / std
             hidden = layer(hidden)
-        _silence_background(encoder, observations)
+        if len(known) != len(encoder):  # the fresh layers that follow did not follow before
+            _silence_background(encoder, observations)
     return encoder
 
 
@@ -190,11 +191,10 @@ def _silence_background(encoder: nn.Sequential, observations: Tensor) -> None:
     Fresh layers follow, which weigh all places alike: what stands still on the screen would drown
     what moves.
     """
-    place = max((i for i, layer in enumerate(encoder) if hasattr(layer, "weight")), default=0)
-    layer = encoder[place] if encoder else None
-    if not isinstance(layer, nn.Conv2d):
+    places = [place for place, layer in enumerate(encoder) if hasattr(layer, "weight")]
+    if not places or not isinstance(layer := encoder[places[-1]], nn.Conv2d):
         return
-    drawn = encoder[: place + 1](observations).transpose(0, 1).flatten(1)
+    drawn = encoder[: places[-1] + 1](observations).transpose(0, 1).flatten(1)
     threshold = drawn.quantile(SILENT, dim=1)
     size = (drawn - threshold.unsqueeze(1)).relu().square().mean().sqrt().clamp(min=1e-6)
     layer.weight /= size
