@@ -40,12 +40,14 @@ gym.register(
 )
 for _name in (
     "Ant",
+    "Centipede",
     "HalfCheetah",
     "Hopper",
     "Humanoid",
     "HumanoidStandup",
     "InvertedDoublePendulum",
     "InvertedPendulum",
+    "MsPacman",
     "Pong",
     "Pusher",
     "Reacher",

@@ -110,10 +110,14 @@ def test_specs_keep_the_protocol():
         assert one_step["seed"] != entry.spec.provenance["seed"]
 
 
-def test_pong_holds_its_promise():
-    dataset = load_distilled("pong")
-    assert dataset.spec.evaluation["one_step"]["sampled"]["mean"] >= 10
-    assert dataset.evaluate(learners=4, episodes=1, seed=5).sampled.mean >= 5
+@pytest.mark.parametrize(
+    ("game", "promised", "of_four"),
+    [("pong", 10, 5), ("centipede", 7000, 3500), ("ms_pacman", 900, 500)],
+)
+def test_a_game_holds_its_promise(game, promised, of_four):
+    dataset = load_distilled(game)
+    assert dataset.spec.evaluation["one_step"]["sampled"]["mean"] >= promised
+    assert dataset.evaluate(learners=4, episodes=1, seed=5).sampled.mean >= of_four
 
 
 MUJOCO = [entry for entry in entries() if entry.spec.task.kind == "gaussian"]
