@@ -156,13 +156,14 @@ def make_encoder(
     features of them (in Pong by 5 parts in 100) that a step on a few rows changes all of a
     learner's answers alike. So each channel or unit starts with mean 0 and variance 1 over
     observations (Krahenbuhl et al., "Data-dependent Initializations of Convolutional Neural
-    Networks", 2016). Where the encoder ends with a convolution, only 2% of each channel's places
-    start active.
+    Networks", 2016). A convolution at the end is shifted and scaled once more, so that 2% of each
+    channel's places are active, and their mean square is 1 over all places.
 
     Args:
         spec: Architecture; its encoder level says where the network is split.
         observations: What the network is for, ``(n, *shape)``, n at least 2.
-        given: Another encoder, whose layers are taken where their shapes fit.
+        given: Another encoder, whose layers are taken where their shapes fit. One of the same
+            level is taken as it is.
     """
     encoder = empty_encoder(spec, tuple(observations.shape[1:])).to_empty(device="cpu")
     hidden, known = observations, [] if given is None else [*given]

@@ -62,8 +62,8 @@ class EnvPoolVectorEnv(VectorEnv):
         self._pool.close()
 
 
-def make_training_envs(settings: Settings, seed: int) -> VectorEnv:
-    """The environments of a run: ``learners * envs_per_learner`` copies.
+def make_training_envs(settings: Settings, seed: int, count: int | None = None) -> VectorEnv:
+    """The environments of a run.
 
     EnvPool is used for ids that it has, unless the settings ask for Gymnasium. Atari games come
     from ALE's vector environment, which shows what Gymnasium's wrappers show.
@@ -71,8 +71,9 @@ def make_training_envs(settings: Settings, seed: int) -> VectorEnv:
     Args:
         settings: The run's settings.
         seed: Seed of EnvPool's environments; Gymnasium's are seeded on resetting.
+        count: Copies; None makes ``learners * envs_per_learner``.
     """
-    count = settings.learners * settings.envs_per_learner
+    count = count or settings.learners * settings.envs_per_learner
     if settings.encoder_level is not None:
         atari.register(settings.env_id)
         spec = gym.spec(settings.env_id)

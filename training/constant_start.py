@@ -5,8 +5,6 @@ steps along it lead nowhere for a long time. A player of one action is easy to j
 better (Bellemare et al., "The Arcade Learning Environment", 2013, baseline "Const").
 """
 
-import dataclasses
-
 import numpy as np
 
 from distilled_envs.training.backends import make_training_envs
@@ -18,12 +16,9 @@ STEPS = 2000
 """Steps that count of each, for games that one action never ends."""
 
 
-def trial_steps(n_actions: int) -> int:
-    """Environment steps that the trial of all actions takes."""
-    return n_actions * EPISODES * STEPS
-
-
-def best_constant_action(settings: Settings, n_actions: int, *, progress: bool = True) -> int:
+def best_constant_action(
+    settings: Settings, n_actions: int, *, progress: bool = True
+) -> tuple[int, int]:
     """Try every action by itself.
 
     Args:
@@ -32,20 +27,23 @@ def best_constant_action(settings: Settings, n_actions: int, *, progress: bool =
         progress: Whether to show a progress bar.
 
     Returns:
-        The action with the highest mean return, in real rewards.
+        The action with the highest mean return, in real rewards, and the environment steps that
+        the trial took.
     """
     from tqdm import trange
 
-    players = dataclasses.replace(settings, learners=n_actions, envs_per_learner=EPISODES)
-    env = make_training_envs(players, settings.seed)
-    env.reset(seed=settings.seed)
     actions = np.repeat(np.arange(n_actions), EPISODES)
-    returns, going = np.zeros(len(actions)), np.ones(len(actions), dtype=bool)
-    for _ in trange(STEPS, desc="players of one action", leave=False, disable=not progress):
-        _, rewards, terminated, truncated, _ = env.step(actions)
-        returns += rewards * going
-        going &= ~(terminated | truncated)
-        if not going.any():
-            break
-    env.close()
-    return int(returns.reshape(n_actions, EPISODES).mean(1).argmax())
+    returns, going, steps = np.zeros(len(actions)), np.ones(len(actions), dtype=bool), 0
+    env = make_training_envs(settings, settings.seed, len(actions))
+    try:
+        env.reset(seed=settings.seed)
+        for _ in trange(STEPS, desc="players of one action", leave=False, disable=not progress):
+            _, rewards, terminated, truncated, _ = env.step(actions)
+            steps += len(actions)
+            returns += rewards * going
+            going &= ~(terminated | truncated)
+            if not going.any():
+                break
+    finally:
+        env.close()
+    return int(returns.reshape(n_actions, EPISODES).mean(1).argmax()), steps

@@ -22,7 +22,7 @@ from torch.distributions import kl_divergence
 from distilled_envs.actions import action_distribution
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.environments import transformed_space
-from distilled_envs.errors import DistilledEnvsError
+from distilled_envs.errors import DistilledEnvsError, SettingsError
 from distilled_envs.inner_step import inner_loss, inner_step
 from distilled_envs.learner import (
     Parameters,
@@ -113,42 +113,55 @@ class MetaPPO:
         self.critic = make_policy(self.learner if frames else LearnerSpec(), shape, 1)
         for part in (self.critic, self.encoder):
             part.to(self.device, memory_format=torch.channels_last)
-        self._rates, groups = [settings.learning_rate], [[*self.batch.parameters()]]
+        groups = [(settings.learning_rate, [*self.batch.parameters()])]
         if settings.target_learning_rate is not None:
             targets = self.batch.targets
-            self._rates.append(settings.target_learning_rate)
-            groups = [[each for each in groups[0] if each is not targets], [targets]]
+            others = [each for each in self.batch.parameters() if each is not targets]
+            groups = [(settings.learning_rate, others), (settings.target_learning_rate, [targets])]
         if self.encoder:
-            self._rates.append(settings.encoder_learning_rate)
-            groups.append([*self.encoder.parameters()])
+            groups.append((settings.encoder_learning_rate, [*self.encoder.parameters()]))
+        self._rates = [rate for rate, _ in groups]
         self.optimizer = torch.optim.Adam(
-            [{"params": group} for group in groups], eps=1e-5, fused=True
+            [{"params": parameters} for _, parameters in groups], eps=1e-5, fused=True
         )
         self.critic_optimizer = torch.optim.Adam(
             self.critic.parameters(), settings.critic_learning_rate, eps=1e-5, fused=True
         )
         self.iteration = 0
 
+    @torch.no_grad()
     def prefer(self, action: int, probability: float = 0.9) -> None:
-        """Shift an action's targets.
+        """Shift an action's targets, before the first iteration.
 
         Args:
             action: The action.
-            probability: About how often learners then choose it in what a random player sees.
+            probability: How often learners then choose it, on average, in what a random player
+                sees; one plays for it in the run's environments.
+
+        Raises:
+            SettingsError: No shift does it.
         """
         initial = self._initial_parameters()
-        seen = self._features(self._seen_at_random())
+        seen = self._features(self._seen_at_random(128))
+        targets = self.batch.targets[:, action].clone()
 
-        def preference() -> Tensor:
-            outputs = forward(self.learner, self._trained(initial), seen).mean((0, 1))
-            return outputs[action] - (outputs.sum() - outputs[action]) / (len(outputs) - 1)
+        def chosen(shift: float) -> float:
+            self.batch.targets[:, action] = targets + shift
+            outputs = forward(self.learner, self._trained(initial), seen)
+            return outputs.softmax(-1)[..., action].mean().item()
 
-        with torch.no_grad():
-            before = preference()
-            self.batch.targets[:, action] += 1
-            slope = preference() - before  # outputs are all but linear in the targets
-            odds = probability / (1 - probability) * (self.task.n_outputs - 1)
-            self.batch.targets[:, action] += (math.log(odds) - before) / slope - 1
+        low, high = 0.0, 1.0
+        while chosen(high) < probability:
+            low, high = high, 2 * high
+            if high > 1000:
+                raise SettingsError(
+                    f"Learners can't be made to prefer action {action} by their targets: choose a "
+                    "larger initial_inner_learning_rate, or leave out constant_start."
+                )
+        while high - low > 0.01 * high:
+            middle = (low + high) / 2
+            low, high = (middle, high) if chosen(middle) < probability else (low, middle)
+        chosen(high)
 
     def iterate(self) -> dict[str, float]:
         """One outer iteration.
@@ -320,7 +333,7 @@ class MetaPPO:
         return -(torch.minimum(ratio * advantages, clipped * advantages) * weights).sum()
 
     def _descend(self, loss: Tensor) -> None:
-        """One step of batch, encoder and critic, the gradient of each bounded by itself."""
+        """One step of everything, the gradient of each group of parameters bounded by itself."""
         optimizers = self.optimizer, self.critic_optimizer
         groups = [group["params"] for each in optimizers for group in each.param_groups]
         for optimizer in optimizers:

@@ -21,7 +21,7 @@ from distilled_envs.errors import MissingExtraError, SettingsError
 from distilled_envs.spec import DistillationSpec, InnerSpec, TaskSpec
 from distilled_envs.threads import torch_threads
 from distilled_envs.training.backends import make_training_envs
-from distilled_envs.training.constant_start import best_constant_action, trial_steps
+from distilled_envs.training.constant_start import best_constant_action
 from distilled_envs.training.meta_ppo import DivergedError, MetaPPO
 from distilled_envs.training.provenance import provenance
 from distilled_envs.training.run_folder import RunFolder
@@ -94,25 +94,31 @@ def distill(
     ):
         torch.manual_seed(settings.seed)
         algorithm = MetaPPO(settings, env, task, env_seed, teacher)
+        spent, trial_steps = 0.0, 0
         if state is not None:
             algorithm.load_state_dict(state["algorithm"])
+            spent, trial_steps = state["seconds"], state.get("trial_steps", 0)
         elif settings.constant_start:
-            action = best_constant_action(settings, task.n_outputs, progress=progress)
+            started = time.monotonic()
+            action, trial_steps = best_constant_action(settings, task.n_outputs, progress=progress)
             logger.info("a player of action %d alone gets most, and learners start so", action)
             algorithm.prefer(action)
-        spent = state["seconds"] if state else 0.0
-        seconds = _train(algorithm, folder, spent, progress)
+            spent = time.monotonic() - started
+        seconds = _train(algorithm, folder, spent, trial_steps, progress)
     env.close()
-    return _finish(algorithm, folder, env_spec, seconds, teacher)
+    return _finish(algorithm, folder, env_spec, seconds, trial_steps, teacher)
 
 
-def _train(algorithm: MetaPPO, folder: RunFolder, spent: float, progress: bool) -> float:
+def _train(
+    algorithm: MetaPPO, folder: RunFolder, spent: float, trial_steps: int, progress: bool
+) -> float:
     """Iterate to the end, or to the first Ctrl-C.
 
     Args:
         algorithm: The state to go on from.
         folder: Where checkpoints and scalars go.
         spent: Seconds that the run took before.
+        trial_steps: Environment steps that it took before its first iteration.
         progress: Whether to show a progress bar.
 
     Returns:
@@ -131,11 +137,15 @@ def _train(algorithm: MetaPPO, folder: RunFolder, spent: float, progress: bool) 
         dynamic_ncols=True,
         disable=not progress,
     )
+    smaller = f"--learning-rate (it was {settings.learning_rate:g})"
+    if settings.target_learning_rate is not None:
+        smaller += f" or --target-learning-rate (it was {settings.target_learning_rate:g})"
     started = saved = time.monotonic()
 
     def save() -> None:
         seconds = spent + time.monotonic() - started
-        folder.save_checkpoint({"algorithm": algorithm.state_dict(), "seconds": seconds})
+        state = {"algorithm": algorithm.state_dict(), "seconds": seconds}
+        folder.save_checkpoint(state | {"trial_steps": trial_steps})
 
     with _stop_on_signal() as stop, writer, bar:
         while algorithm.iteration < settings.iterations and not stop.is_set():
@@ -144,8 +154,7 @@ def _train(algorithm: MetaPPO, folder: RunFolder, spent: float, progress: bool) 
             except DivergedError as error:
                 raise DivergedError(
                     f"{error} The checkpoint of iteration {folder.iteration()} stands: go on from "
-                    f"it with --resume and a smaller --learning-rate (it was "
-                    f"{settings.learning_rate:g})."
+                    f"it with --resume and a smaller {smaller}."
                 ) from None
             steps = algorithm.iteration * settings.steps_per_iteration
             metrics["steps_per_second"] = (steps - done) / (time.monotonic() - started)
@@ -172,13 +181,11 @@ def _finish(
     folder: RunFolder,
     env_spec: EnvSpec,
     seconds: float,
+    trial_steps: int,
     teacher: DistilledDataset | None,
 ) -> DistilledDataset:
     """Evaluate what was distilled, and write it."""
     settings, batch, normaliser = algorithm.settings, algorithm.batch, algorithm.normaliser
-    env_steps = algorithm.iteration * settings.steps_per_iteration
-    if settings.constant_start:
-        env_steps += trial_steps(algorithm.task.n_outputs)
     spec = DistillationSpec(
         name=settings.name,
         env=env_spec,
@@ -191,7 +198,7 @@ def _finish(
             settings,
             command=folder.record["command"],
             changes=folder.record["changes"],
-            env_steps=env_steps,
+            env_steps=trial_steps + algorithm.iteration * settings.steps_per_iteration,
             wall_seconds=seconds,
             training_curve=folder.training_curve(),
             teacher=teacher,
@@ -255,11 +262,11 @@ def checked_environment(settings: Settings) -> tuple[EnvSpec, TaskSpec]:
         shown = (len(settings.coordinates),)
     if isinstance(actions, spaces.Discrete) and actions.start == 0:
         return env_spec, TaskSpec("categorical", shown, int(actions.n))
-    if settings.constant_start:
-        raise SettingsError(
-            f"constant_start is for discrete actions; those of {settings.env_id} are {actions}."
-        )
     if isinstance(actions, spaces.Box) and len(actions.shape) == 1 and actions.is_bounded():
+        if settings.constant_start:
+            raise SettingsError(
+                f"constant_start is for discrete actions; those of {settings.env_id} are {actions}."
+            )
         return env_spec, TaskSpec("gaussian", shown, actions.shape[0])
     raise SettingsError(
         f"{settings.env_id} can't be distilled: its actions are {actions}, and only Discrete "

@@ -25,11 +25,13 @@ WITHOUT_EFFECT = {"threads", "device", "checkpoint_seconds", "eval_learners", "e
 
 MAY_CHANGE = {
     "learning_rate",
+    "target_learning_rate",
     "critic_learning_rate",
     "encoder_learning_rate",
     "max_grad_norm",
 }
-"""Settings that may change on resuming, to get past a divergence; the change is recorded."""
+"""Settings that may change on resuming, from one number to another, to get past a divergence; the
+change is recorded."""
 
 
 class RunFolder:
@@ -82,14 +84,17 @@ class RunFolder:
         except ValueError as error:
             raise SettingsError(f"{path / 'run.json'} is damaged: {error}.") from None
         now = json.loads(json.dumps(dataclasses.asdict(settings)))
-        before = record["settings"]
+        defaults = {field.name: field.default for field in dataclasses.fields(Settings)}
+        before = defaults | record["settings"]  # a setting may be newer than the run
         changed = {
-            name: [before.get(name), value]
+            name: [before[name], value]
             for name, value in now.items()
-            if before.get(name) != value and name not in WITHOUT_EFFECT
+            if before[name] != value and name not in WITHOUT_EFFECT
         }
         fixed = [
-            f"{name} {a!r} -> {b!r}" for name, (a, b) in changed.items() if name not in MAY_CHANGE
+            f"{name} {a!r} -> {b!r}"
+            for name, (a, b) in changed.items()
+            if name not in MAY_CHANGE or None in (a, b)
         ]
         if fixed:
             raise SettingsError(

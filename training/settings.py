@@ -49,7 +49,8 @@ class Settings:
     learning_rate: float = 1e-2
     """Outer learning rate (Adam) of observations, targets and log inner learning rate."""
     target_learning_rate: float | None = None
-    """Learning rate (Adam) of targets, if it is another."""
+    """Learning rate (Adam) of targets, if it is another; their gradient is then bounded by
+    itself."""
     critic_learning_rate: float = 1e-3
     """Learning rate (Adam) of the value network."""
     encoder_learning_rate: float = 2.5e-4
@@ -65,7 +66,7 @@ class Settings:
     clip: float = 0.2
     """PPO's clipping range of the probability ratio."""
     max_grad_norm: float = 0.5
-    """Bound on the norm of the outer gradient, and of the critic's."""
+    """Bound on the norm of the gradient of the batch, of the encoder's, and of the critic's."""
     target_kl: float | None = None
     """Mean KL divergence at which an iteration takes no more epochs; None takes them all."""
     consistency: float = 0.1
@@ -88,8 +89,8 @@ class Settings:
     min_std: float = 0.0
     """Floor under that standard deviation, in the same units."""
     constant_start: bool = False
-    """Whether learners start by playing mostly the action that pays best when nothing else is
-    played."""
+    """Whether learners start by playing mostly the action that paid best in a trial, where nothing
+    else was played. The trial's steps come on top of ``total_steps``."""
     entropy: float = 0.0
     """Weight of the policy's entropy in the outer loss."""
     teacher: str | None = None

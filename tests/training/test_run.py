@@ -182,6 +182,48 @@ def test_resuming_with_other_settings_is_refused(tmp_path, monkeypatch):
         distill(changed, tmp_path / "run", resume=True, progress=False)
 
 
+def test_targets_have_a_rate_of_their_own_which_may_change(tmp_path, interrupted):
+    settings = dataclasses.replace(TINY, total_steps=2 * 4 * 2 * 16, target_learning_rate=1e-5)
+    moved = []
+    start = MetaPPO.__init__
+
+    def note_and_start(run, *args):
+        start(run, *args)
+        moved.extend(
+            [run.batch, run.batch.targets.detach().clone(), run.batch.rows.detach().clone()]
+        )
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MetaPPO, "__init__", note_and_start)
+        interrupted(settings, tmp_path / "run")
+    batch, targets, rows = moved
+    updates = settings.epochs * settings.minibatches
+    assert 0 < (batch.targets - targets).abs().max() < 2 * updates * 1e-5
+    assert (batch.rows - rows).abs().max() > updates * 1e-3
+    with pytest.raises(SettingsError, match="target_learning_rate 1e-05 -> None"):
+        distill(
+            dataclasses.replace(settings, target_learning_rate=None),
+            tmp_path / "run",
+            resume=True,
+            progress=False,
+        )
+    slower = dataclasses.replace(settings, target_learning_rate=1e-6)
+    dataset = distill(slower, tmp_path / "run", resume=True, progress=False)
+    changes = dataset.spec.provenance["changed_on_resuming"]
+    assert changes == [{"iteration": 1, "target_learning_rate": [1e-5, 1e-6]}]
+
+
+def test_a_run_from_before_there_was_a_setting_goes_on(tmp_path, interrupted):
+    settings = dataclasses.replace(TINY, total_steps=2 * 4 * 2 * 16)
+    interrupted(settings, tmp_path / "run")
+    path = tmp_path / "run" / "run.json"
+    record = json.loads(path.read_text())
+    del record["settings"]["constant_start"]
+    path.write_text(json.dumps(record))
+    dataset = distill(settings, tmp_path / "run", resume=True, progress=False)
+    assert dataset.spec.provenance["changed_on_resuming"] == []
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
