@@ -17,14 +17,14 @@ from distilled_envs.training.run import checked_environment
 from distilled_envs.training.settings import PRESETS
 
 TINY = dataclasses.replace(
-    PRESETS["cartpole-nd-2d-min"],
+    PRESETS["pong-level4"],
     learners=2,
-    envs_per_learner=2,
+    envs_per_learner=1,
     horizon=8,
     minibatches=2,
-    total_steps=64,
-    eval_learners=2,
-    eval_episodes=1,
+    epochs=1,
+    total_steps=32,
+    eval_learners=1,
     threads=1,
     constant_start=True,
 )
@@ -79,35 +79,17 @@ def test_learners_prefer_it_about_as_often_as_asked(preset):
 
 
 def test_a_run_counts_the_trial_and_starts_from_it_once(tmp_path, monkeypatch, interrupted):
-    settings = dataclasses.replace(
-        PRESETS["pong-level4"],
-        learners=2,
-        envs_per_learner=1,
-        horizon=8,
-        minibatches=2,
-        epochs=1,
-        total_steps=32,
-        eval_learners=1,
-        threads=1,
-        constant_start=True,
-    )
     monkeypatch.setattr(constant_start, "STEPS", 10)
     monkeypatch.setattr(constant_start, "EPISODES", 2)
-    interrupted(settings, tmp_path / "run")
+    interrupted(TINY, tmp_path / "run")
     monkeypatch.setattr(constant_start, "STEPS", 1)  # would be counted, were there another
-    dataset = distill(settings, tmp_path / "run", resume=True, progress=False)
+    dataset = distill(TINY, tmp_path / "run", resume=True, progress=False)
     assert dataset.spec.provenance["env_steps"] == 32 + 6 * 2 * 10
     assert dataset.targets.mean(0).max() > 1  # where targets without a shift have a mean near 0
 
 
 def test_targets_that_lead_nowhere_are_told():
-    settings = dataclasses.replace(
-        PRESETS["pong-level4"],
-        learners=2,
-        horizon=8,
-        minibatches=2,
-        initial_inner_learning_rate=1e-9,
-    )
+    settings = dataclasses.replace(TINY, initial_inner_learning_rate=1e-9)
     _, task = checked_environment(settings)
     env = make_training_envs(settings, 0)
     run = MetaPPO(settings, env, task)
