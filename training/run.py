@@ -23,6 +23,7 @@ from distilled_envs.threads import torch_threads
 from distilled_envs.training.backends import make_training_envs
 from distilled_envs.training.constant_start import best_constant_action
 from distilled_envs.training.meta_ppo import DivergedError, MetaPPO
+from distilled_envs.training.progress import Progress
 from distilled_envs.training.provenance import provenance
 from distilled_envs.training.run_folder import RunFolder
 from distilled_envs.training.settings import Settings
@@ -94,43 +95,37 @@ def distill(
     ):
         torch.manual_seed(settings.seed)
         algorithm = MetaPPO(settings, env, task, env_seed, teacher)
-        spent, trial_steps = 0.0, 0
+        done = Progress()
         if state is not None:
             algorithm.load_state_dict(state["algorithm"])
-            spent, trial_steps = state["seconds"], state.get("trial_steps", 0)
+            done = Progress.from_checkpoint(state)
         elif settings.constant_start:
             started = time.monotonic()
-            action, trial_steps = best_constant_action(settings, task.n_outputs, progress=progress)
+            action, steps = best_constant_action(settings, task.n_outputs, progress=progress)
             logger.info("a player of action %d alone gets most, and learners start so", action)
             algorithm.prefer(action)
-            spent = time.monotonic() - started
-        seconds = _train(algorithm, folder, spent, trial_steps, progress)
+            done = Progress(time.monotonic() - started, steps)
+        _train(algorithm, folder, done, progress)
     env.close()
-    return _finish(algorithm, folder, env_spec, seconds, trial_steps, teacher)
+    return _finish(algorithm, folder, env_spec, done, teacher)
 
 
-def _train(
-    algorithm: MetaPPO, folder: RunFolder, spent: float, trial_steps: int, progress: bool
-) -> float:
+def _train(algorithm: MetaPPO, folder: RunFolder, done: Progress, progress: bool) -> None:
     """Iterate to the end, or to the first Ctrl-C.
 
     Args:
         algorithm: The state to go on from.
         folder: Where checkpoints and scalars go.
-        spent: Seconds that the run took before.
-        trial_steps: Environment steps that it took before its first iteration.
+        done: What the run has done before; brought up to date.
         progress: Whether to show a progress bar.
-
-    Returns:
-        Seconds that the run has taken.
     """
     settings = algorithm.settings
-    done = algorithm.iteration * settings.steps_per_iteration
+    before = algorithm.iteration * settings.steps_per_iteration
     writer_class, bar_class = _progress_tools()
-    writer = writer_class(str(folder.tensorboard), purge_step=done + 1)
+    writer = writer_class(str(folder.tensorboard), purge_step=before + 1)
     bar = bar_class(
         total=settings.iterations * settings.steps_per_iteration,
-        initial=done,
+        initial=before,
         desc=settings.name,
         unit=" steps",
         unit_scale=True,
@@ -140,12 +135,12 @@ def _train(
     smaller = f"--learning-rate (it was {settings.learning_rate:g})"
     if settings.target_learning_rate is not None:
         smaller += f" or --target-learning-rate (it was {settings.target_learning_rate:g})"
-    started = saved = time.monotonic()
+    spent, started = done.seconds, time.monotonic()
+    saved = started
 
     def save() -> None:
-        seconds = spent + time.monotonic() - started
-        state = {"algorithm": algorithm.state_dict(), "seconds": seconds}
-        folder.save_checkpoint(state | {"trial_steps": trial_steps})
+        done.seconds = spent + time.monotonic() - started
+        folder.save_checkpoint({"algorithm": algorithm.state_dict()} | done.to_checkpoint())
 
     with _stop_on_signal() as stop, writer, bar:
         while algorithm.iteration < settings.iterations and not stop.is_set():
@@ -157,9 +152,10 @@ def _train(
                     f"it with --resume and a smaller {smaller}."
                 ) from None
             steps = algorithm.iteration * settings.steps_per_iteration
-            metrics["steps_per_second"] = (steps - done) / (time.monotonic() - started)
+            metrics["steps_per_second"] = (steps - before) / (time.monotonic() - started)
             for name, value in metrics.items():
                 writer.add_scalar(name, value, steps)
+            done.note(steps, metrics["return"])
             bar.set_postfix_str(f"return {metrics['return']:.1f}", refresh=False)
             bar.update(settings.steps_per_iteration)
             if time.monotonic() - saved >= settings.checkpoint_seconds:
@@ -173,15 +169,13 @@ def _train(
             f"{folder.checkpoint} is written: go on with "
             + (f"`{command} --resume`" if command else "--resume")
         )
-    return spent + time.monotonic() - started
 
 
 def _finish(
     algorithm: MetaPPO,
     folder: RunFolder,
     env_spec: EnvSpec,
-    seconds: float,
-    trial_steps: int,
+    done: Progress,
     teacher: DistilledDataset | None,
 ) -> DistilledDataset:
     """Evaluate what was distilled, and write it."""
@@ -198,9 +192,9 @@ def _finish(
             settings,
             command=folder.record["command"],
             changes=folder.record["changes"],
-            env_steps=trial_steps + algorithm.iteration * settings.steps_per_iteration,
-            wall_seconds=seconds,
-            training_curve=folder.training_curve(),
+            env_steps=done.trial_steps + algorithm.iteration * settings.steps_per_iteration,
+            wall_seconds=done.seconds,
+            training_curve=done.curve(),
             teacher=teacher,
         ),
     )

@@ -10,7 +10,6 @@ Every file is written under a temporary name and renamed, so that none is ever h
 
 import dataclasses
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -127,22 +126,6 @@ class RunFolder:
         """Replace the last good state."""
         with atomic_path(self.checkpoint) as path:
             torch.save(state, path)
-
-    def training_curve(self, points: int = 60) -> dict[str, list[float]]:
-        """Mean return of recent episodes over environment steps, thinned out, from the log."""
-        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-        log = EventAccumulator(str(self.tensorboard), size_guidance={"scalars": 0})
-        log.Reload()
-        # Before the first episode has ended there is no return.
-        there = "return" in log.Tags()["scalars"]
-        seen = [e for e in log.Scalars("return") if math.isfinite(e.value)] if there else []
-        places = {round(i * (len(seen) - 1) / (points - 1)) for i in range(points)} if seen else ()
-        chosen = [seen[place] for place in sorted(places)]
-        return {
-            "env_steps": [event.step for event in chosen],
-            "return": [round(event.value, 2) for event in chosen],
-        }
 
     def iteration(self) -> int:
         """Iterations done at the last checkpoint."""
