@@ -33,6 +33,7 @@ from distilled_envs.learner import (
 )
 from distilled_envs.spec import LearnerSpec, TaskSpec
 from distilled_envs.training.batch import DistilledBatch
+from distilled_envs.training.centred import centred
 from distilled_envs.training.normalisation import (
     ObservationNormaliser,
     RewardNormaliser,
@@ -93,7 +94,7 @@ class MetaPPO:
         if frames:  # encoder and rows start from what a random player sees
             seen = self._seen_at_random()
             known = None if teacher is None else teacher.encoder
-            self.encoder = make_encoder(self.learner, seen, known)
+            self.encoder = centred(make_encoder(self.learner, seen, known), seen)
             first = seen[torch.arange(settings.instances) % len(seen)].float()
         self.teacher = None if teacher is None else answers(teacher, self.device)
         # A gaussian's spread is measured by the bounds of each action dimension.
@@ -111,6 +112,8 @@ class MetaPPO:
         ).to(self.device)
         # The critic sees what learners see: behind an encoder both are the rest of the network.
         self.critic = make_policy(self.learner if frames else LearnerSpec(), shape, 1)
+        if frames:
+            self.critic = centred(self.critic, self.encoder(seen))
         for part in (self.critic, self.encoder):
             part.to(self.device, memory_format=torch.channels_last)
         groups = [(settings.learning_rate, [*self.batch.parameters()])]

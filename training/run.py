@@ -21,6 +21,7 @@ from distilled_envs.errors import MissingExtraError, SettingsError
 from distilled_envs.spec import DistillationSpec, InnerSpec, TaskSpec
 from distilled_envs.threads import torch_threads
 from distilled_envs.training.backends import make_training_envs
+from distilled_envs.training.centred import plain
 from distilled_envs.training.constant_start import best_constant_action
 from distilled_envs.training.meta_ppo import DivergedError, MetaPPO
 from distilled_envs.training.progress import Progress
@@ -201,7 +202,8 @@ def _finish(
     encoder = None
     if settings.encoder_level:  # as it is kept in the file
         encoder = {
-            name: e.cpu().half().float() for name, e in algorithm.encoder.state_dict().items()
+            name: e.cpu().half().float()
+            for name, e in plain(algorithm.encoder).state_dict().items()
         }
     dataset = DistilledDataset(batch.observations, batch.targets, spec, encoder=encoder)
     evaluation = dataset.evaluate(learners=settings.eval_learners, episodes=settings.eval_episodes)

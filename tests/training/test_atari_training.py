@@ -101,12 +101,12 @@ def test_a_run_goes_on(tmp_path, monkeypatch, interrupted):
     seen = []
 
     def look_and_iterate(run):
-        seen.append(run.encoder.state_dict()["1.weight"].clone())
+        seen.append(run.encoder.state_dict()["1.layer.weight"].clone())
         return one(run)
 
     monkeypatch.setattr(MetaPPO, "iterate", look_and_iterate)
     dataset = distill(settings, tmp_path / "run", resume=True, progress=False)
-    assert torch.equal(seen[0], state["encoder"]["1.weight"])
+    assert torch.equal(seen[0], state["encoder"]["1.layer.weight"])
     assert len(seen) == 1
     assert dataset.spec.provenance["env_steps"] == 32
 

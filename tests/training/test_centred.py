@@ -1,0 +1,43 @@
+"""Layers that learn around the mean of their inputs."""
+
+import pytest
+import torch
+from torch import nn
+
+from distilled_envs.training.centred import Centred, centred, plain
+
+
+def network() -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(2, 3, 3, 2), nn.ReLU(), nn.Flatten(), nn.Linear(3 * 3 * 3, 5), nn.ReLU()
+    )
+
+
+def test_it_is_the_same_function_there_and_back():
+    ordinary, inputs = network(), 3 + torch.rand(16, 2, 7, 7)
+    expected = ordinary(inputs)
+    changed = centred(ordinary, inputs)
+    torch.testing.assert_close(changed(inputs), expected)
+    for parameter in changed.parameters():
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    moved, back = changed(inputs), plain(changed)
+    assert not torch.allclose(moved, expected, atol=0.01)
+    torch.testing.assert_close(back(inputs), moved, rtol=1e-4, atol=1e-4)
+    assert [*back.state_dict()] == [*network().state_dict()]
+
+
+@pytest.mark.parametrize("layer", [nn.Linear(4, 3), nn.Conv2d(4, 3, 2)])
+def test_what_moves_all_answers_alike_moves_the_bias_alone(layer):
+    shape = (32, 4) if isinstance(layer, nn.Linear) else (32, 4, 5, 5)
+    inputs = 10 + torch.rand(shape)
+    part = Centred(layer, inputs)
+    part(inputs).sum().backward()
+    assert layer.weight.grad.abs().max() < 0.05 * layer.bias.grad.abs().max()
+    assert layer.bias.grad.abs().min() > 1
+
+
+def test_a_mean_survives_saving():
+    inputs = torch.rand(8, 2, 7, 7)
+    one, other = centred(network(), inputs), centred(network(), torch.rand(8, 2, 7, 7))
+    other.load_state_dict(one.state_dict())
+    torch.testing.assert_close(other(inputs), one(inputs))

@@ -1,0 +1,68 @@
+"""Weights that learn around the mean of their inputs.
+
+What games show and what ReLU passes on is positive and hardly changes from frame to frame, so that
+a weight's gradient tells mostly how all frames should be answered alike. That part is noise for
+the most part, it has the same sign for all weights of a unit, and Adam follows it until features of
+all frames are the same. With inputs minus their mean, weights learn what differs between frames,
+and the bias what does not (Schraudolph, "Centering Neural Network Gradient Factors", 1998).
+"""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class Centred(nn.Module):
+    """A linear layer or a convolution without padding, the same function of its inputs.
+
+    Its mean stays as it is; a convolution has one for each channel.
+
+    Args:
+        layer: The layer, which is changed.
+        inputs: Examples of what it sees, ``(n, *shape)``.
+    """
+
+    def __init__(self, layer: nn.Linear | nn.Conv2d, inputs: Tensor):
+        super().__init__()
+        self.layer = layer
+        self.register_buffer("mean", inputs.mean([d for d in range(inputs.dim()) if d != 1]))
+        with torch.no_grad():
+            layer.bias += self._answer_to_mean()
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """What the layer makes of ``(n, *shape)``."""
+        weight, bias = self.layer.weight, self.layer.bias - self._answer_to_mean()
+        if isinstance(self.layer, nn.Linear):
+            return functional.linear(inputs, weight, bias)
+        return functional.conv2d(inputs, weight, bias, self.layer.stride)
+
+    @torch.no_grad()
+    def plain(self) -> nn.Linear | nn.Conv2d:
+        """The layer by itself, as a copy."""
+        layer = copy.deepcopy(self.layer)
+        layer.bias -= self._answer_to_mean()
+        return layer
+
+    def _answer_to_mean(self) -> Tensor:
+        weight = self.layer.weight
+        return weight.reshape(*weight.shape[:2], -1).sum(-1) @ self.mean
+
+
+@torch.no_grad()
+def centred(network: nn.Sequential, inputs: Tensor) -> nn.Sequential:
+    """A network whose layers are :class:`Centred` on what they make of ``inputs`` ``(n, *shape)``.
+
+    It takes over the layers of ``network``, and gives the same outputs.
+    """
+    layers = []
+    for layer in network:
+        layers.append(Centred(layer, inputs) if hasattr(layer, "weight") else layer)
+        inputs = layers[-1](inputs)
+    return nn.Sequential(*layers)
+
+
+def plain(network: nn.Sequential) -> nn.Sequential:
+    """A copy of a centred network with ordinary layers."""
+    return nn.Sequential(*(part.plain() if isinstance(part, Centred) else part for part in network))
