@@ -1,4 +1,4 @@
-"""Weights that learn around the mean of their inputs.
+"""Learning what differs between frames before what does not.
 
 What games show and what ReLU passes on is positive and hardly changes from frame to frame, so that
 a weight's gradient tells mostly how all frames should be answered alike. That part is noise for
@@ -12,6 +12,9 @@ import copy
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+ALIKE = 0.1
+"""Share of their gradient with which answers change alike."""
 
 
 class Centred(nn.Module):
@@ -66,3 +69,12 @@ def centred(network: nn.Sequential, inputs: Tensor) -> nn.Sequential:
 def plain(network: nn.Sequential) -> nn.Sequential:
     """A copy of a centred network with ordinary layers."""
     return nn.Sequential(*(part.plain() if isinstance(part, Centred) else part for part in network))
+
+
+def alike_slowly(outputs: Tensor) -> Tensor:
+    """The same outputs ``(L, n, n_outputs)``; the gradient of their mean is :data:`ALIKE` of it.
+
+    Rows behind ReLU are as positive as weights' inputs are, and a learner's step can't be centred.
+    """
+    mean = outputs.mean((0, 1))
+    return outputs - (1 - ALIKE) * (mean - mean.detach())

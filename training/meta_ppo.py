@@ -33,7 +33,7 @@ from distilled_envs.learner import (
 )
 from distilled_envs.spec import LearnerSpec, TaskSpec
 from distilled_envs.training.batch import DistilledBatch
-from distilled_envs.training.centred import centred
+from distilled_envs.training.centred import alike_slowly, centred
 from distilled_envs.training.normalisation import (
     ObservationNormaliser,
     RewardNormaliser,
@@ -221,6 +221,8 @@ class MetaPPO:
                 learners = self._inner_step(initial, lesson, keep_graph=True)
                 seen = self._features(observations[:, rows])
                 outputs = forward(self.learner, learners, seen)
+                if settings.encoder_level is not None:
+                    outputs = alike_slowly(outputs)
                 policy = action_distribution(self.task, outputs, self.batch.target_log_std)
                 log_ratio = policy.log_prob(actions[:, rows]) - old_log_probs[:, rows]
                 log_ratio = log_ratio.where(transitions, 0)

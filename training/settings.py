@@ -323,7 +323,9 @@ def _atari(
         envs_per_learner=2,
         horizon=128,
         epochs=2,
-        learning_rate=1e-3,
+        learning_rate=3e-4,
+        target_learning_rate=1e-3,
+        encoder_learning_rate=1e-4,
         critic_learning_rate=2.5e-4,
         clip=0.1,
         value_weight=0.5,
@@ -370,7 +372,7 @@ ATARI = (
     _atari("ALE/Pong-v5", 4, 4),
     _atari("ALE/Centipede-v5", 10, 4, 0.25, **_CENTIPEDE),
     _atari("ALE/Centipede-v5", 10, 0, 10.0, **_CENTIPEDE | {"total_steps": 200_000}),
-    _atari("ALE/SpaceInvaders-v5", 4, 4),
+    _atari("ALE/SpaceInvaders-v5", 4, 4, total_steps=2_000_000),
     _atari(
         "ALE/MsPacman-v5",
         6,
@@ -384,7 +386,7 @@ ATARI = (
         entropy=0.005,
         **_SCORES,
     ),
-    _atari("ALE/Breakout-v5", 3, 4, 0.015),
+    _atari("ALE/Breakout-v5", 3, 4, total_steps=2_000_000),
 )
 
 PRESETS: dict[str, Settings] = {

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from distilled_envs.training.centred import Centred, centred, plain
+from distilled_envs.training.centred import ALIKE, Centred, alike_slowly, centred, plain
 
 
 def network() -> nn.Sequential:
@@ -41,3 +41,13 @@ def test_a_mean_survives_saving():
     one, other = centred(network(), inputs), centred(network(), torch.rand(8, 2, 7, 7))
     other.load_state_dict(one.state_dict())
     torch.testing.assert_close(other(inputs), one(inputs))
+
+
+def test_answers_change_alike_slowly():
+    outputs = torch.randn(2, 8, 3, requires_grad=True)
+    torch.testing.assert_close(alike_slowly(outputs), outputs)
+    wanted = torch.randn(2, 8, 3)
+    (alike_slowly(outputs) * wanted).sum().backward()
+    mean = wanted.mean((0, 1))
+    torch.testing.assert_close(outputs.grad.mean((0, 1)), ALIKE * mean)
+    torch.testing.assert_close(outputs.grad - ALIKE * mean, wanted - mean)
