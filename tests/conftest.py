@@ -1,5 +1,6 @@
 """Small datasets made by hand, for tests that need no good ones."""
 
+import dataclasses
 import os
 import signal
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from distilled_envs.learner import make_encoder
 from distilled_envs.spec import DistillationSpec, InnerSpec, LearnerSpec, TaskSpec
 from distilled_envs.training import Settings, distill
 from distilled_envs.training.meta_ppo import MetaPPO
+from distilled_envs.training.settings import PRESETS
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # tests of the Hub talk to their own, on loopback
 
@@ -44,6 +46,22 @@ def interrupted(monkeypatch) -> Callable[[Settings, Path], None]:
                 distill(settings, output, progress=False)
 
     return run
+
+
+@pytest.fixture
+def tiny() -> Settings:
+    """Two iterations of Pong."""
+    return dataclasses.replace(
+        PRESETS["pong-level4"],
+        learners=2,
+        envs_per_learner=1,
+        horizon=8,
+        minibatches=2,
+        epochs=1,
+        total_steps=32,
+        eval_learners=2,
+        threads=1,
+    )
 
 
 @pytest.fixture

@@ -19,24 +19,11 @@ from distilled_envs.training.meta_ppo import MetaPPO
 from distilled_envs.training.normalisation import RewardSign
 from distilled_envs.training.rollout import Actors
 from distilled_envs.training.run import checked_environment
-from distilled_envs.training.settings import PRESETS
-
-TINY = dataclasses.replace(
-    PRESETS["pong-level4"],
-    learners=2,
-    envs_per_learner=1,
-    horizon=8,
-    minibatches=2,
-    epochs=1,
-    total_steps=32,
-    eval_learners=2,
-    threads=1,
-)
 
 
 @pytest.mark.parametrize("level", range(5))
-def test_an_iteration_moves_rows_and_encoder(level):
-    settings = dataclasses.replace(TINY, encoder_level=level)
+def test_an_iteration_moves_rows_and_encoder(level, tiny):
+    settings = dataclasses.replace(tiny, encoder_level=level)
     _, task = checked_environment(settings)
     env = make_training_envs(settings, 0)
     run = MetaPPO(settings, env, task)
@@ -67,8 +54,8 @@ def test_rows_of_frames_do_not_all_order_two_actions_alike(instances):
         assert order.any(0).all() and not order.all(0).any()
 
 
-def test_there_may_be_more_rows_than_frames_were_seen():
-    settings = dataclasses.replace(TINY, instances=40)
+def test_there_may_be_more_rows_than_frames_were_seen(tiny):
+    settings = dataclasses.replace(tiny, instances=40)
     env = make_training_envs(settings, 0)
     run = MetaPPO(settings, env, TaskSpec("categorical", (4, 84, 84), 6))
     assert run.batch.observations.shape == (40, 4, 84, 84)
@@ -77,8 +64,8 @@ def test_there_may_be_more_rows_than_frames_were_seen():
     env.close()
 
 
-def test_a_run_makes_a_dataset_of_frames(tmp_path):
-    dataset = distill(TINY, tmp_path / "run", progress=False)
+def test_a_run_makes_a_dataset_of_frames(tmp_path, tiny):
+    dataset = distill(tiny, tmp_path / "run", progress=False)
     again = DistilledDataset.load(tmp_path / "run" / "dataset")
     assert (tmp_path / "run" / "dataset" / ENCODER_FILE).exists()
     assert dataset.observations.shape == (4, 4, 84, 84)
@@ -93,10 +80,9 @@ def test_a_run_makes_a_dataset_of_frames(tmp_path):
     assert env.observation_space == real.observation_space
 
 
-def test_a_run_goes_on(tmp_path, monkeypatch, interrupted):
-    settings = dataclasses.replace(TINY, eval_learners=1)
+def test_a_run_goes_on(tmp_path, monkeypatch, interrupted, tiny):
     one = MetaPPO.iterate
-    interrupted(settings, tmp_path / "run")
+    interrupted(tiny, tmp_path / "run")
     state = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["algorithm"]
     seen = []
 
@@ -105,7 +91,7 @@ def test_a_run_goes_on(tmp_path, monkeypatch, interrupted):
         return one(run)
 
     monkeypatch.setattr(MetaPPO, "iterate", look_and_iterate)
-    dataset = distill(settings, tmp_path / "run", resume=True, progress=False)
+    dataset = distill(tiny, tmp_path / "run", resume=True, progress=False)
     assert torch.equal(seen[0], state["encoder"]["1.layer.weight"])
     assert len(seen) == 1
     assert dataset.spec.provenance["env_steps"] == 32
@@ -160,19 +146,19 @@ def test_a_lost_life_ends_nothing_but_the_credit(count):
         ({"hidden_sizes": (64, 64)}, "one hidden layer after its convolutions"),
     ],
 )
-def test_what_can_not_be_distilled_is_said(changes, message):
+def test_what_can_not_be_distilled_is_said(changes, message, tiny):
     with pytest.raises(SettingsError, match=message):
-        checked_environment(dataclasses.replace(TINY, **changes))
+        checked_environment(dataclasses.replace(tiny, **changes))
 
 
-def test_a_missing_rom_is_said(monkeypatch):
+def test_a_missing_rom_is_said(monkeypatch, tiny):
     monkeypatch.setattr("ale_py.roms.get_rom_path", lambda name: None)
     with pytest.raises(DatasetError, match=r"The ROM of ALE/Pong-v5 is missing: .* pong\.bin"):
-        checked_environment(TINY)
+        checked_environment(tiny)
 
 
 @pytest.mark.parametrize("device", ["cuda:99", "abacus"])
-def test_a_device_that_is_not_there_is_said(device, tmp_path):
+def test_a_device_that_is_not_there_is_said(device, tmp_path, tiny):
     with pytest.raises(SettingsError, match=f"The device '{device}' can't be used"):
-        distill(dataclasses.replace(TINY, device=device), tmp_path / "run")
+        distill(dataclasses.replace(tiny, device=device), tmp_path / "run")
     assert not (tmp_path / "run").exists()

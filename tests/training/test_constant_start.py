@@ -16,19 +16,6 @@ from distilled_envs.training.meta_ppo import MetaPPO
 from distilled_envs.training.run import checked_environment
 from distilled_envs.training.settings import PRESETS
 
-TINY = dataclasses.replace(
-    PRESETS["pong-level4"],
-    learners=2,
-    envs_per_learner=1,
-    horizon=8,
-    minibatches=2,
-    epochs=1,
-    total_steps=32,
-    eval_learners=1,
-    threads=1,
-    constant_start=True,
-)
-
 
 class Paying(VectorEnv):
     """Action 2 pays 1 a step for five steps, action 1 pays 100, but only in the second episode."""
@@ -51,11 +38,11 @@ class Paying(VectorEnv):
         return np.zeros((self.num_envs, 1), np.float32), rewards, ended, np.zeros_like(ended), {}
 
 
-def test_the_action_that_pays_best_in_its_first_episode_is_found(monkeypatch):
+def test_the_action_that_pays_best_in_its_first_episode_is_found(monkeypatch, tiny):
     env = Paying()
     monkeypatch.setattr(constant_start, "make_training_envs", lambda settings, seed, count: env)
     steps = 5 * Paying.num_envs  # nothing is left to wait for
-    assert best_constant_action(TINY, 3, progress=False) == (2, steps)
+    assert best_constant_action(tiny, 3, progress=False) == (2, steps)
 
 
 @pytest.mark.parametrize("preset", ["pong-level4", "pong-level0", "centipede-level0"])
@@ -78,18 +65,19 @@ def test_learners_prefer_it_about_as_often_as_asked(preset):
     assert chosen.argmax() == 1
 
 
-def test_a_run_counts_the_trial_and_starts_from_it_once(tmp_path, monkeypatch, interrupted):
+def test_a_run_counts_the_trial_and_starts_from_it_once(tmp_path, monkeypatch, interrupted, tiny):
     monkeypatch.setattr(constant_start, "STEPS", 10)
     monkeypatch.setattr(constant_start, "EPISODES", 2)
-    interrupted(TINY, tmp_path / "run")
+    settings = dataclasses.replace(tiny, constant_start=True)
+    interrupted(settings, tmp_path / "run")
     monkeypatch.setattr(constant_start, "STEPS", 1)  # would be counted, were there another
-    dataset = distill(TINY, tmp_path / "run", resume=True, progress=False)
+    dataset = distill(settings, tmp_path / "run", resume=True, progress=False)
     assert dataset.spec.provenance["env_steps"] == 32 + 6 * 2 * 10
     assert dataset.targets.mean(0).max() > 1  # where targets without a shift have a mean near 0
 
 
-def test_targets_that_lead_nowhere_are_told():
-    settings = dataclasses.replace(TINY, initial_inner_learning_rate=1e-9)
+def test_targets_that_lead_nowhere_are_told(tiny):
+    settings = dataclasses.replace(tiny, initial_inner_learning_rate=1e-9)
     _, task = checked_environment(settings)
     env = make_training_envs(settings, 0)
     run = MetaPPO(settings, env, task)
