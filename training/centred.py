@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 ALIKE = 0.1
-"""Share of their gradient with which answers change alike."""
+"""Share of the gradient that is left of what changes all answers, or all features, alike."""
 
 
 class Centred(nn.Module):
@@ -71,10 +71,11 @@ def plain(network: nn.Sequential) -> nn.Sequential:
     return nn.Sequential(*(part.plain() if isinstance(part, Centred) else part for part in network))
 
 
-def alike_slowly(outputs: Tensor) -> Tensor:
-    """The same outputs ``(L, n, n_outputs)``; the gradient of their mean is :data:`ALIKE` of it.
+def alike_slowly(values: Tensor) -> Tensor:
+    """The same values ``(L, n, ...)``; the gradient of their mean is :data:`ALIKE` of what it was.
 
-    Rows behind ReLU are as positive as weights' inputs are, and a learner's step can't be centred.
+    For a learner's answers, since its step can't be centred, and for the features that the critic
+    sees: a small error in the mean of its values outweighed all that the shared layers are to learn.
     """
-    mean = outputs.mean((0, 1))
-    return outputs - (1 - ALIKE) * (mean - mean.detach())
+    mean = values.mean((0, 1))
+    return values - (1 - ALIKE) * (mean - mean.detach())
