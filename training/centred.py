@@ -74,8 +74,8 @@ def plain(network: nn.Sequential) -> nn.Sequential:
 def alike_slowly(values: Tensor) -> Tensor:
     """The same values ``(L, n, ...)``; the gradient of their mean is :data:`ALIKE` of what it was.
 
-    For a learner's answers, since its step can't be centred, and for the features that the critic
-    sees: a small error in the mean of its values outweighed all that the shared layers are to learn.
+    For a learner's answers, since its step can't be centred, and for features that the critic sees:
+    a small error in the mean of its values outweighed all that the shared layers are to learn.
     """
     mean = values.mean((0, 1))
     return values - (1 - ALIKE) * (mean - mean.detach())

@@ -222,7 +222,8 @@ class MetaPPO:
                 seen = self._features(observations[:, rows])
                 outputs = forward(self.learner, learners, seen)
                 if settings.encoder_level is not None:
-                    seen, outputs = alike_slowly(seen), alike_slowly(outputs)
+                    outputs = alike_slowly(outputs)
+                    seen = alike_slowly(seen) if self.encoder else seen
                 policy = action_distribution(self.task, outputs, self.batch.target_log_std)
                 log_ratio = policy.log_prob(actions[:, rows]) - old_log_probs[:, rows]
                 log_ratio = log_ratio.where(transitions, 0)
