@@ -375,19 +375,7 @@ ATARI = (
     _atari("ALE/Centipede-v5", 10, 4, 0.25, **_CENTIPEDE),
     _atari("ALE/Centipede-v5", 10, 0, 10.0, **_CENTIPEDE | {"total_steps": 200_000}),
     _atari("ALE/SpaceInvaders-v5", 4, 4, **_CLEARER),
-    _atari(
-        "ALE/MsPacman-v5",
-        6,
-        4,
-        0.07,
-        total_steps=2_400_000,
-        learning_rate=1e-4,
-        target_learning_rate=1e-2,
-        value_weight=0.1,
-        discount=0.97,
-        entropy=0.005,
-        **_SCORES,
-    ),
+    _atari("ALE/MsPacman-v5", 6, 4, 0.07, **_CLEARER | _SCORES | {"entropy": 0.01}),
     _atari("ALE/Breakout-v5", 3, 4, **_CLEARER),
 )
 
