@@ -1,10 +1,10 @@
 """Learning what differs between frames before what does not.
 
 What games show and what ReLU passes on is positive and hardly changes from frame to frame, so that
-a weight's gradient tells mostly how all frames should be answered alike. That part is noise for
-the most part, it has the same sign for all weights of a unit, and Adam follows it until features of
-all frames are the same. With inputs minus their mean, weights learn what differs between frames,
-and the bias what does not (Schraudolph, "Centering Neural Network Gradient Factors", 1998).
+a weight's gradient tells mostly how all frames should be answered alike. It is mostly noise, it has
+the same sign for all weights of a unit, and Adam follows it until features of all frames are the
+same. With inputs minus their mean, weights learn what differs between frames, and the bias what
+does not (Schraudolph, "Centering Neural Network Gradient Factors", 1998).
 """
 
 import copy
@@ -14,13 +14,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 ALIKE = 0.1
-"""Share of the gradient that is left of what changes all answers, or all features, alike."""
+"""What is left of the gradient that all frames share."""
 
 
 class Centred(nn.Module):
     """A linear layer or a convolution without padding, the same function of its inputs.
 
-    Its mean stays as it is; a convolution has one for each channel.
+    The mean of its inputs, in a convolution that of each channel, is taken once: as the layers
+    before it learn, it is only roughly theirs.
 
     Args:
         layer: The layer, which is changed.
@@ -30,12 +31,15 @@ class Centred(nn.Module):
     def __init__(self, layer: nn.Linear | nn.Conv2d, inputs: Tensor):
         super().__init__()
         self.layer = layer
-        self.register_buffer("mean", inputs.mean([d for d in range(inputs.dim()) if d != 1]))
         with torch.no_grad():
+            mean = inputs.mean([d for d in range(inputs.dim()) if d != 1])
+            self.register_buffer("mean", mean)
             layer.bias += self._answer_to_mean()
 
     def forward(self, inputs: Tensor) -> Tensor:
         """What the layer makes of ``(n, *shape)``."""
+        if torch.is_autocast_enabled(inputs.device.type):  # rounded, the difference below is lost
+            return self.layer(inputs - self.mean.view(-1, *[1] * (inputs.dim() - 2)))
         weight, bias = self.layer.weight, self.layer.bias - self._answer_to_mean()
         if isinstance(self.layer, nn.Linear):
             return functional.linear(inputs, weight, bias)
@@ -50,7 +54,7 @@ class Centred(nn.Module):
 
     def _answer_to_mean(self) -> Tensor:
         weight = self.layer.weight
-        return weight.reshape(*weight.shape[:2], -1).sum(-1) @ self.mean
+        return (weight.sum((2, 3)) if weight.dim() == 4 else weight) @ self.mean
 
 
 @torch.no_grad()
@@ -72,10 +76,12 @@ def plain(network: nn.Sequential) -> nn.Sequential:
 
 
 def alike_slowly(values: Tensor) -> Tensor:
-    """The same values ``(L, n, ...)``; the gradient of their mean is :data:`ALIKE` of what it was.
+    """The same values ``(L, n, ...)``; of their gradient's mean only :data:`ALIKE` is left.
 
-    For a learner's answers, since its step can't be centred, and for features that the critic sees:
-    a small error in the mean of its values outweighed all that the shared layers are to learn.
+    Applied to learners' answers it slows, in all their losses, what changes every answer of every
+    learner alike; learners are trained from scratch, so that their own weights can't be centred.
+    Applied to the features that the critic sees it keeps shared layers from the mean error of its
+    values, which outweighed all else that they are to learn.
     """
     mean = values.mean((0, 1))
     return values - (1 - ALIKE) * (mean - mean.detach())

@@ -113,7 +113,8 @@ class MetaPPO:
         # The critic sees what learners see: behind an encoder both are the rest of the network.
         self.critic = make_policy(self.learner if frames else LearnerSpec(), shape, 1)
         if frames:
-            self.critic = centred(self.critic, self.encoder(seen))
+            with torch.no_grad():
+                self.critic = centred(self.critic, self.encoder(seen))
         for part in (self.critic, self.encoder):
             part.to(self.device, memory_format=torch.channels_last)
         groups = [(settings.learning_rate, [*self.batch.parameters()])]
@@ -223,7 +224,8 @@ class MetaPPO:
                 outputs = forward(self.learner, learners, seen)
                 if settings.encoder_level is not None:
                     outputs = alike_slowly(outputs)
-                    seen = alike_slowly(seen) if self.encoder else seen
+                if self.encoder:
+                    seen = alike_slowly(seen)
                 policy = action_distribution(self.task, outputs, self.batch.target_log_std)
                 log_ratio = policy.log_prob(actions[:, rows]) - old_log_probs[:, rows]
                 log_ratio = log_ratio.where(transitions, 0)

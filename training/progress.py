@@ -22,7 +22,7 @@ class Progress:
 
     @classmethod
     def from_checkpoint(cls, state: dict[str, Any]) -> "Progress":
-        """What a checkpoint holds; runs from before a field existed start it anew."""
+        """What a checkpoint holds; in a run from before a field existed it starts there."""
         return cls(**{name: state[name] for name in cls.__dataclass_fields__ if name in state})
 
     def to_checkpoint(self) -> dict[str, Any]:

@@ -98,7 +98,14 @@ def distill(
         algorithm = MetaPPO(settings, env, task, env_seed, teacher)
         done = Progress()
         if state is not None:
-            algorithm.load_state_dict(state["algorithm"])
+            try:
+                algorithm.load_state_dict(state["algorithm"])
+            except (KeyError, RuntimeError, ValueError):
+                raise SettingsError(
+                    f"{folder.checkpoint} is of another version of distilled-envs, whose networks "
+                    "are built otherwise: go on with that one, or start again with another "
+                    "--output."
+                ) from None
             done = Progress.from_checkpoint(state)
         elif settings.constant_start:
             started = time.monotonic()

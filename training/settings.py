@@ -358,7 +358,12 @@ _CENTIPEDE = _SCORES | {
     "entropy": 0.0,
 }
 
-_CLEARER = {"total_steps": 1_800_000, "envs_per_learner": 4, "gae_lambda": 0.8, "entropy": 0.02}
+_SHORT_SIGHTED = {
+    "total_steps": 1_800_000,
+    "envs_per_learner": 4,
+    "gae_lambda": 0.8,
+    "entropy": 0.02,
+}
 
 _TAUGHT = {
     "teacher": "pong-level4",
@@ -374,9 +379,9 @@ ATARI = (
     _atari("ALE/Pong-v5", 4, 4),
     _atari("ALE/Centipede-v5", 10, 4, 0.25, **_CENTIPEDE),
     _atari("ALE/Centipede-v5", 10, 0, 10.0, **_CENTIPEDE | {"total_steps": 200_000}),
-    _atari("ALE/SpaceInvaders-v5", 4, 4, **_CLEARER),
-    _atari("ALE/MsPacman-v5", 6, 4, 0.07, **_CLEARER | _SCORES | {"entropy": 0.01}),
-    _atari("ALE/Breakout-v5", 3, 4, **_CLEARER),
+    _atari("ALE/SpaceInvaders-v5", 4, 4, **_SHORT_SIGHTED),
+    _atari("ALE/MsPacman-v5", 6, 4, 0.07, **_SHORT_SIGHTED | _SCORES | {"entropy": 0.01}),
+    _atari("ALE/Breakout-v5", 3, 4, **_SHORT_SIGHTED),
 )
 
 PRESETS: dict[str, Settings] = {

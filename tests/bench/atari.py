@@ -12,7 +12,6 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from distilled_envs.learner import make_encoder
 from distilled_envs.training import PRESETS
 from distilled_envs.training.backends import make_training_envs
 from distilled_envs.training.meta_ppo import MetaPPO
@@ -48,8 +47,9 @@ def main(device: str = "cpu") -> None:
 
     minibatch = settings.steps_per_iteration // settings.minibatches
     frames = torch.randint(0, 256, (minibatch, *task.observation_shape), dtype=torch.uint8)
-    encoder = make_encoder(settings.learner, frames[:64].float())
-    encoder.to(device, memory_format=torch.channels_last)
+    torch.manual_seed(0)
+    algorithm = MetaPPO(settings, env, task)
+    encoder = algorithm.encoder
 
     def infer() -> int:
         with torch.no_grad():
@@ -62,9 +62,6 @@ def main(device: str = "cpu") -> None:
         if device != "cpu":
             torch.cuda.synchronize()
         return len(frames)
-
-    torch.manual_seed(0)
-    algorithm = MetaPPO(settings, env, task)
 
     def iterate() -> int:
         algorithm.iterate()

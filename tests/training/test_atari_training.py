@@ -12,9 +12,11 @@ from distilled_envs.dataset import DistilledDataset
 from distilled_envs.errors import DatasetError, SettingsError
 from distilled_envs.spec import TaskSpec
 from distilled_envs.storage import ENCODER_FILE
+from distilled_envs.training import centred as centring
 from distilled_envs.training import distill
 from distilled_envs.training.backends import make_training_envs
 from distilled_envs.training.batch import DistilledBatch
+from distilled_envs.training.centred import Centred
 from distilled_envs.training.meta_ppo import MetaPPO
 from distilled_envs.training.normalisation import RewardSign
 from distilled_envs.training.rollout import Actors
@@ -41,6 +43,34 @@ def test_an_iteration_moves_rows_and_encoder(level, tiny):
     frames = run.batch.observations.detach()
     assert torch.equal(frames, frames.round())
     assert 0 <= frames.min() <= frames.max() <= 255
+
+
+@pytest.mark.parametrize("level", [0, 3, 4])
+def test_networks_that_last_are_centred(level, tiny):
+    settings = dataclasses.replace(tiny, encoder_level=level)
+    _, task = checked_environment(settings)
+    run = MetaPPO(settings, make_training_envs(settings, 0), task)
+    for network in (run.encoder, run.critic):
+        parts = [part for part in network if [*part.parameters()]]
+        assert all(isinstance(part, Centred) for part in parts)
+    assert len([part for part in run.encoder if isinstance(part, Centred)]) == level
+
+
+def test_what_all_frames_share_is_learned_slowly(tiny, monkeypatch):
+    """Targets that lift an action everywhere: entropy alone would push it down again."""
+    settings = dataclasses.replace(tiny, entropy=1.0, value_weight=0.0, clip=1e-9, anneal=False)
+    _, task = checked_environment(settings)
+    norms = []
+    for alike in (1.0, 0.0):
+        monkeypatch.setattr(centring, "ALIKE", alike)
+        torch.manual_seed(0)
+        run = MetaPPO(settings, make_training_envs(settings, 0), task)
+        run.prefer(1)
+        run._descend = lambda loss, run=run: norms.append(
+            torch.autograd.grad(loss, run.batch.targets)[0].norm()
+        )
+        run.iterate()
+    assert norms[2] < 0.5 * norms[0]
 
 
 @pytest.mark.parametrize("instances", [2, 3, 10])
@@ -95,6 +125,17 @@ def test_a_run_goes_on(tmp_path, monkeypatch, interrupted, tiny):
     assert torch.equal(seen[0], state["encoder"]["1.layer.weight"])
     assert len(seen) == 1
     assert dataset.spec.provenance["env_steps"] == 32
+
+
+def test_networks_of_another_version_are_told(tmp_path, interrupted, tiny):
+    interrupted(tiny, tmp_path / "run")
+    path = tmp_path / "run" / "checkpoint.pt"
+    state = torch.load(path, weights_only=True)
+    encoder = state["algorithm"]["encoder"]
+    encoder["1.weight"] = encoder.pop("1.layer.weight")
+    torch.save(state, path)
+    with pytest.raises(SettingsError, match="of another version"):
+        distill(tiny, tmp_path / "run", resume=True, progress=False)
 
 
 class Lives(VectorEnv):

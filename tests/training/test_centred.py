@@ -51,3 +51,17 @@ def test_answers_change_alike_slowly():
     mean = wanted.mean((0, 1))
     torch.testing.assert_close(outputs.grad.mean((0, 1)), ALIKE * mean)
     torch.testing.assert_close(outputs.grad - ALIKE * mean, wanted - mean)
+
+
+@pytest.mark.parametrize("layer", [nn.Linear(4, 3), nn.Conv2d(4, 3, 2)])
+def test_rounding_leaves_gradients(layer):
+    shape = (256, 4) if isinstance(layer, nn.Linear) else (256, 4, 5, 5)
+    inputs = 1 + 0.1 * torch.randn(shape)
+    part, wanted = Centred(layer, inputs), 1 + inputs.flatten(1)[:, :1]
+    gradients = []
+    for rounded in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=rounded):
+            outputs = part(inputs).float()
+        loss = (outputs.flatten(1) * wanted).sum()
+        gradients.append(torch.autograd.grad(loss, layer.weight)[0])
+    torch.testing.assert_close(gradients[1], gradients[0], rtol=0.02, atol=0.5)
