@@ -20,9 +20,6 @@ ALIKE = 0.1
 class Centred(nn.Module):
     """A linear layer or a convolution without padding, the same function of its inputs.
 
-    The mean of its inputs, in a convolution that of each channel, is taken once: as the layers
-    before it learn, it is only roughly theirs.
-
     Args:
         layer: The layer, which is changed.
         inputs: Examples of what it sees, ``(n, *shape)``.
@@ -31,10 +28,15 @@ class Centred(nn.Module):
     def __init__(self, layer: nn.Linear | nn.Conv2d, inputs: Tensor):
         super().__init__()
         self.layer = layer
-        with torch.no_grad():
-            mean = inputs.mean([d for d in range(inputs.dim()) if d != 1])
-            self.register_buffer("mean", mean)
-            layer.bias += self._answer_to_mean()
+        self.register_buffer("mean", layer.weight.new_zeros(layer.weight.shape[1]))
+        self.centre(inputs)
+
+    @torch.no_grad()
+    def centre(self, inputs: Tensor) -> None:
+        """Take the mean of ``inputs`` from now on, in a convolution that of each channel."""
+        self.layer.bias -= self._answer_to_mean()
+        self.mean = inputs.mean([d for d in range(inputs.dim()) if d != 1])
+        self.layer.bias += self._answer_to_mean()
 
     def forward(self, inputs: Tensor) -> Tensor:
         """What the layer makes of ``(n, *shape)``."""
@@ -68,6 +70,24 @@ def centred(network: nn.Sequential, inputs: Tensor) -> nn.Sequential:
         layers.append(Centred(layer, inputs) if hasattr(layer, "weight") else layer)
         inputs = layers[-1](inputs)
     return nn.Sequential(*layers)
+
+
+@torch.no_grad()
+def recentre(network: nn.Sequential, inputs: Tensor) -> Tensor:
+    """Centre a network anew: what layers see moves as those before them learn.
+
+    Args:
+        network: Made by :func:`centred`; its outputs stay.
+        inputs: Examples of what it sees now, ``(n, *shape)``.
+
+    Returns:
+        Its outputs.
+    """
+    for layer in network:
+        if isinstance(layer, Centred):
+            layer.centre(inputs)
+        inputs = layer(inputs)
+    return inputs
 
 
 def plain(network: nn.Sequential) -> nn.Sequential:

@@ -33,7 +33,7 @@ from distilled_envs.learner import (
 )
 from distilled_envs.spec import LearnerSpec, TaskSpec
 from distilled_envs.training.batch import DistilledBatch
-from distilled_envs.training.centred import alike_slowly, centred
+from distilled_envs.training.centred import alike_slowly, centred, recentre
 from distilled_envs.training.normalisation import (
     ObservationNormaliser,
     RewardNormaliser,
@@ -45,6 +45,9 @@ from distilled_envs.training.teacher import answers
 
 DIVERGED_KL = 10.0
 """Nats between a policy and its update, far beyond what clipping leaves a run that learns."""
+
+RECENTRED = 256
+"""Frames of an iteration on which layers are centred anew."""
 
 
 class DivergedError(DistilledEnvsError, ArithmeticError):
@@ -207,6 +210,10 @@ class MetaPPO:
         actions = self._by_learner(rollout.actions)
         old_policy = action_distribution(self.task, rollout.outputs, log_std)
         old_log_probs = self._by_learner(old_policy.log_prob(rollout.actions))
+        if settings.encoder_level is not None:
+            some = rollout.observations.flatten(0, 1)
+            some = some[torch.randperm(len(some))[:RECENTRED]].to(self.device)
+            recentre(self.critic, recentre(self.encoder, some))
         returns = self._by_learner(advantages + value[:-1])
         advantages = self._by_learner(advantages)
         valid = self._by_learner(rollout.valid)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from distilled_envs.training.centred import ALIKE, Centred, alike_slowly, centred, plain
+from distilled_envs.training.centred import ALIKE, Centred, alike_slowly, centred, plain, recentre
 
 
 def network() -> nn.Sequential:
@@ -24,6 +24,15 @@ def test_it_is_the_same_function_there_and_back():
     assert not torch.allclose(moved, expected, atol=0.01)
     torch.testing.assert_close(back(inputs), moved, rtol=1e-4, atol=1e-4)
     assert [*back.state_dict()] == [*network().state_dict()]
+
+
+def test_it_can_be_centred_anew():
+    one, inputs = centred(network(), torch.rand(8, 2, 7, 7)), 5 + torch.rand(16, 2, 7, 7)
+    before = one(inputs)
+    torch.testing.assert_close(recentre(one, inputs), before, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(one(inputs), before, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(one[0].mean, inputs.mean((0, 2, 3)))
+    torch.testing.assert_close(one[3].mean, one[:3](inputs).mean(0))
 
 
 @pytest.mark.parametrize("layer", [nn.Linear(4, 3), nn.Conv2d(4, 3, 2)])
