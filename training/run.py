@@ -51,7 +51,8 @@ def distill(
         output: Folder of the run.
         resume: Go on with the run in ``output``. On one thread, a resumed run gives the same
             dataset as one that was never stopped, for environments that can tell their state
-            (cart-pole); others start new episodes.
+            (cart-pole); others start new episodes. A finished run goes on if ``total_steps`` are
+            more now, and what it gave before stays in ``<output>/dataset-<steps>``.
         progress: Whether to show a progress bar.
         command: The shell command that asked for it, kept in the dataset's provenance; a resumed
             run keeps the one that started it.
@@ -74,7 +75,7 @@ def distill(
     output, teacher = Path(output), None
     if resume:
         folder = RunFolder.resume(output, settings)
-        if folder.dataset.exists():
+        if folder.dataset.exists() and folder.iteration() >= settings.iterations:
             logger.info("%s is finished already", output)
             return DistilledDataset.load(folder.dataset)
         if settings.teacher is not None:
@@ -215,6 +216,9 @@ def _finish(
     dataset = DistilledDataset(batch.observations, batch.targets, spec, encoder=encoder)
     evaluation = dataset.evaluate(learners=settings.eval_learners, episodes=settings.eval_episodes)
     dataset.spec = spec.replace(evaluation={"one_step": evaluation.to_dict()})
+    if folder.dataset.exists():  # the run went on for longer
+        steps = DistilledDataset.load(folder.dataset).spec.provenance["env_steps"]
+        folder.dataset.rename(folder.path / f"dataset-{steps}")
     dataset.save(folder.dataset)
     return DistilledDataset.load(folder.dataset)
 

@@ -4,6 +4,7 @@
     <run>/checkpoint.pt    the last good state
     <run>/tensorboard/     scalars
     <run>/dataset/         the distilled dataset, once the run is finished
+    <run>/dataset-<steps>/ what it was before the run went on for longer
 
 Every file is written under a temporary name and renamed, so that none is ever half written.
 """
@@ -28,9 +29,11 @@ MAY_CHANGE = {
     "critic_learning_rate",
     "encoder_learning_rate",
     "max_grad_norm",
+    "entropy",
+    "total_steps",
 }
-"""Settings that may change on resuming, from one number to another, to get past a divergence; the
-change is recorded."""
+"""Settings that may change on resuming, from one number to another, to get past a divergence or to
+go on for longer; the change is recorded."""
 
 
 class RunFolder:

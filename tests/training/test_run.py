@@ -213,6 +213,21 @@ def test_targets_have_a_rate_of_their_own_which_may_change(tmp_path, interrupted
     assert changes == [{"iteration": 1, "target_learning_rate": [1e-5, 1e-6]}]
 
 
+def test_a_finished_run_can_go_on_for_longer(tmp_path):
+    first = distill(TINY, tmp_path / "run", progress=False)
+    longer = dataclasses.replace(TINY, total_steps=2 * TINY.total_steps)
+    dataset = distill(longer, tmp_path / "run", resume=True, progress=False)
+    provenance, before = dataset.spec.provenance, first.spec.provenance
+    assert provenance["env_steps"] == 2 * before["env_steps"]
+    assert provenance["changed_on_resuming"] == [
+        {"iteration": TINY.iterations, "total_steps": [TINY.total_steps, longer.total_steps]}
+    ]
+    assert not same(dataset, first)
+    kept = DistilledDataset.load(tmp_path / "run" / f"dataset-{before['env_steps']}")
+    assert same(kept, first)
+    assert same(dataset, distill(longer, tmp_path / "run", resume=True, progress=False))
+
+
 def test_a_run_from_before_there_was_a_setting_goes_on(tmp_path, interrupted):
     settings = dataclasses.replace(TINY, total_steps=2 * 4 * 2 * 16)
     interrupted(settings, tmp_path / "run")
