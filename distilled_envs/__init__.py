@@ -51,6 +51,7 @@ for _name in (
     "Pong",
     "Pusher",
     "Reacher",
+    "SpaceInvaders",
     "Swimmer",
     "Walker2d",
 ):
