@@ -380,7 +380,13 @@ ATARI = (
     _atari("ALE/Centipede-v5", 10, 4, 0.25, **_CENTIPEDE),
     _atari("ALE/Centipede-v5", 10, 0, 10.0, **_CENTIPEDE | {"total_steps": 200_000}),
     _atari("ALE/SpaceInvaders-v5", 4, 4, **_SHORT_SIGHTED),
-    _atari("ALE/MsPacman-v5", 6, 4, 0.07, **_SHORT_SIGHTED | _SCORES | {"entropy": 0.01}),
+    _atari(
+        "ALE/MsPacman-v5",
+        6,
+        4,
+        0.07,
+        **_SHORT_SIGHTED | _SCORES | {"total_steps": 1_500_000, "entropy": 0.01},
+    ),
     _atari("ALE/Breakout-v5", 3, 4, **_SHORT_SIGHTED),
 )
 
