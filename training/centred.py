@@ -21,19 +21,21 @@ class Centred(nn.Module):
     """A linear layer or a convolution without padding, the same function of its inputs.
 
     Args:
-        layer: The layer, which is changed.
-        inputs: Examples of what it sees, ``(n, *shape)``.
+        layer: The layer, which is changed; it is around 0 until :meth:`centre` is called.
     """
 
-    def __init__(self, layer: nn.Linear | nn.Conv2d, inputs: Tensor):
+    def __init__(self, layer: nn.Linear | nn.Conv2d):
         super().__init__()
         self.layer = layer
         self.register_buffer("mean", layer.weight.new_zeros(layer.weight.shape[1]))
-        self.centre(inputs)
 
     @torch.no_grad()
     def centre(self, inputs: Tensor) -> None:
-        """Take the mean of ``inputs`` from now on, in a convolution that of each channel."""
+        """Learn around the mean of ``inputs`` from now on, in a convolution that of each channel.
+
+        Args:
+            inputs: Examples of what the layer sees, ``(n, *shape)``.
+        """
         self.layer.bias -= self._answer_to_mean()
         self.mean = inputs.mean([d for d in range(inputs.dim()) if d != 1])
         self.layer.bias += self._answer_to_mean()
@@ -59,22 +61,14 @@ class Centred(nn.Module):
         return (weight.sum((2, 3)) if weight.dim() == 4 else weight) @ self.mean
 
 
-@torch.no_grad()
-def centred(network: nn.Sequential, inputs: Tensor) -> nn.Sequential:
-    """A network whose layers are :class:`Centred` on what they make of ``inputs`` ``(n, *shape)``.
-
-    It takes over the layers of ``network``, and gives the same outputs.
-    """
-    layers = []
-    for layer in network:
-        layers.append(Centred(layer, inputs) if hasattr(layer, "weight") else layer)
-        inputs = layers[-1](inputs)
-    return nn.Sequential(*layers)
+def centred(network: nn.Sequential) -> nn.Sequential:
+    """A network of the same outputs, whose layers are :class:`Centred`; it takes them over."""
+    return nn.Sequential(*(Centred(part) if hasattr(part, "weight") else part for part in network))
 
 
 @torch.no_grad()
-def recentre(network: nn.Sequential, inputs: Tensor) -> Tensor:
-    """Centre a network anew: what layers see moves as those before them learn.
+def centre(network: nn.Sequential, inputs: Tensor) -> Tensor:
+    """Centre a network's layers: what they see moves as those before them learn.
 
     Args:
         network: Made by :func:`centred`; its outputs stay.

@@ -33,7 +33,7 @@ from distilled_envs.learner import (
 )
 from distilled_envs.spec import LearnerSpec, TaskSpec
 from distilled_envs.training.batch import DistilledBatch
-from distilled_envs.training.centred import alike_slowly, centred, recentre
+from distilled_envs.training.centred import alike_slowly, centre, centred
 from distilled_envs.training.normalisation import (
     ObservationNormaliser,
     RewardNormaliser,
@@ -46,8 +46,8 @@ from distilled_envs.training.teacher import answers
 DIVERGED_KL = 10.0
 """Nats between a policy and its update, far beyond what clipping leaves a run that learns."""
 
-RECENTRED = 256
-"""Frames of an iteration on which layers are centred anew."""
+CENTRED_ON = 256
+"""Frames of an iteration on which the networks of a game are centred."""
 
 
 class DivergedError(DistilledEnvsError, ArithmeticError):
@@ -97,7 +97,7 @@ class MetaPPO:
         if frames:  # encoder and rows start from what a random player sees
             seen = self._seen_at_random()
             known = None if teacher is None else teacher.encoder
-            self.encoder = centred(make_encoder(self.learner, seen, known), seen)
+            self.encoder = centred(make_encoder(self.learner, seen, known))
             first = seen[torch.arange(settings.instances) % len(seen)].float()
         self.teacher = None if teacher is None else answers(teacher, self.device)
         # A gaussian's spread is measured by the bounds of each action dimension.
@@ -116,8 +116,7 @@ class MetaPPO:
         # The critic sees what learners see: behind an encoder both are the rest of the network.
         self.critic = make_policy(self.learner if frames else LearnerSpec(), shape, 1)
         if frames:
-            with torch.no_grad():
-                self.critic = centred(self.critic, self.encoder(seen))
+            self.critic = centred(self.critic)
         for part in (self.critic, self.encoder):
             part.to(self.device, memory_format=torch.channels_last)
         groups = [(settings.learning_rate, [*self.batch.parameters()])]
@@ -212,8 +211,8 @@ class MetaPPO:
         old_log_probs = self._by_learner(old_policy.log_prob(rollout.actions))
         if settings.encoder_level is not None:
             some = rollout.observations.flatten(0, 1)
-            some = some[torch.randperm(len(some))[:RECENTRED]].to(self.device)
-            recentre(self.critic, recentre(self.encoder, some))
+            some = some[torch.randperm(len(some))[:CENTRED_ON]].to(self.device)
+            centre(self.critic, centre(self.encoder, some))
         returns = self._by_learner(advantages + value[:-1])
         advantages = self._by_learner(advantages)
         valid = self._by_learner(rollout.valid)

@@ -19,6 +19,7 @@ from distilled_envs import atari
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.errors import MissingExtraError, SettingsError
 from distilled_envs.spec import DistillationSpec, InnerSpec, TaskSpec
+from distilled_envs.storage import read_spec
 from distilled_envs.threads import torch_threads
 from distilled_envs.training.backends import make_training_envs
 from distilled_envs.training.centred import plain
@@ -217,7 +218,7 @@ def _finish(
     evaluation = dataset.evaluate(learners=settings.eval_learners, episodes=settings.eval_episodes)
     dataset.spec = spec.replace(evaluation={"one_step": evaluation.to_dict()})
     if folder.dataset.exists():  # the run went on for longer
-        steps = DistilledDataset.load(folder.dataset).spec.provenance["env_steps"]
+        steps = read_spec(folder.dataset).provenance["env_steps"]
         folder.dataset.rename(folder.path / f"dataset-{steps}")
     dataset.save(folder.dataset)
     return DistilledDataset.load(folder.dataset)

@@ -350,7 +350,6 @@ _CENTIPEDE = _SCORES | {
     "total_steps": 800_000,
     "learning_rate": 1e-4,
     "target_learning_rate": 2e-3,
-    "encoder_learning_rate": 1e-4,
     "envs_per_learner": 4,
     "horizon": 256,
     "epochs": 1,
@@ -364,13 +363,13 @@ _SHORT_SIGHTED = {
     "gae_lambda": 0.8,
     "entropy": 0.02,
 }
+"""For games where advantages of many steps ahead are noise, and those by the critic are not."""
 
 _TAUGHT = {
     "teacher": "pong-level4",
     "total_steps": 400_000,
     "learners": 4,  # the step of a layer of 3,136 x 512 takes as long as 32 frames of a learner
     "envs_per_learner": 4,
-    "learning_rate": 3e-4,
     "target_learning_rate": 3e-3,
 }
 

@@ -112,7 +112,12 @@ def test_specs_keep_the_protocol():
 
 @pytest.mark.parametrize(
     ("game", "promised", "of_four"),
-    [("pong", 10, 5), ("centipede", 7000, 3500), ("ms_pacman", 850, 400), ("space_invaders", 300, 160)],
+    [
+        ("pong", 10, 5),
+        ("centipede", 7000, 3500),
+        ("ms_pacman", 850, 400),
+        ("space_invaders", 300, 160),
+    ],
 )
 def test_a_game_holds_its_promise(game, promised, of_four):
     dataset = load_distilled(game)

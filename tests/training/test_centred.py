@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from distilled_envs.training.centred import ALIKE, Centred, alike_slowly, centred, plain, recentre
+from distilled_envs.training.centred import ALIKE, Centred, alike_slowly, centre, centred, plain
 
 
 def network() -> nn.Sequential:
@@ -16,7 +16,8 @@ def network() -> nn.Sequential:
 def test_it_is_the_same_function_there_and_back():
     ordinary, inputs = network(), 3 + torch.rand(16, 2, 7, 7)
     expected = ordinary(inputs)
-    changed = centred(ordinary, inputs)
+    changed = centred(ordinary)
+    centre(changed, inputs)
     torch.testing.assert_close(changed(inputs), expected)
     for parameter in changed.parameters():
         parameter.data += 0.1 * torch.randn_like(parameter)
@@ -27,9 +28,10 @@ def test_it_is_the_same_function_there_and_back():
 
 
 def test_it_can_be_centred_anew():
-    one, inputs = centred(network(), torch.rand(8, 2, 7, 7)), 5 + torch.rand(16, 2, 7, 7)
+    one, inputs = centred(network()), 5 + torch.rand(16, 2, 7, 7)
+    centre(one, torch.rand(8, 2, 7, 7))
     before = one(inputs)
-    torch.testing.assert_close(recentre(one, inputs), before, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(centre(one, inputs), before, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(one(inputs), before, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(one[0].mean, inputs.mean((0, 2, 3)))
     torch.testing.assert_close(one[3].mean, one[:3](inputs).mean(0))
@@ -39,7 +41,8 @@ def test_it_can_be_centred_anew():
 def test_what_moves_all_answers_alike_moves_the_bias_alone(layer):
     shape = (32, 4) if isinstance(layer, nn.Linear) else (32, 4, 5, 5)
     inputs = 10 + torch.rand(shape)
-    part = Centred(layer, inputs)
+    part = Centred(layer)
+    part.centre(inputs)
     part(inputs).sum().backward()
     assert layer.weight.grad.abs().max() < 0.05 * layer.bias.grad.abs().max()
     assert layer.bias.grad.abs().min() > 1
@@ -47,7 +50,9 @@ def test_what_moves_all_answers_alike_moves_the_bias_alone(layer):
 
 def test_a_mean_survives_saving():
     inputs = torch.rand(8, 2, 7, 7)
-    one, other = centred(network(), inputs), centred(network(), torch.rand(8, 2, 7, 7))
+    one, other = centred(network()), centred(network())
+    centre(one, inputs)
+    centre(other, torch.rand(8, 2, 7, 7))
     other.load_state_dict(one.state_dict())
     torch.testing.assert_close(other(inputs), one(inputs))
 
@@ -66,7 +71,8 @@ def test_answers_change_alike_slowly():
 def test_rounding_leaves_gradients(layer):
     shape = (256, 4) if isinstance(layer, nn.Linear) else (256, 4, 5, 5)
     inputs = 1 + 0.1 * torch.randn(shape)
-    part, wanted = Centred(layer, inputs), 1 + inputs.flatten(1)[:, :1]
+    part, wanted = Centred(layer), 1 + inputs.flatten(1)[:, :1]
+    part.centre(inputs)
     gradients = []
     for rounded in (False, True):
         with torch.autocast("cpu", torch.bfloat16, enabled=rounded):
