@@ -11,7 +11,7 @@ from distilled_envs.training.backends import make_training_envs
 from distilled_envs.training.settings import Settings
 
 EPISODES = 8
-"""Episodes that each action is tried in, side by side."""
+"""Episodes that each action is tried in at first, side by side."""
 STEPS = 2000
 """Steps that count of each, for games that one action never ends."""
 
@@ -19,7 +19,10 @@ STEPS = 2000
 def best_constant_action(
     settings: Settings, n_actions: int, *, progress: bool = True
 ) -> tuple[int, int]:
-    """Try every action by itself.
+    """Try every action by itself, and the best quarter again, with as many episodes among them.
+
+    Trying fewer more often tells good ones apart (Karnin et al., "Almost Optimal Exploration in
+    Multi-Armed Bandits", 2013, successive halving).
 
     Args:
         settings: The run's settings.
@@ -30,13 +33,26 @@ def best_constant_action(
         The action with the highest mean return, in real rewards, and the environment steps that
         the trial took.
     """
+    left, steps, seed = np.arange(n_actions), 0, settings.seed
+    while len(left) > 1:
+        players = np.repeat(left, EPISODES * n_actions // len(left))
+        returns, taken = _returns(settings, players, seed, progress)
+        steps, seed = steps + taken, seed + 1  # other episodes than those it was chosen for
+        best = returns.reshape(len(left), -1).mean(1).argsort()[::-1]
+        left = left[best[: max(1, len(left) // 4)]]
+    return int(left[0]), steps
+
+
+def _returns(
+    settings: Settings, actions: np.ndarray, seed: int, progress: bool
+) -> tuple[np.ndarray, int]:
+    """What players of one action each, ``(n,)``, get in an episode, and the steps they took."""
     from tqdm import trange
 
-    actions = np.repeat(np.arange(n_actions), EPISODES)
     returns, going, steps = np.zeros(len(actions)), np.ones(len(actions), dtype=bool), 0
-    env = make_training_envs(settings, settings.seed, len(actions))
+    env = make_training_envs(settings, seed, len(actions))
     try:
-        env.reset(seed=settings.seed)
+        env.reset(seed=seed)
         for _ in trange(STEPS, desc="players of one action", leave=False, disable=not progress):
             _, rewards, terminated, truncated, _ = env.step(actions)
             steps += len(actions)
@@ -46,4 +62,4 @@ def best_constant_action(
                 break
     finally:
         env.close()
-    return int(returns.reshape(n_actions, EPISODES).mean(1).argmax()), steps
+    return returns, steps

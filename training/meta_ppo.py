@@ -9,6 +9,9 @@ Wilhelm & Ventura, "Distilling Reinforcement Learning into Single-Batch Datasets
 4. epochs of minibatches: take the inner step again with its graph kept, and let the gradient of
    the clipped loss flow through it into observations, targets and inner learning rate, and into
    the encoder where learners share their first layers.
+
+A run can begin with a guide: one network of the same kind that lasts, acts in step 3 and is what
+PPO trains in step 4, while the learners' loss is how far their answers are from its own.
 """
 
 import itertools
@@ -18,6 +21,7 @@ import gymnasium as gym
 import torch
 from torch import Tensor, nn
 from torch.distributions import kl_divergence
+from torch.func import functional_call
 
 from distilled_envs.actions import action_distribution
 from distilled_envs.dataset import DistilledDataset
@@ -115,9 +119,15 @@ class MetaPPO:
         ).to(self.device)
         # The critic sees what learners see: behind an encoder both are the rest of the network.
         self.critic = make_policy(self.learner if frames else LearnerSpec(), shape, 1)
+        self.guide = nn.Sequential()
+        if settings.guided:
+            self.guide = make_policy(
+                self.learner if frames else LearnerSpec(), shape, task.n_outputs
+            )
+            self.guide[-1].weight.data *= 0.01  # its first answers should not depend on chance
         if frames:
-            self.critic = centred(self.critic)
-        for part in (self.critic, self.encoder):
+            self.critic, self.guide = centred(self.critic), centred(self.guide)
+        for part in (self.critic, self.guide, self.encoder):
             part.to(self.device, memory_format=torch.channels_last)
         groups = [(settings.learning_rate, [*self.batch.parameters()])]
         if settings.target_learning_rate is not None:
@@ -126,6 +136,8 @@ class MetaPPO:
             groups = [(settings.learning_rate, others), (settings.target_learning_rate, [targets])]
         if self.encoder:
             groups.append((settings.encoder_learning_rate, [*self.encoder.parameters()]))
+        if self.guide:
+            groups.append((settings.critic_learning_rate, [*self.guide.parameters()]))
         self._rates = [rate for rate, _ in groups]
         self.optimizer = torch.optim.Adam(
             [{"params": parameters} for _, parameters in groups], eps=1e-5, fused=True
@@ -136,7 +148,7 @@ class MetaPPO:
         self.iteration = 0
 
     @torch.no_grad()
-    def prefer(self, action: int, probability: float = 0.9) -> None:
+    def prefer(self, action: int, probability: float = 0.97) -> None:
         """Shift an action's targets, before the first iteration.
 
         Args:
@@ -179,6 +191,7 @@ class MetaPPO:
             DivergedError: The run can't go on.
         """
         settings = self.settings
+        guided = self.iteration < settings.guided * settings.iterations
         self._anneal()
         initial = self._initial_parameters()
         learners = self._trained(initial)
@@ -192,6 +205,8 @@ class MetaPPO:
             values.append(self._values(features).cpu())
             if self.teacher is not None:
                 advice.append(self.teacher(observations).cpu())
+            if guided:
+                return self.guide(features).cpu()
             grouped = features.unflatten(0, (settings.learners, -1))
             return forward(self.learner, learners, grouped).flatten(0, 1).cpu()
 
@@ -212,7 +227,9 @@ class MetaPPO:
         if settings.encoder_level is not None:
             some = rollout.observations.flatten(0, 1)
             some = some[torch.randperm(len(some))[:CENTRED_ON]].to(self.device)
-            centre(self.critic, centre(self.encoder, some))
+            features = centre(self.encoder, some)
+            centre(self.critic, features)
+            centre(self.guide, features)
         returns = self._by_learner(advantages + value[:-1])
         advantages = self._by_learner(advantages)
         valid = self._by_learner(rollout.valid)
@@ -224,10 +241,14 @@ class MetaPPO:
             for rows in torch.randperm(observations.shape[1]).chunk(settings.minibatches):
                 transitions = valid[:, rows].bool()
                 weights = valid[:, rows] / valid[:, rows].sum().clamp(min=1)
-                lesson = self._features(self.batch.observations)
+                lesson = self._features(self.batch.observations, frozen=guided)
                 learners = self._inner_step(initial, lesson, keep_graph=True)
                 seen = self._features(observations[:, rows])
-                outputs = forward(self.learner, learners, seen)
+                if guided:  # it and the encoder learn from rewards, and learners only from it
+                    answered = forward(self.learner, learners, seen.detach())
+                    outputs = self.guide(seen.flatten(0, 1)).unflatten(0, weights.shape)
+                else:
+                    outputs = forward(self.learner, learners, seen)
                 if settings.encoder_level is not None:
                     outputs = alike_slowly(outputs)
                 if self.encoder:
@@ -253,6 +274,11 @@ class MetaPPO:
                     teacher = action_distribution(self.task, advised[:, rows], log_std)
                     parts["from_teacher"] = (kl_divergence(teacher, policy) * weights).sum()
                     loss = loss + self._left() * parts["from_teacher"]
+                if guided:
+                    guide = action_distribution(self.task, outputs.detach(), log_std)
+                    follower = action_distribution(self.task, answered, self.batch.target_log_std)
+                    parts["from_guide"] = (kl_divergence(guide, follower) * weights).sum()
+                    loss = loss + parts["from_guide"]
                 self._descend(loss)
                 metrics.append({name: part.detach() for name, part in parts.items()})
             if settings.target_kl is not None and kl > settings.target_kl:
@@ -274,6 +300,7 @@ class MetaPPO:
             "batch": self.batch.state_dict(),
             "encoder": self.encoder.state_dict(),
             "critic": self.critic.state_dict(),
+            "guide": self.guide.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "critic_optimizer": self.critic_optimizer.state_dict(),
             "actors": self.actors.get_state(),
@@ -283,7 +310,7 @@ class MetaPPO:
     def load_state_dict(self, state: dict) -> None:
         """Go on from :meth:`state_dict`."""
         self.iteration = state["iteration"]
-        for part in ("batch", "encoder", "critic", "optimizer", "critic_optimizer"):
+        for part in ("batch", "encoder", "critic", "guide", "optimizer", "critic_optimizer"):
             getattr(self, part).load_state_dict(state[part])
         self.actors.set_state(state["actors"])
         torch.set_rng_state(state["torch_rng"])
@@ -304,14 +331,21 @@ class MetaPPO:
         initial = initial_parameters(self.learner, shape, n_outputs, self.settings.learners)
         return {name: value.to(self.device) for name, value in initial.items()}
 
-    def _features(self, observations: Tensor) -> Tensor:
-        """What learners and critic see: observations ``(..., *shape)``, encoded if need be."""
+    def _features(self, observations: Tensor, *, frozen: bool = False) -> Tensor:
+        """What learners and critic see: observations ``(..., *shape)``, encoded if need be.
+
+        No gradient reaches an encoder that is ``frozen``, only the observations behind it.
+        """
         observations = observations.to(self.device)
         if not self.encoder:
             return observations
         some = len(self.task.observation_shape)
+        state = dict(self.encoder.named_parameters())
+        if frozen:
+            state = {name: parameter.detach() for name, parameter in state.items()}
         with torch.autocast(self.device.type, torch.bfloat16, self.settings.bfloat16):
-            features = self.encoder(observations.flatten(end_dim=-some - 1))
+            flat = observations.flatten(end_dim=-some - 1)
+            features = functional_call(self.encoder, state, flat)
         return features.float().unflatten(0, observations.shape[:-some])
 
     def _values(self, features: Tensor) -> Tensor:

@@ -52,7 +52,7 @@ class Settings:
     """Learning rate (Adam) of targets, if it is another; their gradient is then bounded by
     itself."""
     critic_learning_rate: float = 1e-3
-    """Learning rate (Adam) of the value network."""
+    """Learning rate (Adam) of the value network, and of the guide."""
     encoder_learning_rate: float = 2.5e-4
     """Learning rate (Adam) of the shared layers."""
     value_weight: float = 1.0
@@ -96,6 +96,9 @@ class Settings:
     teacher: str | None = None
     """Name, folder or Hub repo of a dataset whose learners' answers are followed beside the
     rewards, less and less until the end; the run's encoder starts with the layers of its own."""
+    guided: float = 0.0
+    """Share of the run, from its start, in which an ordinary network acts and learns by PPO, and
+    learners only come to answer as it does; the rest of the run is the learners' own."""
     use_envpool: bool = True
     """Whether to use EnvPool for the ids that it has, if it is installed."""
 
@@ -119,7 +122,7 @@ class Settings:
             if not math.isfinite(value) or value < lowest or (above and value == lowest):
                 word = "above" if above else "at least"
                 raise SettingsError(f"{name} must be {word} {lowest}, got {value}.")
-        for name in ("discount", "gae_lambda"):
+        for name in ("discount", "gae_lambda", "guided"):
             if not 0 <= getattr(self, name) <= 1:
                 raise SettingsError(f"{name} must lie in 0..1, got {getattr(self, name)}.")
         if not self.hidden_sizes or min(self.hidden_sizes) < 1:
@@ -142,6 +145,8 @@ class Settings:
             raise SettingsError("end_at_lost_life is for Atari games, where lives are counted.")
         if self.teacher is not None and self.observation_scale is not None:
             raise SettingsError("A teacher sees plain observations: leave out observation_scale.")
+        if self.teacher is not None and self.guided:
+            raise SettingsError("A run has a teacher or a guide of its own: leave out one of them.")
         if self.normalise_rewards and self.reward_sign:
             raise SettingsError("normalise_rewards and reward_sign exclude each other.")
         if self.minibatches > self.horizon * self.envs_per_learner:
