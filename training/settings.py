@@ -389,7 +389,7 @@ ATARI = (
         6,
         4,
         0.07,
-        **_SHORT_SIGHTED | _SCORES | {"total_steps": 1_500_000, "entropy": 0.01},
+        **_SHORT_SIGHTED | _SCORES | {"total_steps": 3_400_000, "entropy": 0.01},
     ),
     _atari("ALE/Breakout-v5", 3, 4, **_SHORT_SIGHTED),
 )

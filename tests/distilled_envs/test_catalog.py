@@ -115,7 +115,7 @@ def test_specs_keep_the_protocol():
     [
         ("pong", 10, 5),
         ("centipede", 7000, 3500),
-        ("ms_pacman", 850, 400),
+        ("ms_pacman", 1150, 500),
         ("space_invaders", 300, 160),
     ],
 )
