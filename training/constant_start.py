@@ -19,10 +19,10 @@ STEPS = 2000
 def best_constant_action(
     settings: Settings, n_actions: int, *, progress: bool = True
 ) -> tuple[int, int]:
-    """Try every action by itself, and the best quarter again, with as many episodes among them.
+    """Try every action by itself, and of eight or more the best quarter again, more often.
 
-    Trying fewer more often tells good ones apart (Karnin et al., "Almost Optimal Exploration in
-    Multi-Armed Bandits", 2013, successive halving).
+    As many episodes for fewer actions tell good ones apart (Karnin et al., "Almost Optimal
+    Exploration in Multi-Armed Bandits", 2013, successive halving, here quartering).
 
     Args:
         settings: The run's settings.
@@ -37,8 +37,9 @@ def best_constant_action(
     while len(left) > 1:
         players = np.repeat(left, EPISODES * n_actions // len(left))
         returns, taken = _returns(settings, players, seed, progress)
-        steps, seed = steps + taken, seed + 1  # other episodes than those it was chosen for
-        best = returns.reshape(len(left), -1).mean(1).argsort()[::-1]
+        steps += taken
+        seed += len(players)  # copies have seeds in a row, and none is to be played in again
+        best = (-returns.reshape(len(left), -1).mean(1)).argsort(kind="stable")
         left = left[best[: max(1, len(left) // 4)]]
     return int(left[0]), steps
 

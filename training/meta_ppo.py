@@ -10,10 +10,13 @@ Wilhelm & Ventura, "Distilling Reinforcement Learning into Single-Batch Datasets
    the clipped loss flow through it into observations, targets and inner learning rate, and into
    the encoder where learners share their first layers.
 
-A run can begin with a guide: one network of the same kind that lasts, acts in step 3 and is what
-PPO trains in step 4, while the learners' loss is how far their answers are from its own.
+Through the step of a fresh learner the policy gradient of a game says little. So a run can begin
+with a guide, one network like the learners that lasts: it acts, PPO trains it and the encoder, and
+learners follow its answers (Rusu et al., "Policy Distillation", arXiv 1511.06295). Then they change
+places, and the guide follows, in case the run is made longer.
 """
 
+import functools
 import itertools
 import math
 
@@ -120,11 +123,8 @@ class MetaPPO:
         # The critic sees what learners see: behind an encoder both are the rest of the network.
         self.critic = make_policy(self.learner if frames else LearnerSpec(), shape, 1)
         self.guide = nn.Sequential()
-        if settings.guided:
-            self.guide = make_policy(
-                self.learner if frames else LearnerSpec(), shape, task.n_outputs
-            )
-            self.guide[-1].weight.data *= 0.01  # its first answers should not depend on chance
+        if settings.guide_share:
+            self.guide = make_policy(self.learner, shape, task.n_outputs)
         if frames:
             self.critic, self.guide = centred(self.critic), centred(self.guide)
         for part in (self.critic, self.guide, self.encoder):
@@ -191,7 +191,7 @@ class MetaPPO:
             DivergedError: The run can't go on.
         """
         settings = self.settings
-        guided = self.iteration < settings.guided * settings.iterations
+        guided = self.iteration < settings.guide_share * settings.iterations
         self._anneal()
         initial = self._initial_parameters()
         learners = self._trained(initial)
@@ -244,11 +244,7 @@ class MetaPPO:
                 lesson = self._features(self.batch.observations, frozen=guided)
                 learners = self._inner_step(initial, lesson, keep_graph=True)
                 seen = self._features(observations[:, rows])
-                if guided:  # it and the encoder learn from rewards, and learners only from it
-                    answered = forward(self.learner, learners, seen.detach())
-                    outputs = self.guide(seen.flatten(0, 1)).unflatten(0, weights.shape)
-                else:
-                    outputs = forward(self.learner, learners, seen)
+                outputs, following = self._answers(learners, seen, guided)
                 if settings.encoder_level is not None:
                     outputs = alike_slowly(outputs)
                 if self.encoder:
@@ -274,11 +270,14 @@ class MetaPPO:
                     teacher = action_distribution(self.task, advised[:, rows], log_std)
                     parts["from_teacher"] = (kl_divergence(teacher, policy) * weights).sum()
                     loss = loss + self._left() * parts["from_teacher"]
-                if guided:
-                    guide = action_distribution(self.task, outputs.detach(), log_std)
-                    follower = action_distribution(self.task, answered, self.batch.target_log_std)
-                    parts["from_guide"] = (kl_divergence(guide, follower) * weights).sum()
-                    loss = loss + parts["from_guide"]
+                if following is not None:
+                    std = None if log_std is None else self.batch.target_log_std.detach()
+                    led, leading = (
+                        action_distribution(self.task, each, std)
+                        for each in (following, outputs.detach())
+                    )
+                    parts["following"] = (kl_divergence(leading, led) * weights).sum()
+                    loss = loss + parts["following"]
                 self._descend(loss)
                 metrics.append({name: part.detach() for name, part in parts.items()})
             if settings.target_kl is not None and kl > settings.target_kl:
@@ -311,7 +310,7 @@ class MetaPPO:
         """Go on from :meth:`state_dict`."""
         self.iteration = state["iteration"]
         for part in ("batch", "encoder", "critic", "guide", "optimizer", "critic_optimizer"):
-            getattr(self, part).load_state_dict(state[part])
+            getattr(self, part).load_state_dict(state.get(part, {}))  # older runs have no guide
         self.actors.set_state(state["actors"])
         torch.set_rng_state(state["torch_rng"])
 
@@ -334,19 +333,36 @@ class MetaPPO:
     def _features(self, observations: Tensor, *, frozen: bool = False) -> Tensor:
         """What learners and critic see: observations ``(..., *shape)``, encoded if need be.
 
-        No gradient reaches an encoder that is ``frozen``, only the observations behind it.
+        No gradient reaches an encoder that is ``frozen``, only the observations before it.
         """
         observations = observations.to(self.device)
         if not self.encoder:
             return observations
         some = len(self.task.observation_shape)
-        state = dict(self.encoder.named_parameters())
+        encoder = self.encoder
         if frozen:
-            state = {name: parameter.detach() for name, parameter in state.items()}
+            fixed = {name: each.detach() for name, each in encoder.named_parameters()}
+            encoder = functools.partial(functional_call, encoder, fixed)
         with torch.autocast(self.device.type, torch.bfloat16, self.settings.bfloat16):
             flat = observations.flatten(end_dim=-some - 1)
-            features = functional_call(self.encoder, state, flat)
+            features = encoder(flat)
         return features.float().unflatten(0, observations.shape[:-some])
+
+    def _answers(
+        self, learners: Parameters, features: Tensor, guided: bool
+    ) -> tuple[Tensor, Tensor | None]:
+        """What who leads and who follows, if there is a guide, make of features ``(L, n, ...)``.
+
+        Returns:
+            Outputs ``(L, n, n_outputs)`` of each. No gradient of the latter reaches the features.
+        """
+        if not self.guide:
+            return forward(self.learner, learners, features), None
+        led = features.detach()
+        learned = forward(self.learner, learners, led if guided else features)
+        guide = self.guide((features if guided else led).flatten(0, 1))
+        guide = guide.unflatten(0, features.shape[:2])
+        return (guide, learned) if guided else (learned, guide)
 
     def _values(self, features: Tensor) -> Tensor:
         """The critic's values ``(n,)`` of features ``(n, ...)``."""

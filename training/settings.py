@@ -66,7 +66,8 @@ class Settings:
     clip: float = 0.2
     """PPO's clipping range of the probability ratio."""
     max_grad_norm: float = 0.5
-    """Bound on the norm of the gradient of the batch, of the encoder's, and of the critic's."""
+    """Bound on the norm of the gradient of the batch, of the encoder's, of the critic's, and of the
+    guide's."""
     target_kl: float | None = None
     """Mean KL divergence at which an iteration takes no more epochs; None takes them all."""
     consistency: float = 0.1
@@ -96,9 +97,9 @@ class Settings:
     teacher: str | None = None
     """Name, folder or Hub repo of a dataset whose learners' answers are followed beside the
     rewards, less and less until the end; the run's encoder starts with the layers of its own."""
-    guided: float = 0.0
-    """Share of the run, from its start, in which an ordinary network acts and learns by PPO, and
-    learners only come to answer as it does; the rest of the run is the learners' own."""
+    guide_share: float = 0.0
+    """Share of the run, from its start, that is led by a guide: a network that is trained by
+    ordinary PPO, and which learners follow. The return that a run shows is that of who leads."""
     use_envpool: bool = True
     """Whether to use EnvPool for the ids that it has, if it is installed."""
 
@@ -122,7 +123,7 @@ class Settings:
             if not math.isfinite(value) or value < lowest or (above and value == lowest):
                 word = "above" if above else "at least"
                 raise SettingsError(f"{name} must be {word} {lowest}, got {value}.")
-        for name in ("discount", "gae_lambda", "guided"):
+        for name in ("discount", "gae_lambda", "guide_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise SettingsError(f"{name} must lie in 0..1, got {getattr(self, name)}.")
         if not self.hidden_sizes or min(self.hidden_sizes) < 1:
@@ -145,8 +146,11 @@ class Settings:
             raise SettingsError("end_at_lost_life is for Atari games, where lives are counted.")
         if self.teacher is not None and self.observation_scale is not None:
             raise SettingsError("A teacher sees plain observations: leave out observation_scale.")
-        if self.teacher is not None and self.guided:
-            raise SettingsError("A run has a teacher or a guide of its own: leave out one of them.")
+        if self.guide_share and (self.teacher is not None or self.constant_start):
+            raise SettingsError(
+                "With a guide_share learners follow a guide from the start: leave out teacher and "
+                "constant_start."
+            )
         if self.normalise_rewards and self.reward_sign:
             raise SettingsError("normalise_rewards and reward_sign exclude each other.")
         if self.minibatches > self.horizon * self.envs_per_learner:

@@ -46,13 +46,13 @@ def test_the_action_that_pays_best_in_its_first_episode_is_found(monkeypatch, ti
 
 
 class Lucky(Paying):
-    """Action ``i`` pays i; in episodes of seed 0 action 1 pays 100, as by luck."""
+    """Action ``i`` pays i; in the first 64 episodes action 1 pays 100, as by luck."""
 
     def __init__(self, count, seed):
-        self.num_envs, self.seed = count, seed
+        self.num_envs, self.seeds = count, seed + np.arange(count)
 
     def step(self, actions):
-        rewards = np.where((actions == 1) & (self.seed == 0), 100.0, actions)
+        rewards = np.where((actions == 1) & (self.seeds < 64), 100.0, actions)
         ended = np.ones(self.num_envs, dtype=bool)
         return np.zeros((self.num_envs, 1), np.float32), rewards, ended, np.zeros_like(ended), {}
 
@@ -65,8 +65,8 @@ def test_luck_does_not_decide(monkeypatch, tiny):
         return Lucky(count, seed)
 
     monkeypatch.setattr(constant_start, "make_training_envs", make)
-    assert best_constant_action(tiny, 8, progress=False) == (7, 2 * 8 * constant_start.EPISODES)
-    assert tried == [(0, 8 * constant_start.EPISODES), (1, 8 * constant_start.EPISODES)]
+    assert best_constant_action(tiny, 8, progress=False) == (7, 2 * 64)
+    assert tried == [(0, 64), (64, 64)]  # by seed: eight actions, then the best two
 
 
 @pytest.mark.parametrize("preset", ["pong-level4", "pong-level0", "centipede-level0"])

@@ -2,20 +2,19 @@
 
 import dataclasses
 
-import numpy as np
 import pytest
 import torch
 
 from distilled_envs.errors import SettingsError
-from distilled_envs.spec import TaskSpec
 from distilled_envs.training import PRESETS, Settings, distill
 from distilled_envs.training.backends import make_training_envs
+from distilled_envs.training.centred import Centred
 from distilled_envs.training.meta_ppo import MetaPPO
 from distilled_envs.training.run import checked_environment
 
 CARTPOLE = dataclasses.replace(
     PRESETS["cartpole-nd-2d-min"],
-    guided=0.5,
+    guide_share=0.5,
     threads=1,
     learners=4,
     horizon=16,
@@ -42,46 +41,66 @@ def same(some: list[torch.Tensor], others: list[torch.Tensor]) -> bool:
 
 
 @pytest.mark.parametrize("level", [0, 2, 4])
-def test_the_guide_learns_in_its_share_of_the_run_only(level, tiny):
-    run = started(dataclasses.replace(tiny, encoder_level=level, guided=0.5))
-    before = weights(run)
-    assert "from_guide" in run.iterate()
-    between = weights(run)
-    for name, part in before.items():
-        moved = [not torch.equal(a, b) for a, b in zip(part, between[name], strict=True)]
-        assert all(moved), name
-    assert "from_guide" not in run.iterate()
-    after = weights(run)
-    assert torch.equal(after["guide"][0], between["guide"][0])  # biases move as it is centred
-    assert not same(after["batch"], between["batch"])
+def test_both_learn_whoever_leads(level, tiny):
+    run = started(dataclasses.replace(tiny, encoder_level=level, guide_share=0.5))
+    assert all(isinstance(part, Centred) for part in run.guide if [*part.parameters()])
+    for _ in range(2):
+        before = weights(run)
+        assert run.iterate()["following"] > 0
+        after = weights(run)
+        for name, part in before.items():
+            moved = [not torch.equal(a, b) for a, b in zip(part, after[name], strict=True)]
+            assert all(moved), name
 
 
-def test_what_learners_answer_is_nothing_to_guide_and_encoder(tiny):
-    """Not even through the rows, which are encoded too."""
+@pytest.mark.parametrize("share", [1.0, 0.1])
+def test_who_follows_is_nothing_to_who_leads(share, tiny):
+    """Nor to the encoder, not even through the rows, which are encoded too."""
     ends = []
     for factor in (1.0, -5.0):
-        run = started(dataclasses.replace(tiny, guided=1.0))
-        run.batch.targets.data *= factor
+        run = started(dataclasses.replace(tiny, guide_share=share))
+        run.iteration = 0 if share == 1 else 1
+        follower = run.batch.targets if share == 1 else run.guide[0].layer.weight
+        follower.data *= factor
         run.iterate()
         ends.append(weights(run))
-    for name in ("guide", "encoder", "critic"):
-        assert same(ends[0][name], ends[1][name]), name
-    assert not same(ends[0]["batch"], ends[1]["batch"])
+    for name in ends[0]:
+        follows = name == ("batch" if share == 1 else "guide")
+        assert same(ends[0][name], ends[1][name]) != follows, name
+
+
+def test_imitation_is_nothing_to_the_spread_of_actions():
+    settings = dataclasses.replace(
+        PRESETS["invertedpendulum-64"],
+        guide_share=1.0,
+        learners=2,
+        envs_per_learner=2,
+        threads=1,
+        max_grad_norm=1e9,  # which bounds them together
+    )
+    ends = []
+    for factor in (1.0, 20.0):
+        run = started(settings)
+        run.batch.targets.data *= factor
+        run.iterate()
+        ends.append(run.batch.target_log_std.detach().clone())
+    assert torch.equal(*ends)
 
 
 def test_learners_come_to_play_as_the_guide_does():
     run = started(CARTPOLE)
-    seen = [run.iterate() for _ in range(60)]
-    followed = [m["from_guide"] for m in seen if "from_guide" in m]
-    assert len(followed) == 30
-    assert seen[29]["return"] > 1.5 * seen[0]["return"]
-    fresh = MetaPPO(CARTPOLE, make_training_envs(CARTPOLE, 0), TaskSpec("categorical", (8,), 4))
-    fresh.guide.load_state_dict(run.guide.state_dict())
-    assert np.mean(followed[-5:]) < 0.5 * fresh.iterate()["from_guide"]
+    fresh = run.batch.targets.detach().clone()
+    returns = [run.iterate()["return"] for _ in range(30)]
+    assert returns[-1] > 3 * returns[0]  # of the guide
+    run.settings = dataclasses.replace(CARTPOLE, learning_rate=1e-9, critic_learning_rate=1e-9)
+    run._rates = [1e-9 for _ in run._rates]
+    returns += [run.iterate()["return"] for _ in range(5)]  # of learners that learn no more
+    assert returns[-1] > 3 * returns[0]
+    assert not torch.equal(fresh, run.batch.targets)
 
 
 def test_an_interrupted_run_goes_on_with_its_guide(tmp_path, interrupted):
-    settings = dataclasses.replace(CARTPOLE, total_steps=4 * 8 * 16 * 2, guided=1.0)
+    settings = dataclasses.replace(CARTPOLE, total_steps=4 * 8 * 16 * 2, guide_share=1.0)
     whole = distill(settings, tmp_path / "whole", progress=False)
     interrupted(settings, tmp_path / "run")
     dataset = distill(settings, tmp_path / "run", resume=True, progress=False)
@@ -89,6 +108,15 @@ def test_an_interrupted_run_goes_on_with_its_guide(tmp_path, interrupted):
     assert torch.equal(dataset.targets, whole.targets)
 
 
-def test_a_run_has_one_to_follow():
-    with pytest.raises(SettingsError, match="leave out one of them"):
-        dataclasses.replace(CARTPOLE, teacher="cartpole_2d")
+@pytest.mark.parametrize("other", [{"teacher": "cartpole_2d"}, {"constant_start": True}])
+def test_a_run_has_one_to_follow(other):
+    with pytest.raises(SettingsError, match="leave out teacher and constant_start"):
+        dataclasses.replace(CARTPOLE, **other)
+
+
+def test_a_run_from_before_there_were_guides_goes_on():
+    run = started(dataclasses.replace(CARTPOLE, guide_share=0.0))
+    state = run.state_dict()
+    del state["guide"]
+    run.load_state_dict(state)
+    assert "following" not in run.iterate()
