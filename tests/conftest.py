@@ -53,6 +53,7 @@ def tiny() -> Settings:
     """Two iterations of Pong."""
     return dataclasses.replace(
         PRESETS["pong-level4"],
+        guide_share=0.0,
         learners=2,
         envs_per_learner=1,
         horizon=8,

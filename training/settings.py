@@ -328,13 +328,14 @@ def _atari(
         total_steps=3_000_000,
         hidden_sizes=(512,),
         encoder_level=encoder_level,
+        guide_share=0.85,
         learners=8,
         envs_per_learner=2,
         horizon=128,
-        epochs=2,
-        learning_rate=3e-4,
-        target_learning_rate=1e-3,
-        encoder_learning_rate=1e-4,
+        epochs=4,
+        learning_rate=1e-3,
+        target_learning_rate=3e-3,
+        encoder_learning_rate=2.5e-4,
         critic_learning_rate=2.5e-4,
         clip=0.1,
         value_weight=0.5,
@@ -354,7 +355,18 @@ _SCORES = {"reward_sign": False, "normalise_rewards": True}
 """For games whose rewards differ by a factor of hundreds, so that their signs tell little (van
 Hasselt et al., "Learning values across many orders of magnitude", 2016)."""
 
-_CENTIPEDE = _SCORES | {
+_ALONE = {
+    "guide_share": 0.0,
+    "epochs": 2,
+    "learning_rate": 3e-4,
+    "target_learning_rate": 1e-3,
+    "encoder_learning_rate": 1e-4,
+}
+"""Without a guide; what rewards say through a learner's step is noisier, and rates are smaller."""
+
+_CENTIPEDE = {
+    **_SCORES,
+    **_ALONE,
     "constant_start": True,
     "total_steps": 800_000,
     "learning_rate": 1e-4,
@@ -366,15 +378,17 @@ _CENTIPEDE = _SCORES | {
     "entropy": 0.0,
 }
 
-_SHORT_SIGHTED = {
-    "total_steps": 1_800_000,
+_MSPACMAN = {
+    **_SCORES,
+    **_ALONE,
+    "total_steps": 3_400_000,
     "envs_per_learner": 4,
+    # Advantages of many steps ahead are noise to it, and those by the critic are not.
     "gae_lambda": 0.8,
-    "entropy": 0.02,
 }
-"""For games where advantages of many steps ahead are noise, and those by the critic are not."""
 
 _TAUGHT = {
+    **_ALONE,
     "teacher": "pong-level4",
     "total_steps": 400_000,
     "learners": 4,  # the step of a layer of 3,136 x 512 takes as long as 32 frames of a learner
@@ -387,15 +401,9 @@ ATARI = (
     _atari("ALE/Pong-v5", 4, 4),
     _atari("ALE/Centipede-v5", 10, 4, 0.25, **_CENTIPEDE),
     _atari("ALE/Centipede-v5", 10, 0, 10.0, **_CENTIPEDE | {"total_steps": 200_000}),
-    _atari("ALE/SpaceInvaders-v5", 4, 4, **_SHORT_SIGHTED),
-    _atari(
-        "ALE/MsPacman-v5",
-        6,
-        4,
-        0.07,
-        **_SHORT_SIGHTED | _SCORES | {"total_steps": 3_400_000, "entropy": 0.01},
-    ),
-    _atari("ALE/Breakout-v5", 3, 4, **_SHORT_SIGHTED),
+    _atari("ALE/SpaceInvaders-v5", 4, 4, total_steps=1_200_000),
+    _atari("ALE/MsPacman-v5", 6, 4, 0.07, **_MSPACMAN),
+    _atari("ALE/Breakout-v5", 4, 4, total_steps=1_400_000),
 )
 
 PRESETS: dict[str, Settings] = {

@@ -72,7 +72,13 @@ def test_luck_does_not_decide(monkeypatch, tiny):
 @pytest.mark.parametrize("preset", ["pong-level4", "pong-level0", "centipede-level0"])
 def test_learners_prefer_it_about_as_often_as_asked(preset):
     settings = dataclasses.replace(
-        PRESETS[preset], learners=4, envs_per_learner=1, horizon=16, minibatches=2, threads=1
+        PRESETS[preset],
+        guide_share=0.0,
+        learners=4,
+        envs_per_learner=1,
+        horizon=16,
+        minibatches=2,
+        threads=1,
     )
     _, task = checked_environment(settings)
     env = make_training_envs(settings, 0)

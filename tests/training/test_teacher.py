@@ -64,7 +64,7 @@ def test_students_come_to_answer_as_the_teacher_does():
 @pytest.mark.parametrize(("level", "shared"), [(0, 0), (1, 1), (2, 2), (3, 2)])
 def test_a_student_starts_with_the_teachers_layers(level, shared, toy):
     settings = dataclasses.replace(
-        PRESETS["pong-level4"], encoder_level=level, learners=2, horizon=4, minibatches=2
+        PRESETS["pong-level3"], encoder_level=level, learners=2, horizon=4, minibatches=2
     )
     env = make_training_envs(settings, 0)
     teacher = toy(2)
@@ -103,7 +103,7 @@ def test_a_run_with_a_teacher_says_so_and_goes_on_with_it(tmp_path, interrupted)
 def test_a_game_teaches_from_a_folder(tmp_path, toy):
     toy(2).save(tmp_path / "teacher")
     settings = dataclasses.replace(
-        PRESETS["pong-level4"],
+        PRESETS["pong-level3"],
         teacher=str(tmp_path / "teacher"),
         encoder_level=1,
         learners=2,
