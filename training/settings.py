@@ -403,7 +403,7 @@ ATARI = (
     _atari("ALE/Centipede-v5", 10, 0, 10.0, **_CENTIPEDE | {"total_steps": 200_000}),
     _atari("ALE/SpaceInvaders-v5", 4, 4, total_steps=1_200_000),
     _atari("ALE/MsPacman-v5", 6, 4, 0.07, **_MSPACMAN),
-    _atari("ALE/Breakout-v5", 4, 4, total_steps=1_400_000),
+    _atari("ALE/Breakout-v5", 4, 4, total_steps=1_200_000),
 )
 
 PRESETS: dict[str, Settings] = {

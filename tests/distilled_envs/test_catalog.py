@@ -114,9 +114,10 @@ def test_specs_keep_the_protocol():
     ("game", "promised", "of_four"),
     [
         ("pong", 10, 5),
-        ("centipede", 7000, 3500),
+        ("centipede", 9000, 4000),
         ("ms_pacman", 1150, 500),
-        ("space_invaders", 300, 160),
+        ("space_invaders", 450, 220),
+        ("breakout", 13, 5),
     ],
 )
 def test_a_game_holds_its_promise(game, promised, of_four):
