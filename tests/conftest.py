@@ -17,7 +17,7 @@ from distilled_envs.learner import make_encoder
 from distilled_envs.spec import DistillationSpec, InnerSpec, LearnerSpec, TaskSpec
 from distilled_envs.training import Settings, distill
 from distilled_envs.training.meta_ppo import MetaPPO
-from distilled_envs.training.settings import PRESETS
+from distilled_envs.training.presets import PRESETS
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # tests of the Hub talk to their own, on loopback
 

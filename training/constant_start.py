@@ -6,8 +6,12 @@ better (Bellemare et al., "The Arcade Learning Environment", 2013, baseline "Con
 """
 
 import numpy as np
+import torch
 
+from distilled_envs.errors import SettingsError
+from distilled_envs.learner import forward
 from distilled_envs.training.backends import make_training_envs
+from distilled_envs.training.meta_ppo import MetaPPO
 from distilled_envs.training.settings import Settings
 
 EPISODES = 8
@@ -42,6 +46,41 @@ def best_constant_action(
         best = (-returns.reshape(len(left), -1).mean(1)).argsort(kind="stable")
         left = left[best[: max(1, len(left) // 4)]]
     return int(left[0]), steps
+
+
+@torch.no_grad()
+def prefer(run: MetaPPO, action: int, probability: float = 0.97) -> None:
+    """Shift an action's targets, before the first iteration.
+
+    Args:
+        run: The run, whose environments are played in at random.
+        action: The action.
+        probability: How often learners then choose it, on average, in what a random player sees.
+
+    Raises:
+        SettingsError: No shift does it.
+    """
+    initial = run.initial_parameters()
+    seen = run.features(run.seen_at_random(128))
+    targets = run.batch.targets[:, action].clone()
+
+    def chosen(shift: float) -> float:
+        run.batch.targets[:, action] = targets + shift
+        outputs = forward(run.learner, run.trained(initial), seen)
+        return outputs.softmax(-1)[..., action].mean().item()
+
+    low, high = 0.0, 1.0
+    while chosen(high) < probability:
+        low, high = high, 2 * high
+        if high > 1000:
+            raise SettingsError(
+                f"Learners can't be made to prefer action {action} by their targets: choose a "
+                "larger initial_inner_learning_rate, or leave out constant_start."
+            )
+    while high - low > 0.01 * high:
+        middle = (low + high) / 2
+        low, high = (middle, high) if chosen(middle) < probability else (low, middle)
+    chosen(high)
 
 
 def _returns(

@@ -18,7 +18,6 @@ places, and the guide follows, in case the run is made longer.
 
 import functools
 import itertools
-import math
 
 import gymnasium as gym
 import torch
@@ -29,7 +28,6 @@ from torch.func import functional_call
 from distilled_envs.actions import action_distribution
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.environments import transformed_space
-from distilled_envs.errors import DistilledEnvsError, SettingsError
 from distilled_envs.inner_step import inner_loss, inner_step
 from distilled_envs.learner import (
     Parameters,
@@ -41,6 +39,7 @@ from distilled_envs.learner import (
 from distilled_envs.spec import LearnerSpec, TaskSpec
 from distilled_envs.training.batch import DistilledBatch
 from distilled_envs.training.centred import alike_slowly, centre, centred
+from distilled_envs.training.divergence import DivergedError, check_divergence
 from distilled_envs.training.normalisation import (
     ObservationNormaliser,
     RewardNormaliser,
@@ -50,15 +49,8 @@ from distilled_envs.training.rollout import Actors
 from distilled_envs.training.settings import Settings
 from distilled_envs.training.teacher import answers
 
-DIVERGED_KL = 10.0
-"""Nats between a policy and its update, far beyond what clipping leaves a run that learns."""
-
 CENTRED_ON = 256
 """Frames of an iteration on which the networks of a game are centred."""
-
-
-class DivergedError(DistilledEnvsError, ArithmeticError):
-    """A run whose numbers are no longer finite, or whose policies jump."""
 
 
 class MetaPPO:
@@ -102,7 +94,7 @@ class MetaPPO:
         self.encoder, first = nn.Sequential(), None
         frames = settings.encoder_level is not None
         if frames:  # encoder and rows start from what a random player sees
-            seen = self._seen_at_random()
+            seen = self.seen_at_random()
             known = None if teacher is None else teacher.encoder
             self.encoder = centred(make_encoder(self.learner, seen, known))
             first = seen[torch.arange(settings.instances) % len(seen)].float()
@@ -147,40 +139,6 @@ class MetaPPO:
         )
         self.iteration = 0
 
-    @torch.no_grad()
-    def prefer(self, action: int, probability: float = 0.97) -> None:
-        """Shift an action's targets, before the first iteration.
-
-        Args:
-            action: The action.
-            probability: How often learners then choose it, on average, in what a random player
-                sees; one plays for it in the run's environments.
-
-        Raises:
-            SettingsError: No shift does it.
-        """
-        initial = self._initial_parameters()
-        seen = self._features(self._seen_at_random(128))
-        targets = self.batch.targets[:, action].clone()
-
-        def chosen(shift: float) -> float:
-            self.batch.targets[:, action] = targets + shift
-            outputs = forward(self.learner, self._trained(initial), seen)
-            return outputs.softmax(-1)[..., action].mean().item()
-
-        low, high = 0.0, 1.0
-        while chosen(high) < probability:
-            low, high = high, 2 * high
-            if high > 1000:
-                raise SettingsError(
-                    f"Learners can't be made to prefer action {action} by their targets: choose a "
-                    "larger initial_inner_learning_rate, or leave out constant_start."
-                )
-        while high - low > 0.01 * high:
-            middle = (low + high) / 2
-            low, high = (middle, high) if chosen(middle) < probability else (low, middle)
-        chosen(high)
-
     def iterate(self) -> dict[str, float]:
         """One outer iteration.
 
@@ -193,15 +151,15 @@ class MetaPPO:
         settings = self.settings
         guided = self.iteration < settings.guide_share * settings.iterations
         self._anneal()
-        initial = self._initial_parameters()
-        learners = self._trained(initial)
+        initial = self.initial_parameters()
+        learners = self.trained(initial)
         log_std = self.batch.target_log_std
         log_std = None if log_std is None else log_std.detach().cpu().clone()
         values: list[Tensor] = []
         advice: list[Tensor] = []
 
         def act(observations: Tensor) -> Tensor:  # the critic judges what is encoded already
-            features = self._features(observations)
+            features = self.features(observations)
             values.append(self._values(features).cpu())
             if self.teacher is not None:
                 advice.append(self.teacher(observations).cpu())
@@ -212,7 +170,7 @@ class MetaPPO:
 
         rollout = self.actors.collect(act, log_std, settings.horizon)
         with torch.no_grad():
-            values.append(self._values(self._features(rollout.observations[-1])).cpu())
+            values.append(self._values(self.features(rollout.observations[-1])).cpu())
         if self.normaliser is not None:  # its statistics have moved, and the bounds with them
             space = self.actors.env.single_observation_space
             self.batch.bound(transformed_space(self.normaliser.frozen(), space))
@@ -241,9 +199,9 @@ class MetaPPO:
             for rows in torch.randperm(observations.shape[1]).chunk(settings.minibatches):
                 transitions = valid[:, rows].bool()
                 weights = valid[:, rows] / valid[:, rows].sum().clamp(min=1)
-                lesson = self._features(self.batch.observations, frozen=guided)
+                lesson = self.features(self.batch.observations, frozen=guided)
                 learners = self._inner_step(initial, lesson, keep_graph=True)
-                seen = self._features(observations[:, rows])
+                seen = self.features(observations[:, rows])
                 outputs, following = self._answers(learners, seen, guided)
                 if settings.encoder_level is not None:
                     outputs = alike_slowly(outputs)
@@ -283,7 +241,7 @@ class MetaPPO:
             if settings.target_kl is not None and kl > settings.target_kl:
                 break
         result = self._metrics(metrics)
-        self._trained(initial)  # what goes into a checkpoint can still be learned from
+        self.trained(initial)  # what goes into a checkpoint can still be learned from
         self.iteration += 1
         return result
 
@@ -314,7 +272,7 @@ class MetaPPO:
         self.actors.set_state(state["actors"])
         torch.set_rng_state(state["torch_rng"])
 
-    def _seen_at_random(self, count: int = 512) -> Tensor:
+    def seen_at_random(self, count: int = 512) -> Tensor:
         """Some of what a random player sees, ``(count, *shape)``."""
 
         def play(observations: Tensor) -> Tensor:
@@ -324,13 +282,13 @@ class MetaPPO:
         self.actors.recent_returns.clear()
         return frames[torch.randperm(len(frames))[:count]]
 
-    def _initial_parameters(self) -> Parameters:
+    def initial_parameters(self) -> Parameters:
         """Fresh learners, before their step."""
         shape, n_outputs = self.task.observation_shape, self.task.n_outputs
         initial = initial_parameters(self.learner, shape, n_outputs, self.settings.learners)
         return {name: value.to(self.device) for name, value in initial.items()}
 
-    def _features(self, observations: Tensor, *, frozen: bool = False) -> Tensor:
+    def features(self, observations: Tensor, *, frozen: bool = False) -> Tensor:
         """What learners and critic see: observations ``(..., *shape)``, encoded if need be.
 
         No gradient reaches an encoder that is ``frozen``, only the observations before it.
@@ -374,12 +332,12 @@ class MetaPPO:
             self.learner, initial, lesson, batch.targets, batch.learning_rate, keep_graph=keep_graph
         )
 
-    def _trained(self, initial: Parameters) -> Parameters:
+    def trained(self, initial: Parameters) -> Parameters:
         """The learners after their step, checked."""
-        lesson = self._features(self.batch.observations)
+        lesson = self.features(self.batch.observations)
         learners = self._inner_step(initial, lesson, keep_graph=False)
         if not all(value.isfinite().all() for value in learners.values()):
-            raise self._diverged("the learners are not finite after their step")
+            raise DivergedError("the learners are not finite after their step")
         return learners
 
     def _by_learner(self, steps: Tensor) -> Tensor:
@@ -426,22 +384,11 @@ class MetaPPO:
             name: torch.stack([part[name] for part in minibatches]) for name in minibatches[0]
         }
         metrics = {name: values.mean().item() for name, values in losses.items()}
-        rate = self.batch.learning_rate.item()
-        if not all(parameter.isfinite().all() for parameter in self.batch.parameters()):
-            raise self._diverged("the distilled batch is not finite")
-        if not 0 < rate < float("inf"):
-            raise self._diverged(f"the inner learning rate is {rate}")
-        if not all(math.isfinite(value) for value in metrics.values()):
-            raise self._diverged("a loss is not finite")
-        if metrics["kl"] > DIVERGED_KL:
-            raise self._diverged(f"the policies jump, by a KL divergence of {metrics['kl']:.3g}")
+        check_divergence(self.batch, metrics)
         recent = self.actors.recent_returns
         return metrics | {
             "return": sum(recent) / len(recent) if recent else float("nan"),
-            "inner_learning_rate": rate,
+            "inner_learning_rate": self.batch.learning_rate.item(),
             "observations_rms": self.batch.observations.detach().square().mean().sqrt().item(),
             "targets_rms": self.batch.targets.detach().square().mean().sqrt().item(),
         }
-
-    def _diverged(self, how: str) -> DivergedError:
-        return DivergedError(f"The run diverged in iteration {self.iteration + 1}: {how}.")

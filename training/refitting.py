@@ -25,9 +25,9 @@ from distilled_envs.learner import Parameters, forward, initial_parameters
 from distilled_envs.spec import LearnerSpec
 from distilled_envs.threads import torch_threads
 from distilled_envs.training.batch import DistilledBatch
-from distilled_envs.training.meta_ppo import DivergedError
+from distilled_envs.training.divergence import DivergedError
+from distilled_envs.training.presets import dataset_name
 from distilled_envs.training.rollout import Actors
-from distilled_envs.training.settings import dataset_name
 
 TEACHERS = 32
 """Learners whose mean output is the teacher, and who visit the states."""

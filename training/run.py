@@ -23,8 +23,9 @@ from distilled_envs.storage import read_spec
 from distilled_envs.threads import torch_threads
 from distilled_envs.training.backends import make_training_envs
 from distilled_envs.training.centred import plain
-from distilled_envs.training.constant_start import best_constant_action
-from distilled_envs.training.meta_ppo import DivergedError, MetaPPO
+from distilled_envs.training.constant_start import best_constant_action, prefer
+from distilled_envs.training.divergence import DivergedError
+from distilled_envs.training.meta_ppo import MetaPPO
 from distilled_envs.training.progress import Progress
 from distilled_envs.training.provenance import provenance
 from distilled_envs.training.run_folder import RunFolder
@@ -113,7 +114,7 @@ def distill(
             started = time.monotonic()
             action, steps = best_constant_action(settings, task.n_outputs, progress=progress)
             logger.info("a player of action %d alone gets most, and learners start so", action)
-            algorithm.prefer(action)
+            prefer(algorithm, action)
             done = Progress(time.monotonic() - started, steps)
         _train(algorithm, folder, done, progress)
     env.close()
@@ -158,8 +159,9 @@ def _train(algorithm: MetaPPO, folder: RunFolder, done: Progress, progress: bool
                 metrics = algorithm.iterate()
             except DivergedError as error:
                 raise DivergedError(
-                    f"{error} The checkpoint of iteration {folder.iteration()} stands: go on from "
-                    f"it with --resume and a smaller {smaller}."
+                    f"The run diverged in iteration {algorithm.iteration + 1}: {error}. The "
+                    f"checkpoint of iteration {folder.iteration()} stands: go on from it with "
+                    f"--resume and a smaller {smaller}."
                 ) from None
             steps = algorithm.iteration * settings.steps_per_iteration
             metrics["steps_per_second"] = (steps - before) / (time.monotonic() - started)

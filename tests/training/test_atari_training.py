@@ -17,6 +17,7 @@ from distilled_envs.training import distill
 from distilled_envs.training.backends import make_training_envs
 from distilled_envs.training.batch import DistilledBatch
 from distilled_envs.training.centred import Centred
+from distilled_envs.training.constant_start import prefer
 from distilled_envs.training.meta_ppo import MetaPPO
 from distilled_envs.training.normalisation import RewardSign
 from distilled_envs.training.rollout import Actors
@@ -65,7 +66,7 @@ def test_what_all_frames_share_is_learned_slowly(tiny, monkeypatch):
         monkeypatch.setattr(centring, "ALIKE", alike)
         torch.manual_seed(0)
         run = MetaPPO(settings, make_training_envs(settings, 0), task)
-        run.prefer(1)
+        prefer(run, 1)
         run._descend = lambda loss, run=run: norms.append(
             torch.autograd.grad(loss, run.batch.targets)[0].norm()
         )

@@ -11,10 +11,10 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from distilled_envs.errors import SettingsError
 from distilled_envs.training import constant_start, distill
 from distilled_envs.training.backends import make_training_envs
-from distilled_envs.training.constant_start import best_constant_action
+from distilled_envs.training.constant_start import best_constant_action, prefer
 from distilled_envs.training.meta_ppo import MetaPPO
+from distilled_envs.training.presets import PRESETS
 from distilled_envs.training.run import checked_environment
-from distilled_envs.training.settings import PRESETS
 
 
 class Paying(VectorEnv):
@@ -84,7 +84,7 @@ def test_learners_prefer_it_about_as_often_as_asked(preset):
     env = make_training_envs(settings, 0)
     torch.manual_seed(0)
     run = MetaPPO(settings, env, task)
-    run.prefer(1)
+    prefer(run, 1)
     outputs = []
     collect = run.actors.collect
     run.actors.collect = lambda *args: outputs.append(collect(*args)) or outputs[-1]
@@ -112,7 +112,7 @@ def test_targets_that_lead_nowhere_are_told(tiny):
     env = make_training_envs(settings, 0)
     run = MetaPPO(settings, env, task)
     with pytest.raises(SettingsError, match="larger initial_inner_learning_rate"):
-        run.prefer(1)
+        prefer(run, 1)
     env.close()
 
 

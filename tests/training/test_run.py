@@ -13,10 +13,11 @@ from distilled_envs.dataset import DistilledDataset
 from distilled_envs.distilled_env import DistilledEnv
 from distilled_envs.errors import SettingsError
 from distilled_envs.training import PRESETS, Settings, distill
-from distilled_envs.training.meta_ppo import DivergedError, MetaPPO
+from distilled_envs.training.divergence import DivergedError
+from distilled_envs.training.meta_ppo import MetaPPO
+from distilled_envs.training.presets import MUJOCO
 from distilled_envs.training.provenance import git_revision
 from distilled_envs.training.run import checked_environment
-from distilled_envs.training.settings import MUJOCO
 
 TINY = Settings(
     name="cartpole-nd-1d-min",
