@@ -337,7 +337,10 @@ class MetaPPO:
         lesson = self.features(self.batch.observations)
         learners = self._inner_step(initial, lesson, keep_graph=False)
         if not all(value.isfinite().all() for value in learners.values()):
-            raise DivergedError("the learners are not finite after their step")
+            raise DivergedError(
+                f"The run diverged in iteration {self.iteration + 1}: the learners are not finite "
+                "after their step."
+            )
         return learners
 
     def _by_learner(self, steps: Tensor) -> Tensor:
@@ -384,7 +387,7 @@ class MetaPPO:
             name: torch.stack([part[name] for part in minibatches]) for name in minibatches[0]
         }
         metrics = {name: values.mean().item() for name, values in losses.items()}
-        check_divergence(self.batch, metrics)
+        check_divergence(self.batch, metrics, self.iteration + 1)
         recent = self.actors.recent_returns
         return metrics | {
             "return": sum(recent) / len(recent) if recent else float("nan"),

@@ -214,4 +214,5 @@ PRESETS: dict[str, Settings] = {
     settings.name: settings for settings in (*CARTPOLE, *MUJOCO, *ATARI)
 }
 """Settings by dataset name: N-dimensional cart-pole at the paper's minimum size (N + 1 rows) and at
-64 rows, MuJoCo at 64 rows, and Atari games at the paper's number of rows."""
+64 rows, MuJoCo at 64 rows, Atari games at the paper's number of rows, and Breakout, which it does
+not have, at 4."""

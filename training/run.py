@@ -159,9 +159,8 @@ def _train(algorithm: MetaPPO, folder: RunFolder, done: Progress, progress: bool
                 metrics = algorithm.iterate()
             except DivergedError as error:
                 raise DivergedError(
-                    f"The run diverged in iteration {algorithm.iteration + 1}: {error}. The "
-                    f"checkpoint of iteration {folder.iteration()} stands: go on from it with "
-                    f"--resume and a smaller {smaller}."
+                    f"{error} The checkpoint of iteration {folder.iteration()} stands: go on from "
+                    f"it with --resume and a smaller {smaller}."
                 ) from None
             steps = algorithm.iteration * settings.steps_per_iteration
             metrics["steps_per_second"] = (steps - before) / (time.monotonic() - started)
