@@ -40,6 +40,7 @@ gym.register(
 )
 for _name in (
     "Ant",
+    "Breakout",
     "Centipede",
     "HalfCheetah",
     "Hopper",

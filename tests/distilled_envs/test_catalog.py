@@ -126,6 +126,12 @@ def test_a_game_holds_its_promise(game, promised, of_four):
     assert dataset.evaluate(learners=4, episodes=1, seed=5).sampled.mean >= of_four
 
 
+def test_every_family_is_a_gymnasium_environment():
+    ids = {name.lower().replace("-", "") for name in gym.registry}
+    for entry in entries():
+        assert f"distilled{entry.family.replace('-', '')}v0" in ids, entry.family
+
+
 MUJOCO = [entry for entry in entries() if entry.spec.task.kind == "gaussian"]
 
 
