@@ -66,6 +66,21 @@ def tiny() -> Settings:
 
 
 @pytest.fixture
+def small_cartpole() -> Settings:
+    """Forty iterations of 2-D cart-pole, a second or two."""
+    return dataclasses.replace(
+        PRESETS["cartpole-nd-2d-min"],
+        threads=1,
+        learners=4,
+        horizon=16,
+        minibatches=4,
+        total_steps=4 * 8 * 16 * 40,
+        eval_learners=2,
+        eval_episodes=1,
+    )
+
+
+@pytest.fixture
 def dataset() -> DistilledDataset:
     """Five rows for 2-D cart-pole that teach nothing in particular."""
     generator = torch.Generator().manual_seed(0)

@@ -12,17 +12,10 @@ from distilled_envs.training.centred import Centred
 from distilled_envs.training.meta_ppo import MetaPPO
 from distilled_envs.training.run import checked_environment
 
-CARTPOLE = dataclasses.replace(
-    PRESETS["cartpole-nd-2d-min"],
-    guide_share=0.5,
-    threads=1,
-    learners=4,
-    horizon=16,
-    minibatches=4,
-    total_steps=4 * 8 * 16 * 60,
-    eval_learners=2,
-    eval_episodes=1,
-)
+
+@pytest.fixture
+def cartpole(small_cartpole) -> Settings:
+    return dataclasses.replace(small_cartpole, guide_share=0.5, total_steps=4 * 8 * 16 * 60)
 
 
 def started(settings: Settings) -> MetaPPO:
@@ -87,20 +80,20 @@ def test_imitation_is_nothing_to_the_spread_of_actions():
     assert torch.equal(*ends)
 
 
-def test_learners_come_to_play_as_the_guide_does():
-    run = started(CARTPOLE)
+def test_learners_come_to_play_as_the_guide_does(cartpole):
+    run = started(cartpole)
     fresh = run.batch.targets.detach().clone()
     returns = [run.iterate()["return"] for _ in range(30)]
     assert returns[-1] > 3 * returns[0]  # of the guide
-    run.settings = dataclasses.replace(CARTPOLE, learning_rate=1e-9, critic_learning_rate=1e-9)
+    run.settings = dataclasses.replace(cartpole, learning_rate=1e-9, critic_learning_rate=1e-9)
     run._rates = [1e-9 for _ in run._rates]
     returns += [run.iterate()["return"] for _ in range(5)]  # of learners that learn no more
     assert returns[-1] > 3 * returns[0]
     assert not torch.equal(fresh, run.batch.targets)
 
 
-def test_an_interrupted_run_goes_on_with_its_guide(tmp_path, interrupted):
-    settings = dataclasses.replace(CARTPOLE, total_steps=4 * 8 * 16 * 2, guide_share=1.0)
+def test_an_interrupted_run_goes_on_with_its_guide(tmp_path, interrupted, cartpole):
+    settings = dataclasses.replace(cartpole, total_steps=4 * 8 * 16 * 2, guide_share=1.0)
     whole = distill(settings, tmp_path / "whole", progress=False)
     interrupted(settings, tmp_path / "run")
     dataset = distill(settings, tmp_path / "run", resume=True, progress=False)
@@ -109,13 +102,13 @@ def test_an_interrupted_run_goes_on_with_its_guide(tmp_path, interrupted):
 
 
 @pytest.mark.parametrize("other", [{"teacher": "cartpole_2d"}, {"constant_start": True}])
-def test_a_run_has_one_to_follow(other):
+def test_a_run_has_one_to_follow(other, cartpole):
     with pytest.raises(SettingsError, match="leave out teacher and constant_start"):
-        dataclasses.replace(CARTPOLE, **other)
+        dataclasses.replace(cartpole, **other)
 
 
-def test_a_run_from_before_there_were_guides_goes_on():
-    run = started(dataclasses.replace(CARTPOLE, guide_share=0.0))
+def test_a_run_from_before_there_were_guides_goes_on(cartpole):
+    run = started(dataclasses.replace(cartpole, guide_share=0.0))
     state = run.state_dict()
     del state["guide"]
     run.load_state_dict(state)

@@ -12,23 +12,16 @@ from distilled_envs.errors import DatasetError, SettingsError
 from distilled_envs.inner_step import inner_step
 from distilled_envs.learner import forward, initial_parameters
 from distilled_envs.spec import TaskSpec
-from distilled_envs.training import PRESETS, distill
+from distilled_envs.training import PRESETS, Settings, distill
 from distilled_envs.training.backends import make_training_envs
 from distilled_envs.training.centred import plain
 from distilled_envs.training.meta_ppo import MetaPPO
 from distilled_envs.training.teacher import LEARNERS, answers, load_teacher
 
-CARTPOLE = dataclasses.replace(
-    PRESETS["cartpole-nd-2d-min"],
-    teacher="cartpole_2d",
-    threads=1,
-    learners=4,
-    horizon=16,
-    minibatches=4,
-    total_steps=4 * 8 * 16 * 40,
-    eval_learners=2,
-    eval_episodes=1,
-)
+
+@pytest.fixture
+def cartpole(small_cartpole) -> Settings:
+    return dataclasses.replace(small_cartpole, teacher="cartpole_2d")
 
 
 def test_answers_are_the_mean_of_learners():
@@ -47,9 +40,9 @@ def test_answers_are_the_mean_of_learners():
     assert not torch.allclose(say(states), each[0], rtol=1e-3)
 
 
-def test_students_come_to_answer_as_the_teacher_does():
+def test_students_come_to_answer_as_the_teacher_does(cartpole):
     """Without rewards' help: the discount leaves nothing to learn from them."""
-    settings = dataclasses.replace(CARTPOLE, discount=0.0, gae_lambda=0.0)
+    settings = dataclasses.replace(cartpole, discount=0.0, gae_lambda=0.0)
     torch.manual_seed(0)
     env = make_training_envs(settings, 0)
     task = TaskSpec("categorical", (8,), 4)
@@ -84,10 +77,10 @@ def test_a_student_starts_with_the_teachers_layers(level, shared, toy):
     env.close()
 
 
-def test_a_run_with_a_teacher_says_so_and_goes_on_with_it(tmp_path, interrupted):
+def test_a_run_with_a_teacher_says_so_and_goes_on_with_it(tmp_path, interrupted, cartpole):
     folder = tmp_path / "teacher"
     load_distilled("cartpole_2d").save(folder)
-    settings = dataclasses.replace(CARTPOLE, total_steps=4 * 8 * 16 * 2, teacher=str(folder))
+    settings = dataclasses.replace(cartpole, total_steps=4 * 8 * 16 * 2, teacher=str(folder))
     whole = distill(settings, tmp_path / "whole", progress=False)
     interrupted(settings, tmp_path / "run")
     shutil.rmtree(folder)  # whatever becomes of it
@@ -128,9 +121,9 @@ def test_a_game_teaches_from_a_folder(tmp_path, toy):
         ({"teacher": "nobody"}, DatasetError, "nobody"),
     ],
 )
-def test_who_can_not_teach(changes, error, message, tmp_path):
+def test_who_can_not_teach(changes, error, message, tmp_path, cartpole):
     with pytest.raises(error, match=message):
-        distill(dataclasses.replace(CARTPOLE, **changes), tmp_path / "run")
+        distill(dataclasses.replace(cartpole, **changes), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
