@@ -168,11 +168,11 @@ _ALONE = {
 }
 """Without a guide; what rewards say through a learner's step is noisier, and rates are smaller."""
 
-_CENTIPEDE = {
+_ONE_ACTION = {
     **_SCORES,
     **_ALONE,
     "constant_start": True,
-    "total_steps": 800_000,
+    "total_steps": 200_000,
     "learning_rate": 1e-4,
     "target_learning_rate": 2e-3,
     "envs_per_learner": 4,
@@ -203,8 +203,9 @@ _TAUGHT = {
 ATARI = (
     *(_atari("ALE/Pong-v5", 4, level, 0.1, **_TAUGHT) for level in range(4)),
     _atari("ALE/Pong-v5", 4, 4),
-    _atari("ALE/Centipede-v5", 10, 4, 0.25, **_CENTIPEDE),
-    _atari("ALE/Centipede-v5", 10, 0, 10.0, **_CENTIPEDE | {"total_steps": 200_000}),
+    _atari("ALE/Centipede-v5", 10, 0, 10.0, **_ONE_ACTION),
+    *(_atari("ALE/Centipede-v5", 10, level, 0.25, **_ONE_ACTION) for level in range(1, 5)),
+    _atari("ALE/SpaceInvaders-v5", 4, 0, 1.0, **_ONE_ACTION),
     _atari("ALE/SpaceInvaders-v5", 4, 4, total_steps=1_200_000),
     _atari("ALE/MsPacman-v5", 6, 4, 0.07, **_MSPACMAN),
     _atari("ALE/Breakout-v5", 4, 4, total_steps=1_200_000),
