@@ -30,6 +30,8 @@ NAMESPACE = "DISTILLED_ENVS_NAMESPACE"
 HUB_NAME = r"[A-Za-z0-9][\w.-]*/[\w.-]+(/[\w.-]+)?"
 """A Hub repo, or one of its variants."""
 
+_SEPARATORS = {"/", os.sep}
+
 Instances = int | Literal["min"] | None
 
 logger = logging.getLogger(__name__)
@@ -73,7 +75,7 @@ class Entry:
         family = _plain(self.family)
         names = {family, family + _plain(self.variant), _plain(self.spec.env.id)}
         if self.dims is not None:
-            names |= {f"cartpole{self.dims}d", f"cartpole{_plain(self.variant)}"}
+            names |= {"cartpole", f"cartpole{self.dims}d", f"cartpole{_plain(self.variant)}"}
         return names
 
 
@@ -113,10 +115,10 @@ def find(
     """
     named = [entry for entry in entries() if _plain(name) in entry.names]
     if not named:
-        known = {entry.spec.name for entry in entries()} | {e.family for e in entries()}
-        by_plain = {_plain(each): each for each in known}
-        near = difflib.get_close_matches(_plain(name), by_plain, n=3, cutoff=0.4)
-        nearest = ", ".join(by_plain[each] for each in near) or ", ".join(sorted(known))
+        families = {entry.family for entry in entries()}
+        known = {_plain(each): each for each in families | {e.spec.name for e in entries()}}
+        near = difflib.get_close_matches(_plain(name), known, n=3, cutoff=0.4)
+        nearest = ", ".join(known[each] for each in near) or ", ".join(sorted(families))
         raise DatasetError(
             f"There is no distilled dataset {name!r}; the nearest: {nearest} "
             "(`distilled-envs list` shows all; a dataset folder and a Hub repo's user/name work "
@@ -136,13 +138,10 @@ def choose(
     named = _in_order(entries)
     if encoder_level not in (None, *ENCODER_LEVELS):
         raise SettingsError(f"encoder_level must be 0 to 4, got {encoder_level!r}.")
+    if dims is not None:
+        dims = _whole(dims, "dims must be a number of axes")
     if instances not in (None, "min"):
-        try:
-            instances = operator.index(instances)
-        except TypeError:
-            raise SettingsError(
-                f"instances must be a number of rows or 'min', got {instances!r}."
-            ) from None
+        instances = _whole(instances, "instances must be a number of rows or 'min'")
     if dims is None and len({entry.dims for entry in named}) > 1:
         dims = 2
     fitting = [entry for entry in named if dims in (None, entry.dims)]
@@ -159,7 +158,16 @@ def choose(
         raise DatasetError(f"{name!r} has no variant with {', '.join(wanted)}; there are: {there}.")
     if instances is None and fitting[0].spec.preprocessing == "atari":
         return max(fitting, key=lambda entry: entry.score)
-    return fitting[0] if instances == "min" else fitting[-1]
+    if instances == "min":
+        fitting = [entry for entry in fitting if entry.instances == fitting[0].instances]
+    return fitting[-1]
+
+
+def _whole(value: object, wanted: str) -> int:
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise SettingsError(f"{wanted}, got {value!r}.") from None
 
 
 def load_distilled(
@@ -196,8 +204,10 @@ def load_distilled(
         SettingsError: Arguments that don't go together.
     """
     path = Path(name)
-    # A bare word is a folder only if a dataset lies in it: ./halfcheetah/ may be anything.
-    if path.is_dir() and ((path / SPEC_FILE).exists() or len(path.parts) > 1):
+    is_game = str(name).lower().startswith("ale/")
+    # A bare word is a folder only if a dataset lies in it: halfcheetah/ here may be anything.
+    is_path = isinstance(name, Path) or (not is_game and any(sep in name for sep in _SEPARATORS))
+    if path.is_dir() and ((path / SPEC_FILE).exists() or is_path):
         given = (dims, instances, encoder_level, revision, namespace)
         if any(argument is not None for argument in given):
             raise SettingsError(
@@ -205,7 +215,7 @@ def load_distilled(
                 "revision and namespace."
             )
         folder, source = path, Source("folder", str(path))
-    elif isinstance(name, str) and re.fullmatch(HUB_NAME, name) and not name.startswith("ALE/"):
+    elif isinstance(name, str) and re.fullmatch(HUB_NAME, name) and not is_game:
         if namespace is not None:
             raise SettingsError(f"{name} has a namespace already: leave out the argument.")
         choice = {"dims": dims, "instances": instances, "encoder_level": encoder_level}
@@ -214,7 +224,7 @@ def load_distilled(
                 f"{name} is one variant: leave out dims, instances and encoder_level."
             )
         folder, source = _from_hub(name, choice, revision)
-    elif isinstance(name, Path) or (len(path.parts) > 1 and not name.startswith("ALE/")):
+    elif is_path:
         raise DatasetError(f"There is no folder {name}.")
     else:
         entry = find(name, dims, instances, encoder_level)
@@ -244,7 +254,7 @@ def _fetch(entry: Entry, namespace: str | None, revision: str | None) -> tuple[P
     except HubUnreachableError as error:
         if revision is not None:  # another revision is another dataset
             raise
-        logger.info("%s The bundled copy is used.", error)
+        logger.warning("%s The bundled copy is used.", error)
         return bundled
     except HubError as error:
         raise HubError(f"{error} (Without a namespace the bundled copy is taken.)") from None
@@ -270,6 +280,11 @@ def _from_hub(
 
 
 def _plain(name: str) -> str:
-    """A name without case, ``-``, ``_``, a leading "distilled" and a version."""
-    name = re.sub(r"-v\d+$", "", name.strip().lower()).removeprefix("ale/")
-    return re.sub(r"[-_\s]", "", name).removeprefix("distilled")
+    """A name without case, ``-``, ``_``, and what our own ids add.
+
+    The version of the real environment stays: Hopper-v4 is another task than Hopper-v5.
+    """
+    name = name.strip().lower().removeprefix("ale/")
+    if name.startswith("distilled"):
+        name = name.removeprefix("distilled").removesuffix("-v0")
+    return re.sub(r"[-_\s]", "", name)

@@ -59,8 +59,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         interrupted.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
-    logging.basicConfig(format="%(message)s")
-    logging.getLogger("distilled_envs").setLevel(logging.INFO)
+    log = logging.getLogger("distilled_envs")
+    log.setLevel(logging.INFO)
+    log.handlers = [logging.StreamHandler()]  # not the root's: other packages have their own
     commands = {"distill": distill_command, "refit": refit_command, "evaluate": evaluate_command}
     commands |= {"compare": compare_command, "generalize": generalize_command}
     commands |= {"publish": _publish, "list": _list, "show": _show, "watch": _watch}

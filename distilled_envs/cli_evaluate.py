@@ -19,8 +19,8 @@ def evaluate_command(argv: list[str]) -> None:
         *,
         dims: int | None = None,
         instances: Instances = None,
-        learners: int = 100,
-        episodes: int = 5,
+        learners: int | None = None,
+        episodes: int | None = None,
         seed: int | None = None,
         hidden_sizes: tuple[int, ...] | None = None,
         drop_in: bool = False,
@@ -33,8 +33,8 @@ def evaluate_command(argv: list[str]) -> None:
             name: A name from `distilled-envs list`, a dataset folder, or a Hub repo.
             dims: Cart-pole axes.
             instances: Number of rows, or "min".
-            learners: Fresh networks.
-            episodes: Episodes of each, in each action mode.
+            learners: Fresh networks; as many as its score was measured with, if not given.
+            episodes: Episodes of each, in each action mode; likewise.
             seed: Seed of networks, environments and actions.
             hidden_sizes: Hidden layers of the networks; those that the dataset was distilled for,
                 if not given.
@@ -85,7 +85,7 @@ def run_evaluation(
     if drop_in:
         from distilled_envs.drop_in import measure_drop_in
 
-        record |= measure_drop_in(dataset, episodes=protocol["episodes"])
+        record |= measure_drop_in(dataset, episodes=evaluation.episodes)
         for training in ("adam_to_convergence", "sb3_ppo_on_bandit"):
             if not as_json:
                 scores = record[training]

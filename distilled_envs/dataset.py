@@ -202,6 +202,8 @@ class DistilledDataset:
         """
         if self.encoder is None:
             raise DatasetError(f"{self.spec.name} has no encoder: train the network as it is.")
+        if not isinstance(learner, nn.Module):
+            raise PolicyError(f"A learner must be a torch.nn.Module, got {type(learner).__name__}.")
         # A copy: what becomes of a policy is nothing to the dataset and to other policies.
         policy, training = EncodedPolicy(copy.deepcopy(self.encoder), learner), learner.training
         features = self.encoder(self.observations[:1])

@@ -117,8 +117,9 @@ def evaluate(
             fresh learners, one gradient step each.
         learner: Other networks than those that the dataset was distilled for; only without
             ``policy``.
-        learners: Number of fresh learners (default 100); only without ``policy``.
-        episodes: Episodes for each learner (default 5), or for the policy (default 20).
+        learners: Number of fresh learners; only without ``policy``. The default, as that of
+            episodes, is what the dataset's own score was measured with, else 100 learners.
+        episodes: Episodes for each learner (default as above, else 5), or for the policy (20).
         seed: Seed of initialisations, environments and sampled actions.
 
     Returns:
@@ -133,8 +134,11 @@ def evaluate(
         raise SettingsError(
             "learner and learners describe fresh networks: leave them out when you give a policy."
         )
-    learners = 1 if policy is not None else 100 if learners is None else learners
-    episodes = (5 if policy is None else 20) if episodes is None else episodes
+    usual = {"learners": 1, "episodes": 20}
+    if policy is None:
+        usual = {"learners": 100, "episodes": 5} | dataset.spec.evaluation.get("one_step", {})
+    learners = usual["learners"] if learners is None else learners
+    episodes = usual["episodes"] if episodes is None else episodes
     if not all(isinstance(count, int | np.integer) for count in (learners, episodes, seed)):
         raise SettingsError(
             f"learners, episodes and seed are whole numbers, got {learners}, {episodes} and {seed}."

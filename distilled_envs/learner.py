@@ -129,7 +129,7 @@ def make_policy(
         n_outputs: Outputs.
         seed: Seed of the initialisation; None draws from torch's global generator.
     """
-    generator = None if seed is None else torch.Generator().manual_seed(seed)
+    generator = None if seed is None else torch.Generator().manual_seed(int(seed))
     parameters = initial_parameters(spec, observation_shape, n_outputs, 1, generator)
     policy = nn.Sequential(*_split_modules(spec, observation_shape, n_outputs)[1])
     policy.to_empty(device="cpu")

@@ -20,7 +20,8 @@ def policy_module(policy: nn.Module | object) -> nn.Module:
     """The module that holds a policy's parameters.
 
     Raises:
-        PolicyError: It is neither a module nor a Stable-Baselines3 actor-critic.
+        PolicyError: It is neither a module nor a Stable-Baselines3 actor-critic, or one whose
+            actions are not its outputs.
     """
     if _is_sb3(policy, "common.base_class", "BaseAlgorithm"):
         policy = policy.policy
@@ -34,6 +35,11 @@ def policy_module(policy: nn.Module | object) -> nn.Module:
         raise PolicyError(
             f"Of Stable-Baselines3's policies, the ones of PPO and A2C can be trained on a "
             f"distilled dataset, not {type(policy).__name__}."
+        )
+    if is_sb3_policy and (policy.use_sde or policy.squash_output):
+        raise PolicyError(
+            "The one step trains action means as they are: make the Stable-Baselines3 model "
+            "without use_sde and squash_output."
         )
     return policy
 

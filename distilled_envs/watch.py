@@ -1,5 +1,6 @@
 """Watching a learner act: in a window, or into a video file where there is no display."""
 
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -19,6 +20,8 @@ OFFSCREEN_HELP = (
     "MuJoCo needs OpenGL to draw without a display: install Debian's libegl1 (MUJOCO_GL=egl) or "
     "libosmesa6 (MUJOCO_GL=osmesa), or the like of your system"
 )
+
+logger = logging.getLogger(__name__)
 
 
 def watch(
@@ -76,6 +79,10 @@ def watch(
             total += float(reward)
             if terminated or truncated:
                 break
+        else:
+            logger.warning(
+                "Episode %d goes on after the %d steps that are shown.", episode + 1, max_steps
+            )
         returns.append(total)
     env.close()
     if video is not None:

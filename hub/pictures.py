@@ -23,7 +23,7 @@ def _curve(name: str, curve: dict[str, Any]) -> bytes:
     figure = Figure(figsize=(6, 3), layout="constrained")
     axis = figure.subplots()
     axis.plot(curve["env_steps"], curve["return"])
-    axis.set_xlabel("environment steps of meta-PPO")
+    axis.set_xlabel("environment steps of the run")
     axis.set_ylabel("mean return, sampled actions")
     axis.xaxis.set_major_formatter(EngFormatter())
     axis.grid(alpha=0.3)

@@ -240,11 +240,6 @@ def checked_environment(settings: Settings) -> tuple[EnvSpec, TaskSpec]:
     is_atari = settings.env_id.startswith("ALE/")
     if is_atari:
         atari.register(settings.env_id)
-    if is_atari != (settings.encoder_level is not None):
-        raise SettingsError(
-            f"encoder_level is for Atari games (ALE/...), and needed there; {settings.env_id} with "
-            f"encoder_level {settings.encoder_level} can't be distilled."
-        )
     try:
         env = gym.make(settings.env_id, **settings.env_kwargs)  # imports the module of "module:id"
         env_spec = copy.deepcopy(gym.spec(settings.env_id.split(":")[-1]))

@@ -130,6 +130,11 @@ class Settings:
                 raise SettingsError("coordinates needs an observation_scale.")
             if not self.coordinates or len(set(self.coordinates)) < len(self.coordinates):
                 raise SettingsError(f"coordinates must be different, got {self.coordinates}.")
+        if self.env_id.startswith("ALE/") != (self.encoder_level is not None):
+            raise SettingsError(
+                f"encoder_level is for Atari games (ALE/...), and needed there; {self.env_id} with "
+                f"encoder_level {self.encoder_level} can't be distilled."
+            )
         if self.encoder_level is not None:
             if self.encoder_level not in ENCODER_LEVELS:
                 raise SettingsError(f"encoder_level must be 0 to 4, got {self.encoder_level}.")

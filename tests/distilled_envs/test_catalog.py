@@ -25,6 +25,7 @@ from distilled_envs.training import PRESETS
         ("cartpole-nd-4d-min", {}, "4d-min"),
         ("cartpole_10d", {}, "10d-min"),
         ("cartpole_1d", {"dims": 1, "instances": 64}, "1d-64"),
+        ("ale/Pong-v5", {"encoder_level": 3}, "level3"),
     ],
 )
 def test_names_lead_to_their_variant(name, kwargs, variant):
@@ -78,6 +79,10 @@ def test_folders_are_read_as_they_are(tmp_path, monkeypatch):
     (tmp_path / "cartpole_2d").mkdir()  # a stranger's folder does not hide the name
     assert load_distilled("cartpole_2d").source.kind == "bundled"
     with pytest.raises(DatasetError, match=r"distillation\.json is missing"):
+        load_distilled("./cartpole_2d")
+    with pytest.raises(DatasetError, match=r"There is no folder \./yours"):
+        load_distilled("./yours")
+    with pytest.raises(DatasetError, match=r"distillation\.json is missing"):
         load_distilled("./mine/../cartpole_2d")
 
 
@@ -87,15 +92,23 @@ def test_instances_are_a_number_or_min(instances):
         load_distilled("cartpole_2d", instances=instances)
 
 
-def test_instances_of_numpy_count_too():
-    assert len(load_distilled("cartpole_2d", instances=np.int64(3))) == 3
+def test_whole_numbers_of_numpy_count_too():
+    assert len(load_distilled("cartpole", dims=np.int64(2), instances=np.int64(3))) == 3
+    with pytest.raises(SettingsError, match="dims must be a number of axes, got '2'"):
+        load_distilled("cartpole", dims="2")
+
+
+def test_of_as_many_rows_the_best_are_taken():
+    assert load_distilled("pong", instances="min").spec.name == "pong-level4"
 
 
 def test_unknown_names_list_the_nearest():
     with pytest.raises(DatasetError, match="nearest: cartpole-nd"):
         load_distilled("cartpol_nd")
-    with pytest.raises(DatasetError, match="cartpole-nd-1d-min"):
+    with pytest.raises(DatasetError, match="nearest: ant, breakout, cartpole-nd"):
         load_distilled("zzzzzz")
+    with pytest.raises(DatasetError, match="There is no distilled dataset 'Hopper-v4'"):
+        load_distilled("Hopper-v4")
     with pytest.raises(DatasetError, match=r"no variant with dims=2, instances=5; there are: .*2d"):
         load_distilled("cartpole_nd", dims=2, instances=5)
 

@@ -73,6 +73,13 @@ def test_short_episodes_do_not_count_more(dataset, monkeypatch):
     np.testing.assert_array_equal(result.greedy.returns, expected)
 
 
+def test_a_score_is_measured_as_it_was_before(dataset, monkeypatch):
+    monkeypatch.setattr(dataset, "make_vec_env", Alternating)
+    dataset.spec = dataset.spec.replace(evaluation={"one_step": {"learners": 2, "episodes": 3}})
+    assert evaluate(dataset).greedy.returns.shape == (2, 3)
+    assert evaluate(dataset, episodes=1).greedy.returns.shape == (2, 1)
+
+
 def test_learners_are_trained_by_the_datasets_own_step():
     """Fresh learners play well; the same evaluation on reversed targets does not."""
     dataset = load_distilled("cartpole_2d", instances="min")

@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+from distilled_envs import load_distilled
 from distilled_envs.errors import PolicyError
 from distilled_envs.inner_step import inner_loss, inner_step, train_one_step
 from distilled_envs.learner import forward, initial_parameters
@@ -112,7 +113,7 @@ def test_sb3_model_and_policy_take_the_same_step(dataset):
 
 
 def test_policies_that_do_not_fit_are_refused_and_left_alone(dataset):
-    from stable_baselines3 import DQN
+    from stable_baselines3 import DQN, PPO
 
     with pytest.raises(PolicyError, match=r"does not take torch\.float32 observations of shape"):
         dataset.train(nn.Linear(7, 4))
@@ -124,6 +125,10 @@ def test_policies_that_do_not_fit_are_refused_and_left_alone(dataset):
         dataset.train(nn.Identity())
     with pytest.raises(PolicyError, match="PPO and A2C"):
         dataset.train(DQN("MlpPolicy", dataset.make_env(), buffer_size=10))
+    hopper = load_distilled("hopper")
+    for option in ({"use_sde": True}, {"use_sde": True, "policy_kwargs": {"squash_output": True}}):
+        with pytest.raises(PolicyError, match="without use_sde and squash_output"):
+            hopper.train(PPO("MlpPolicy", hopper.make_env(), **option))
     broken = nn.Linear(8, 4)
     broken.weight.data[0, 0] = float("nan")
     bias = broken.bias.detach().clone()

@@ -1,4 +1,5 @@
 import imageio.v3 as imageio
+import pygame
 import pytest
 
 from distilled_envs import load_distilled
@@ -11,7 +12,9 @@ from distilled_envs.watch import watch
 def test_videos_show_a_learner_that_holds_the_poles(tmp_path, ending, capsys):
     video = tmp_path / f"film.{ending}"
     assert main(["watch", "cartpole_2d", f"--video={video}", "--max-steps=60"]) == 0
-    assert "episode 1: return 60.0" in capsys.readouterr().out
+    shown = capsys.readouterr()
+    assert "episode 1: return 60.0" in shown.out
+    assert "Episode 1 goes on after the 60 steps that are shown." in shown.err
     frames = imageio.imread(video)
     # A gif has every second frame, and those that equal their neighbour are merged.
     assert frames.shape[0] == 60 if ending == "mp4" else 15 <= frames.shape[0] <= 30
@@ -24,6 +27,22 @@ def test_window(monkeypatch):
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
     dataset = load_distilled("cartpole_1d")
     assert watch(dataset, episodes=2, max_steps=5) == [5.0, 5.0]
+
+
+def test_without_a_display_there_is_no_window(monkeypatch):
+    for name in ("SDL_VIDEODRIVER", "DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    if pygame_driver() != "offscreen":
+        pytest.skip("SDL finds a display here")
+    with pytest.raises(DistilledEnvsError, match="no display for a window"):
+        watch(load_distilled("cartpole_1d"))
+
+
+def pygame_driver() -> str:
+    pygame.display.init()
+    driver = pygame.display.get_driver()
+    pygame.display.quit()
+    return driver
 
 
 def test_what_cannot_be_drawn_says_what_to_install(monkeypatch):
