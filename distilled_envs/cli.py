@@ -134,10 +134,10 @@ def _list(argv: list[str]) -> None:
         """List the datasets that come with the package, and what they teach.
 
         Mean return in the real environment ± standard deviation between networks, with sampled and
-        with greedy actions. One step: 100 fresh networks, one gradient step each. Width 256: the
-        same step for networks of two layers of 256, which the dataset was not distilled for. Adam:
-        networks trained on the rows to convergence. PPO: Stable-Baselines3's PPO trained on the
-        distilled environment. "-" was not measured.
+        with greedy actions. One step: 100 fresh networks, one gradient step each; 32 for games.
+        Width 256: the same step for networks of two layers of 256, which the dataset was not
+        distilled for. Adam: networks trained on the rows to convergence. PPO: Stable-Baselines3's
+        PPO trained on the distilled environment. "-" was not measured.
 
         Args:
             hub: List the repos on the Hugging Face Hub instead, and their variants.

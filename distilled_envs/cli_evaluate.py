@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import sys
 from pathlib import Path
 
 import tyro
@@ -78,7 +79,7 @@ def run_evaluation(
     if hidden_sizes not in (None, learner.hidden_sizes):
         learner = dataclasses.replace(learner, hidden_sizes=hidden_sizes)
         training += "_" + "x".join(map(str, hidden_sizes))
-    evaluation = dataset.evaluate(learner=learner, **protocol)
+    evaluation = dataset.evaluate(learner=learner, progress=sys.stderr.isatty(), **protocol)
     record = {training: evaluation.to_dict()}
     if not as_json:
         print(f"{dataset.spec.name}, {training}\n{evaluation}", flush=True)

@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.drop_in import train_ppo_on_bandit, train_with_adam
 from distilled_envs.environments import make_bare_env
-from distilled_envs.errors import MissingExtraError, SettingsError
+from distilled_envs.errors import SettingsError
 from distilled_envs.evaluation import EVALUATION_SEED, Score
 from distilled_envs.sb3_baselines import ZOO, Recipe, check_fits, learn, make_model
 from distilled_envs.storage import ROWS_FILE, atomic_path
@@ -80,12 +81,8 @@ def compare(
     Raises:
         SettingsError: A baseline does not fit the environment, or the folder holds another
             comparison.
-        MissingExtraError: Stable-Baselines3 or tqdm is not installed.
+        MissingExtraError: Stable-Baselines3 is not installed.
     """
-    try:
-        from tqdm import tqdm
-    except ImportError:
-        raise MissingExtraError("tqdm", "A comparison", "compare") from None
     settings, output = settings or ComparisonSettings(), Path(output)
     probe = make_bare_env(dataset.spec)
     for algorithm in settings.baselines:

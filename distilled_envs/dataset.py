@@ -260,7 +260,7 @@ class DistilledDataset:
         Args:
             policy: A trained policy; None draws fresh learners, one step each: the dataset's own
                 score.
-            **kwargs: ``learner``, ``learners``, ``episodes``, ``seed``.
+            **kwargs: ``learner``, ``learners``, ``episodes``, ``seed``, ``progress``.
         """
         from distilled_envs.evaluation import evaluate
 

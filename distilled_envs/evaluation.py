@@ -8,6 +8,7 @@ import gymnasium as gym
 import numpy as np
 import torch
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from distilled_envs.actions import choose_actions, within_bounds
 from distilled_envs.dataset import DistilledDataset
@@ -108,6 +109,7 @@ def evaluate(
     learners: int | None = None,
     episodes: int | None = None,
     seed: int = EVALUATION_SEED,
+    progress: bool = False,
 ) -> Evaluation:
     """Play in the real environment with its own reward, in both action modes.
 
@@ -121,6 +123,7 @@ def evaluate(
             episodes, is what the dataset's own score was measured with, else 100 learners.
         episodes: Episodes for each learner (default as above, else 5), or for the policy (20).
         seed: Seed of initialisations, environments and sampled actions.
+        progress: Whether to show a bar of the episodes that have ended.
 
     Returns:
         Scores of both modes.
@@ -168,12 +171,18 @@ def evaluate(
     rounds = -(-episodes * learners // copies)
     scores = {}
     # Small networks gain nothing from more threads, and lose much on a busy machine.
-    with torch_threads(1):
+    total = 2 * copies * rounds
+    with (
+        torch_threads(1),
+        tqdm(total=total, unit=" episodes", leave=False, disable=not progress) as bar,
+    ):
         for mode in ("sampled", "greedy"):
+            bar.set_description_str(f"{dataset.spec.name}: playing, {mode} actions")
             env = dataset.make_vec_env(copies)
             with torch.random.fork_rng(devices=[]), _evaluating(policy):
                 torch.manual_seed(seed)
-                returns = _play(env, dataset.spec.task, outputs, rounds, seed, mode == "greedy")
+                greedy = mode == "greedy"
+                returns = _play(env, dataset.spec.task, outputs, rounds, seed, greedy, bar)
             env.close()
             played = returns.reshape(-1)[: learners * episodes].reshape(learners, -1)
             scores[mode] = Score.of(played)
@@ -226,6 +235,7 @@ def _play(
     episodes: int,
     seed: int,
     greedy: bool,
+    bar: tqdm,
 ) -> np.ndarray:
     """Returns ``(num_envs, episodes)`` of the first episodes in each environment.
 
@@ -250,5 +260,7 @@ def _play(
         # A reset step of Gymnasium's NEXT_STEP mode has reward 0, so it adds nothing.
         observations, rewards, terminated, truncated, _ = env.step(actions)
         returns[copies, episode] += rewards
-        episode = np.minimum(episode + (terminated | truncated), episodes)
+        ended = (terminated | truncated) & (episode < episodes)
+        episode += ended
+        bar.update(int(ended.sum()))
     return returns[:, :episodes]

@@ -7,6 +7,7 @@ better (Bellemare et al., "The Arcade Learning Environment", 2013, baseline "Con
 
 import numpy as np
 import torch
+from tqdm import trange
 
 from distilled_envs.errors import SettingsError
 from distilled_envs.learner import forward
@@ -87,8 +88,6 @@ def _returns(
     settings: Settings, actions: np.ndarray, seed: int, progress: bool
 ) -> tuple[np.ndarray, int]:
     """What players of one action each, ``(n,)``, get in an episode, and the steps they took."""
-    from tqdm import trange
-
     returns, going, steps = np.zeros(len(actions)), np.ones(len(actions), dtype=bool), 0
     env = make_training_envs(settings, seed, len(actions))
     try:

@@ -16,10 +16,11 @@ import time
 
 import torch
 from torch import Tensor
+from tqdm import trange
 
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.environments import make_env
-from distilled_envs.errors import MissingExtraError, SettingsError
+from distilled_envs.errors import SettingsError
 from distilled_envs.inner_step import inner_loss, inner_step
 from distilled_envs.learner import Parameters, forward, initial_parameters
 from distilled_envs.spec import LearnerSpec
@@ -79,7 +80,6 @@ def refit(
     Raises:
         SettingsError: Counts below 1, or a negative weight.
         DivergedError: The numbers are no longer finite.
-        MissingExtraError: tqdm is not installed.
     """
     if (
         min(instances, steps) < 1
@@ -92,10 +92,6 @@ def refit(
             "of at least 0 and a shrink and a learning_rate above 0, "
             f"got {instances}, {steps}, {visited}, {consistency}, {shrink} and {learning_rate}."
         )
-    try:
-        from tqdm import trange
-    except ImportError:
-        raise MissingExtraError("tqdm", "Refitting", "train") from None
     started, spec = time.monotonic(), dataset.spec
     if spec.preprocessing is not None:
         raise SettingsError(f"{spec.name} has rows of frames, and refit is for rows of numbers.")

@@ -14,6 +14,7 @@ import gymnasium as gym
 import torch
 from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
+from tqdm import tqdm
 
 from distilled_envs import atari
 from distilled_envs.dataset import DistilledDataset
@@ -67,7 +68,7 @@ def distill(
             doesn't fit.
         DatasetError: There is no such teacher, or a game's ROM is missing.
         DivergedError: The numbers are no longer finite; the last good checkpoint stands.
-        MissingExtraError: tqdm or tensorboard is not installed.
+        MissingExtraError: tensorboard is not installed.
     """
     env_spec, task = checked_environment(settings)
     try:
@@ -83,7 +84,7 @@ def distill(
         if settings.teacher is not None:
             teacher = load_teacher(folder.teacher, env_spec)
     else:
-        _progress_tools()  # before anything is written
+        _log_writer()  # before anything is written
         if settings.teacher is not None:
             teacher = load_teacher(settings.teacher, env_spec)
         folder = RunFolder.start(output, settings, command)
@@ -118,7 +119,7 @@ def distill(
             done = Progress(time.monotonic() - started, steps)
         _train(algorithm, folder, done, progress)
     env.close()
-    return _finish(algorithm, folder, env_spec, done, teacher)
+    return _finish(algorithm, folder, env_spec, done, teacher, progress)
 
 
 def _train(algorithm: MetaPPO, folder: RunFolder, done: Progress, progress: bool) -> None:
@@ -132,9 +133,8 @@ def _train(algorithm: MetaPPO, folder: RunFolder, done: Progress, progress: bool
     """
     settings = algorithm.settings
     before = algorithm.iteration * settings.steps_per_iteration
-    writer_class, bar_class = _progress_tools()
-    writer = writer_class(str(folder.tensorboard), purge_step=before + 1)
-    bar = bar_class(
+    writer = _log_writer()(str(folder.tensorboard), purge_step=before + 1)
+    bar = tqdm(
         total=settings.iterations * settings.steps_per_iteration,
         initial=before,
         desc=settings.name,
@@ -188,6 +188,7 @@ def _finish(
     env_spec: EnvSpec,
     done: Progress,
     teacher: DistilledDataset | None,
+    progress: bool,
 ) -> DistilledDataset:
     """Evaluate what was distilled, and write it."""
     settings, batch, normaliser = algorithm.settings, algorithm.batch, algorithm.normaliser
@@ -216,7 +217,9 @@ def _finish(
             for name, e in plain(algorithm.encoder).state_dict().items()
         }
     dataset = DistilledDataset(batch.observations, batch.targets, spec, encoder=encoder)
-    evaluation = dataset.evaluate(learners=settings.eval_learners, episodes=settings.eval_episodes)
+    evaluation = dataset.evaluate(
+        learners=settings.eval_learners, episodes=settings.eval_episodes, progress=progress
+    )
     dataset.spec = spec.replace(evaluation={"one_step": evaluation.to_dict()})
     if folder.dataset.exists():  # the run went on for longer
         steps = read_spec(folder.dataset).provenance["env_steps"]
@@ -225,14 +228,13 @@ def _finish(
     return DistilledDataset.load(folder.dataset)
 
 
-def _progress_tools() -> tuple[type, type]:
-    """TensorBoard's writer and the progress bar, which come as an extra."""
+def _log_writer() -> type:
+    """TensorBoard's writer, which comes as an extra."""
     try:
         from torch.utils.tensorboard import SummaryWriter
-        from tqdm import tqdm
     except ImportError as error:
         raise MissingExtraError(error.name or "tensorboard", "Distilling", "train") from None
-    return SummaryWriter, tqdm
+    return SummaryWriter
 
 
 def checked_environment(settings: Settings) -> tuple[EnvSpec, TaskSpec]:

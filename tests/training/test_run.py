@@ -292,7 +292,7 @@ def test_library_use_leaves_global_state_alone(tmp_path):
 
 
 def test_missing_extra_is_named(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "tqdm", None)
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(ImportError, match=r'pip install "distilled-envs\[train\]"'):
         distill(TINY, tmp_path / "run", progress=False)
 
