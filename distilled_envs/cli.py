@@ -12,7 +12,8 @@ from pathlib import Path
 import tyro
 
 from distilled_envs import __version__
-from distilled_envs.catalog import Entry, Instances, entries, load_distilled
+from distilled_envs.catalog import Entry, entries
+from distilled_envs.cli_choice import Choice
 from distilled_envs.cli_compare import compare_command, generalize_command
 from distilled_envs.cli_distill import distill_command, refit_command
 from distilled_envs.cli_evaluate import evaluate_command
@@ -188,29 +189,19 @@ def results_table(listed: Iterable[Entry]) -> str:
 
 def _show(argv: list[str]) -> None:
     def show(
-        name: tyro.conf.Positional[str],
+        choice: Choice,
         *,
-        dims: int | None = None,
-        instances: Instances = None,
-        revision: str | None = None,
-        namespace: str | None = None,
         figure: Path | None = None,
     ) -> None:
         """Show what a dataset says of itself, its first rows, and its card.
 
         Args:
-            name: A name from `distilled-envs list`, a dataset folder, or a Hub repo.
-            dims: Cart-pole axes.
-            instances: Number of rows, or "min".
-            revision: Branch, tag or commit of the Hub repo.
-            namespace: Hub user or organisation that a name is fetched from.
+            choice: Which dataset.
             figure: A .png or .svg to draw the rows into: a heat map, or frames with their targets.
         """
         if figure is not None and figure.suffix not in (".png", ".svg"):
             raise SettingsError(f"A figure ends in .png or .svg, got {figure}.")
-        dataset = load_distilled(
-            name, dims=dims, instances=instances, revision=revision, namespace=namespace
-        )
+        dataset = choice.load()
         print(dataset.spec.to_json(), end="")
         print(f"\n{dataset!r}")
         for row in range(min(len(dataset), 5)):
@@ -251,11 +242,9 @@ def _card(dataset: DistilledDataset) -> str:
 
 def _watch(argv: list[str]) -> None:
     def watch(
-        name: tyro.conf.Positional[str],
+        choice: Choice,
         *,
         video: Path | None = None,
-        dims: int | None = None,
-        instances: Instances = None,
         episodes: int = 1,
         max_steps: int = 1000,
         seed: int = 0,
@@ -263,17 +252,15 @@ def _watch(argv: list[str]) -> None:
         """Train a fresh learner, one gradient step, and show it acting in the real environment.
 
         Args:
-            name: A name from `distilled-envs list`, a dataset folder, or a Hub repo.
+            choice: Which dataset.
             video: An .mp4 or .gif to write instead of opening a window.
-            dims: Cart-pole axes.
-            instances: Number of rows, or "min".
             episodes: Episodes to play.
             max_steps: Steps after which an episode is no longer shown.
             seed: Seed of the learner and of the environment.
         """
         from distilled_envs import watch as watching
 
-        dataset = load_distilled(name, dims=dims, instances=instances)
+        dataset = choice.load()
         returns = watching.watch(
             dataset, video=video, episodes=episodes, max_steps=max_steps, seed=seed
         )

@@ -4,17 +4,15 @@ from pathlib import Path
 
 import tyro
 
-from distilled_envs.catalog import Instances, load_distilled
+from distilled_envs.cli_choice import Choice
 
 
 def compare_command(argv: list[str]) -> None:
     """Compare with Stable-Baselines3."""
 
     def compare(
-        name: tyro.conf.Positional[str],
+        choice: Choice,
         *,
-        dims: int | None = None,
-        instances: Instances = None,
         output: Path | None = None,
         steps: int = 300_000,
         evaluations: int = 20,
@@ -33,9 +31,7 @@ def compare_command(argv: list[str]) -> None:
         finished is kept: after Ctrl-C the same command goes on.
 
         Args:
-            name: A name from `distilled-envs list`, a dataset folder, or a Hub repo.
-            dims: Cart-pole axes.
-            instances: Number of rows, or "min".
+            choice: Which dataset.
             output: Folder of the report; runs/compare-NAME if not given.
             steps: Environment steps of each baseline.
             evaluations: How often a baseline plays along the way.
@@ -50,7 +46,7 @@ def compare_command(argv: list[str]) -> None:
         from distilled_envs.comparison import compare as run
         from distilled_envs.comparison_report import write_comparison
 
-        dataset = load_distilled(name, dims=dims, instances=instances)
+        dataset = choice.load()
         folder = output or Path("runs", f"compare-{dataset.spec.name}")
         settings = ComparisonSettings(steps, evaluations, episodes, seeds, learners, baseline)
         results = run(dataset, folder, settings, progress=progress)
@@ -63,10 +59,8 @@ def generalize_command(argv: list[str]) -> None:
     """Try other networks."""
 
     def generalize(
-        name: tyro.conf.Positional[str],
+        choice: Choice,
         *,
-        dims: int | None = None,
-        instances: Instances = None,
         output: Path | None = None,
         learners: int = 32,
         episodes: int = 3,
@@ -75,9 +69,7 @@ def generalize_command(argv: list[str]) -> None:
         """Let other networks take the one step than those that a dataset was distilled for.
 
         Args:
-            name: A name from `distilled-envs list`, a dataset folder, or a Hub repo.
-            dims: Cart-pole axes.
-            instances: Number of rows, or "min".
+            choice: Which dataset.
             output: Folder of the report; runs/generalize-NAME if not given.
             learners: Fresh networks of each kind.
             episodes: Episodes of each, in each action mode.
@@ -87,7 +79,7 @@ def generalize_command(argv: list[str]) -> None:
         from distilled_envs.generalisation import generalisation_table, generalise
         from distilled_envs.reports import markdown_table, write_report
 
-        dataset = load_distilled(name, dims=dims, instances=instances)
+        dataset = choice.load()
         folder = output or Path("runs", f"generalize-{dataset.spec.name}")
         results = generalise(
             dataset,

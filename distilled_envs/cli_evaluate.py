@@ -7,7 +7,7 @@ from pathlib import Path
 
 import tyro
 
-from distilled_envs.catalog import Instances, load_distilled
+from distilled_envs.cli_choice import Choice
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.errors import SettingsError
 
@@ -16,10 +16,8 @@ def evaluate_command(argv: list[str]) -> None:
     """Evaluate a dataset."""
 
     def evaluate(
-        name: tyro.conf.Positional[str],
+        choice: Choice,
         *,
-        dims: int | None = None,
-        instances: Instances = None,
         learners: int | None = None,
         episodes: int | None = None,
         seed: int | None = None,
@@ -31,9 +29,7 @@ def evaluate_command(argv: list[str]) -> None:
         """Train fresh learners on a dataset, one gradient step each, and play for real.
 
         Args:
-            name: A name from `distilled-envs list`, a dataset folder, or a Hub repo.
-            dims: Cart-pole axes.
-            instances: Number of rows, or "min".
+            choice: Which dataset.
             learners: Fresh networks; as many as its score was measured with, if not given.
             episodes: Episodes of each, in each action mode; likewise.
             seed: Seed of networks, environments and actions.
@@ -46,7 +42,7 @@ def evaluate_command(argv: list[str]) -> None:
         """
         protocol = {"learners": learners, "episodes": episodes}
         run_evaluation(
-            load_distilled(name, dims=dims, instances=instances),
+            choice.load(),
             protocol | ({} if seed is None else {"seed": seed}),
             hidden_sizes,
             drop_in=drop_in,

@@ -108,6 +108,8 @@ def test_drop_in_measurement(monkeypatch, capsys):
         (["evaluate", "cartpole_2d", "--save"], 1, "give the folder"),
         (["evaluate", "cartpole_2d", "--learners=0"], 1, "at least 1"),
         (["show", "cartpole_2d", "--dims=3"], 1, "no variant with dims=3"),
+        (["evaluate", "pong", "--encoder-level=2"], 1, "no variant with encoder_level=2"),
+        (["compare", "pong", "--revision=v1"], 1, "give a namespace"),
         (["distill"], 1, "needs the name of a preset"),
         (["evaluate", "./runs/nope"], 1, "There is no folder ./runs/nope"),
         (["watch", "cartpole_2d", "--video=no/where.mp4"], 1, "There is no folder no"),
