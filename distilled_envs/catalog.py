@@ -118,9 +118,11 @@ def find(
         families = {entry.family for entry in entries()}
         known = {_plain(each): each for each in families | {e.spec.name for e in entries()}}
         near = difflib.get_close_matches(_plain(name), known, n=3, cutoff=0.4)
-        nearest = ", ".join(known[each] for each in near) or ", ".join(sorted(families))
+        there = f"the nearest: {', '.join(known[each] for each in near)}"
+        if not near:
+            there = f"there are {', '.join(sorted(families))}"
         raise DatasetError(
-            f"There is no distilled dataset {name!r}; the nearest: {nearest} "
+            f"There is no distilled dataset {name!r}; {there} "
             "(`distilled-envs list` shows all; a dataset folder and a Hub repo's user/name work "
             "too)."
         )
@@ -186,7 +188,8 @@ def load_distilled(
             don't matter), a dataset folder, a Hub repo (``"user/distilled-hopper"``), or one of its
             variants (``"user/distilled-cartpole-nd/2d-min"``).
         dims: Cart-pole axes (default 2).
-        instances: Number of rows; ``"min"`` for the fewest, default the most there are.
+        instances: Number of rows; ``"min"`` for the fewest, default the most there are. Of sets
+            with as many rows the one with the highest score is taken.
         encoder_level: Of an Atari game: how many of the network's layers come with the dataset,
             0 to 4; default the variant with the highest score.
         revision: Branch, tag or commit of the Hub repo; default its newest.
@@ -204,9 +207,9 @@ def load_distilled(
         SettingsError: Arguments that don't go together.
     """
     path = Path(name)
-    is_game = str(name).lower().startswith("ale/")
+    is_game = re.fullmatch(r"ALE/\w+(-v\d+)?", str(name), re.IGNORECASE) is not None
     # A bare word is a folder only if a dataset lies in it: halfcheetah/ here may be anything.
-    is_path = isinstance(name, Path) or (not is_game and any(sep in name for sep in _SEPARATORS))
+    is_path = not isinstance(name, str) or (not is_game and any(s in name for s in _SEPARATORS))
     if path.is_dir() and ((path / SPEC_FILE).exists() or is_path):
         given = (dims, instances, encoder_level, revision, namespace)
         if any(argument is not None for argument in given):

@@ -6,7 +6,8 @@ so that ``list`` does not wait for the training code.
 
 import logging
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import tyro
@@ -60,9 +61,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         interrupted.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
-    log = logging.getLogger("distilled_envs")
-    log.setLevel(logging.INFO)
-    log.handlers = [logging.StreamHandler()]  # not the root's: other packages have their own
     commands = {"distill": distill_command, "refit": refit_command, "evaluate": evaluate_command}
     commands |= {"compare": compare_command, "generalize": generalize_command}
     commands |= {"publish": _publish, "list": _list, "show": _show, "watch": _watch}
@@ -79,7 +77,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         return 2
     try:
-        commands[argv[0]](argv[1:])
+        with _messages_shown():
+            commands[argv[0]](argv[1:])
     except BrokenPipeError:  # e.g. `distilled-envs list | head`
         sys.stderr.close()
         return 141
@@ -93,6 +92,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"\ndistilled-envs: {str(interrupt) or 'interrupted'}", file=sys.stderr)
         return 130
     return 0
+
+
+@contextmanager
+def _messages_shown() -> Iterator[None]:
+    """This package's messages on stderr; other packages see to their own."""
+    log, handler = logging.getLogger("distilled_envs"), logging.StreamHandler()
+    before = log.level, log.propagate
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(before[0])
+        log.propagate = before[1]
 
 
 def _publish(argv: list[str]) -> None:

@@ -83,7 +83,8 @@ class DistilledEnv(gym.Env):
     ## Description
 
     A contextual bandit: `reset` shows the observation of one row, one `step` ends the episode.
-    Spaces are those of the real environment, so that training code needs nothing but another id.
+    Spaces are those of ``dataset.make_env()``, on cart-pole and in games those of the real
+    environment, so that training code needs nothing but another id.
     Method: Wilhelm & Ventura, arXiv 2508.09283; the bandit reading is this package's own.
 
     ## Action Space

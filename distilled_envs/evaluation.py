@@ -1,5 +1,6 @@
 """The evaluation protocol: a score belongs to a dataset, so it averages over fresh learners."""
 
+import operator
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -119,9 +120,8 @@ def evaluate(
             fresh learners, one gradient step each.
         learner: Other networks than those that the dataset was distilled for; only without
             ``policy``.
-        learners: Number of fresh learners; only without ``policy``. The default, as that of
-            episodes, is what the dataset's own score was measured with, else 100 learners.
-        episodes: Episodes for each learner (default as above, else 5), or for the policy (20).
+        learners: Number of fresh learners (default 100, for a game 32); only without ``policy``.
+        episodes: Episodes for each learner (default 5, of a game 1), or for the policy (20).
         seed: Seed of initialisations, environments and sampled actions.
         progress: Whether to show a bar of the episodes that have ended.
 
@@ -137,15 +137,19 @@ def evaluate(
         raise SettingsError(
             "learner and learners describe fresh networks: leave them out when you give a policy."
         )
-    usual = {"learners": 1, "episodes": 20}
-    if policy is None:
-        usual = {"learners": 100, "episodes": 5} | dataset.spec.evaluation.get("one_step", {})
-    learners = usual["learners"] if learners is None else learners
-    episodes = usual["episodes"] if episodes is None else episodes
-    if not all(isinstance(count, int | np.integer) for count in (learners, episodes, seed)):
+    usual = (1, 20)
+    if policy is None:  # games take minutes
+        usual = (100, 5) if dataset.spec.preprocessing is None else (32, 1)
+    counts = [
+        default if given is None else given
+        for given, default in zip((learners, episodes, seed), (*usual, seed), strict=True)
+    ]
+    try:
+        learners, episodes, seed = map(operator.index, counts)
+    except TypeError:
         raise SettingsError(
-            f"learners, episodes and seed are whole numbers, got {learners}, {episodes} and {seed}."
-        )
+            "learners, episodes and seed are whole numbers, got {}, {} and {}.".format(*counts)
+        ) from None
     if learners < 1 or episodes < 1 or seed < 0:
         raise SettingsError(
             "learners and episodes must be at least 1 and seed at least 0, "
@@ -170,11 +174,15 @@ def evaluate(
         outputs, copies = _one_policy(policy), min(episodes, _MAX_COPIES)
     rounds = -(-episodes * learners // copies)
     scores = {}
-    # Small networks gain nothing from more threads, and lose much on a busy machine.
-    total = 2 * copies * rounds
     with (
-        torch_threads(1),
-        tqdm(total=total, unit=" episodes", leave=False, disable=not progress) as bar,
+        torch_threads(1),  # small networks gain nothing from more, and lose much on a busy machine
+        tqdm(
+            total=2 * copies * rounds,
+            unit=" episodes",
+            leave=False,
+            dynamic_ncols=True,
+            disable=not progress,
+        ) as bar,
     ):
         for mode in ("sampled", "greedy"):
             bar.set_description_str(f"{dataset.spec.name}: playing, {mode} actions")

@@ -78,6 +78,11 @@ def train_one_step(
             targets' shape, it has nothing to train, or the step would make it non-finite.
     """
     module = policy_module(policy)
+    if getattr(module, "use_sde", False):
+        raise PolicyError(
+            f"{type(policy).__name__} explores by gSDE, whose deviations depend on the state, and "
+            "the dataset has one for each action dimension: make it without use_sde."
+        )
     if parameters is None:
         parameters = [p for p in module.parameters() if p.requires_grad]
     if not parameters:

@@ -6,6 +6,7 @@ Convolutions go one network after the other: grouped ones are slower.
 """
 
 import itertools
+import operator
 
 import torch
 from torch import Tensor, nn
@@ -129,7 +130,7 @@ def make_policy(
         n_outputs: Outputs.
         seed: Seed of the initialisation; None draws from torch's global generator.
     """
-    generator = None if seed is None else torch.Generator().manual_seed(int(seed))
+    generator = None if seed is None else torch.Generator().manual_seed(operator.index(seed))
     parameters = initial_parameters(spec, observation_shape, n_outputs, 1, generator)
     policy = nn.Sequential(*_split_modules(spec, observation_shape, n_outputs)[1])
     policy.to_empty(device="cpu")

@@ -36,10 +36,10 @@ def policy_module(policy: nn.Module | object) -> nn.Module:
             f"Of Stable-Baselines3's policies, the ones of PPO and A2C can be trained on a "
             f"distilled dataset, not {type(policy).__name__}."
         )
-    if is_sb3_policy and (policy.use_sde or policy.squash_output):
+    if is_sb3_policy and policy.squash_output:
         raise PolicyError(
-            "The one step trains action means as they are: make the Stable-Baselines3 model "
-            "without use_sde and squash_output."
+            "A policy's outputs are its action means as they are: make the Stable-Baselines3 model "
+            "without squash_output."
         )
     return policy
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import gymnasium as gym
 import numpy as np
 import torch
 
@@ -20,6 +21,8 @@ OFFSCREEN_HELP = (
     "MuJoCo needs OpenGL to draw without a display: install Debian's libegl1 (MUJOCO_GL=egl) or "
     "libosmesa6 (MUJOCO_GL=osmesa), or the like of your system"
 )
+
+_DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER")
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +56,9 @@ def watch(
         raise SettingsError(f"A video ends in .mp4 or .gif, got {video}.")
     if video is not None and sys.platform == "linux":
         os.environ.setdefault("MUJOCO_GL", "egl")
+    if video is None and sys.platform == "linux" and not any(map(os.environ.get, _DISPLAYS)):
+        # SDL would draw into the void, and GLFW abort the process.
+        raise DistilledEnvsError("There is no display for a window: give a --video to write.")
     if episodes < 1 or max_steps < 1:
         raise SettingsError(
             f"episodes and max_steps must be at least 1, got {episodes} and {max_steps}."
@@ -65,14 +71,15 @@ def watch(
         env = dataset.make_env(render_mode="human" if video is None else "rgb_array")
     returns = []
     for episode in range(episodes):
-        observation, _ = env.reset(seed=seed + episode)
+        with _drawable(dataset):  # a window is drawn by reset and step themselves
+            observation, _ = env.reset(seed=seed + episode)
         total = 0.0
         for _ in range(max_steps):
             with torch.no_grad():
                 given = policy_outputs(policy, torch.from_numpy(observation)[None].float())
             action = choose_actions(dataset.spec.task, given, None, greedy=True)[0].numpy()
             action = within_bounds(env.action_space, action)
-            with _drawable(dataset):  # a window is drawn by the step itself
+            with _drawable(dataset):
                 observation, reward, terminated, truncated, _ = env.step(action)
                 if video is not None:
                     frames.append(env.render())
@@ -96,6 +103,8 @@ def _drawable(dataset: DistilledDataset) -> Iterator[None]:
         yield
     except DistilledEnvsError:
         raise
+    except gym.error.DependencyNotInstalled:
+        raise MissingExtraError("pygame", "Drawing", "render") from None
     except Exception as error:  # every graphics stack fails in its own way
         raise DistilledEnvsError(
             f"{dataset.spec.env.id} can't be drawn here ({error}). {OFFSCREEN_HELP}."

@@ -307,6 +307,8 @@ def test_a_learner_of_ones_own_goes_behind_the_encoder(toy):
         dataset.with_encoder(nn.Linear(100, 6))
     with pytest.raises(PolicyError, match=r"gives outputs of shape \(1, 4\)"):
         dataset.with_encoder(nn.Linear(512, 4))
+    with pytest.raises(PolicyError, match=r"must be a torch\.nn\.Module, got function"):
+        dataset.with_encoder(lambda features: features)
     with pytest.raises(PolicyError, match=r"dataset\.with_encoder\(learner\)"):
         dataset.train(nn.Sequential(nn.Flatten(), nn.Linear(4 * 84 * 84, 6)))
     with pytest.raises(PolicyError, match="has another encoder than pong-level4"):

@@ -10,7 +10,7 @@ from gymnasium.utils.env_checker import check_env
 
 from distilled_envs import load_distilled
 from distilled_envs.catalog import entries, find
-from distilled_envs.errors import DatasetError, SettingsError
+from distilled_envs.errors import DatasetError, HubError, SettingsError
 from distilled_envs.training import PRESETS
 
 
@@ -76,6 +76,8 @@ def test_folders_are_read_as_they_are(tmp_path, monkeypatch):
         load_distilled(tmp_path / "mine", dims=2)
     monkeypatch.chdir(tmp_path)
     assert load_distilled("mine").source.kind == "folder"
+    with pytest.raises(HubError):
+        load_distilled("ale/distilled-hopper")  # not a game
     (tmp_path / "cartpole_2d").mkdir()  # a stranger's folder does not hide the name
     assert load_distilled("cartpole_2d").source.kind == "bundled"
     with pytest.raises(DatasetError, match=r"distillation\.json is missing"):
@@ -105,7 +107,7 @@ def test_of_as_many_rows_the_best_are_taken():
 def test_unknown_names_list_the_nearest():
     with pytest.raises(DatasetError, match="nearest: cartpole-nd"):
         load_distilled("cartpol_nd")
-    with pytest.raises(DatasetError, match="nearest: ant, breakout, cartpole-nd"):
+    with pytest.raises(DatasetError, match="there are ant, breakout, cartpole-nd"):
         load_distilled("zzzzzz")
     with pytest.raises(DatasetError, match="There is no distilled dataset 'Hopper-v4'"):
         load_distilled("Hopper-v4")

@@ -2,6 +2,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+from tqdm import tqdm
 
 from distilled_envs import load_distilled
 from distilled_envs.dataset import DistilledDataset
@@ -73,11 +74,21 @@ def test_short_episodes_do_not_count_more(dataset, monkeypatch):
     np.testing.assert_array_equal(result.greedy.returns, expected)
 
 
-def test_a_score_is_measured_as_it_was_before(dataset, monkeypatch):
+def test_the_bar_counts_the_episodes_of_both_modes(dataset, monkeypatch):
+    bars = []
+
+    class Bar(tqdm):
+        def close(self):
+            bars.append((self.n, self.total, self.disable))
+            super().close()
+
+    monkeypatch.setattr("distilled_envs.evaluation.tqdm", Bar)
     monkeypatch.setattr(dataset, "make_vec_env", Alternating)
-    dataset.spec = dataset.spec.replace(evaluation={"one_step": {"learners": 2, "episodes": 3}})
-    assert evaluate(dataset).greedy.returns.shape == (2, 3)
-    assert evaluate(dataset, episodes=1).greedy.returns.shape == (2, 1)
+    assert evaluate(dataset, learners=np.int64(4), episodes=3, progress=True).learners == 4
+    assert bars[0] == (24, 24, False)
+    bars.clear()
+    evaluate(dataset, learners=4, episodes=3)
+    assert bars[0][2]
 
 
 def test_learners_are_trained_by_the_datasets_own_step():

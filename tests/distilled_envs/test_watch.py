@@ -1,10 +1,11 @@
+import sys
+
 import imageio.v3 as imageio
-import pygame
 import pytest
 
 from distilled_envs import load_distilled
 from distilled_envs.cli import main
-from distilled_envs.errors import DistilledEnvsError
+from distilled_envs.errors import DistilledEnvsError, MissingExtraError
 from distilled_envs.watch import watch
 
 
@@ -32,20 +33,20 @@ def test_window(monkeypatch):
 def test_without_a_display_there_is_no_window(monkeypatch):
     for name in ("SDL_VIDEODRIVER", "DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
-    if pygame_driver() != "offscreen":
-        pytest.skip("SDL finds a display here")
+    monkeypatch.setattr("sys.platform", "linux")
     with pytest.raises(DistilledEnvsError, match="no display for a window"):
         watch(load_distilled("cartpole_1d"))
 
 
-def pygame_driver() -> str:
-    pygame.display.init()
-    driver = pygame.display.get_driver()
-    pygame.display.quit()
-    return driver
+def test_what_draws_may_be_missing(monkeypatch):
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    monkeypatch.setitem(sys.modules, "pygame", None)
+    with pytest.raises(MissingExtraError, match=r"distilled-envs\[render\]"):
+        watch(load_distilled("cartpole_1d"))
 
 
 def test_what_cannot_be_drawn_says_what_to_install(monkeypatch):
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
     dataset = load_distilled("cartpole_1d")
 
     def no_display(**kwargs):
