@@ -117,12 +117,16 @@ def distill(
             logger.info("a player of action %d alone gets most, and learners start so", action)
             prefer(algorithm, action)
             done = Progress(time.monotonic() - started, steps)
-        _train(algorithm, folder, done, progress)
+        # This call's command, not the first one's: settings may have changed on resuming.
+        again = "--resume" if command is None else f"`{command}{'' if resume else ' --resume'}`"
+        _train(algorithm, folder, done, progress, again)
     env.close()
     return _finish(algorithm, folder, env_spec, done, teacher, progress)
 
 
-def _train(algorithm: MetaPPO, folder: RunFolder, done: Progress, progress: bool) -> None:
+def _train(
+    algorithm: MetaPPO, folder: RunFolder, done: Progress, progress: bool, again: str
+) -> None:
     """Iterate to the end, or to the first Ctrl-C.
 
     Args:
@@ -130,6 +134,7 @@ def _train(algorithm: MetaPPO, folder: RunFolder, done: Progress, progress: bool
         folder: Where checkpoints and scalars go.
         done: What the run has done before; brought up to date.
         progress: Whether to show a progress bar.
+        again: What goes on with the run after Ctrl-C.
     """
     settings = algorithm.settings
     before = algorithm.iteration * settings.steps_per_iteration
@@ -174,11 +179,9 @@ def _train(algorithm: MetaPPO, folder: RunFolder, done: Progress, progress: bool
                 saved = time.monotonic()
         save()
     if stop.is_set():
-        command = folder.record["command"]
         raise KeyboardInterrupt(
             f"stopped after {algorithm.iteration} of {settings.iterations} iterations; "
-            f"{folder.checkpoint} is written: go on with "
-            + (f"`{command} --resume`" if command else "--resume")
+            f"{folder.checkpoint} is written: go on with {again}"
         )
 
 

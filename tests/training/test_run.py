@@ -103,6 +103,18 @@ def test_resumed_run_equals_an_uninterrupted_one(tmp_path, monkeypatch):
     assert same(whole, distill(TINY, tmp_path / "stopped", resume=True, progress=False))
 
 
+def test_a_run_that_is_stopped_again_names_the_last_command(tmp_path, monkeypatch):
+    def stopped(iterations: int, command: str, resume: bool) -> str:
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt) as stop:
+            StopAfter(patch, iterations)
+            distill(TINY, tmp_path / "run", resume=resume, progress=False, command=command)
+        return str(stop.value)
+
+    assert stopped(1, "distill a", False).endswith("go on with `distill a --resume`")
+    again = stopped(2, "distill a --resume --entropy 0", True)
+    assert again.endswith("go on with `distill a --resume --entropy 0`")
+
+
 def test_killed_run_goes_on_from_its_last_checkpoint(tmp_path):
     settings = dataclasses.replace(TINY, total_steps=100_000_000, checkpoint_seconds=0.2)
     code = (
