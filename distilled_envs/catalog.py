@@ -81,7 +81,7 @@ class Entry:
 
 @functools.cache
 def entries() -> tuple[Entry, ...]:
-    """All bundled datasets: family by family, few axes before many, few rows before many."""
+    """All bundled datasets: family by family, few axes, rows and shared layers before many."""
     found = []
     for path in BUNDLED.glob(f"*/*/{SPEC_FILE}"):
         folder = path.parent
@@ -90,9 +90,10 @@ def entries() -> tuple[Entry, ...]:
 
 
 def _in_order(entries: Iterable[Entry]) -> tuple[Entry, ...]:
-    return tuple(
-        sorted(entries, key=lambda each: (each.family, each.dims or 0, each.instances, each.score))
-    )
+    def place(entry: Entry) -> tuple[str, int, int, int]:
+        return entry.family, entry.dims or 0, entry.instances, entry.spec.learner.encoder_level
+
+    return tuple(sorted(entries, key=place))
 
 
 def find(
@@ -158,11 +159,10 @@ def choose(
         wanted += [f"instances={instances}"] * (instances is not None)
         wanted += [f"encoder_level={encoder_level}"] * (encoder_level is not None)
         raise DatasetError(f"{name!r} has no variant with {', '.join(wanted)}; there are: {there}.")
-    if instances is None and fitting[0].spec.preprocessing == "atari":
-        return max(fitting, key=lambda entry: entry.score)
-    if instances == "min":
-        fitting = [entry for entry in fitting if entry.instances == fitting[0].instances]
-    return fitting[-1]
+    if instances == "min" or fitting[0].spec.preprocessing is None:  # of games levels differ more
+        rows = fitting[0 if instances == "min" else -1].instances
+        fitting = [entry for entry in fitting if entry.instances == rows]
+    return max(fitting, key=lambda entry: entry.score)
 
 
 def _whole(value: object, wanted: str) -> int:

@@ -132,7 +132,7 @@ def test_specs_keep_the_protocol():
         ("centipede", 9000, 4000),
         ("ms_pacman", 1150, 500),
         ("space_invaders", 450, 220),
-        ("breakout", 13, 5),
+        ("breakout", 16, 6),
     ],
 )
 def test_a_game_holds_its_promise(game, promised, of_four):
