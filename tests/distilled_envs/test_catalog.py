@@ -138,6 +138,8 @@ def test_specs_keep_the_protocol():
 def test_a_game_holds_its_promise(game, promised, of_four):
     dataset = load_distilled(game)
     assert dataset.spec.evaluation["one_step"]["sampled"]["mean"] >= promised
+    # Nothing is won where a game stands still, and the emulator would wait for half an hour.
+    dataset.spec.env.kwargs["max_num_frames_per_episode"] = 12_000
     assert dataset.evaluate(learners=4, episodes=1, seed=5).sampled.mean >= of_four
 
 

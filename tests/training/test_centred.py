@@ -70,6 +70,8 @@ def test_answers_change_alike_slowly():
 @pytest.mark.parametrize("layer", [nn.Linear(4, 3), nn.Conv2d(4, 3, 2)])
 def test_rounding_leaves_gradients(layer):
     shape = (256, 4) if isinstance(layer, nn.Linear) else (256, 4, 5, 5)
+    torch.manual_seed(0)
+    layer.reset_parameters()  # drawn anew: of what is rounded some errors are larger than others
     inputs = 1 + 0.1 * torch.randn(shape)
     part, wanted = Centred(layer), 1 + inputs.flatten(1)[:, :1]
     part.centre(inputs)
