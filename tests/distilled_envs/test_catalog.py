@@ -168,10 +168,10 @@ def test_bundled_mujoco_sets_teach_what_they_say(entry):
     dataset = load_distilled(entry.spec.env.id, instances=entry.instances)
     assert dataset.spec.name == entry.spec.name
     promised = dataset.spec.evaluation["one_step"]["greedy"]
-    measured = dataset.evaluate(learners=10, episodes=1, seed=5).greedy
-    margin = 3 * promised["std"] / 10**0.5 + 0.05 * abs(promised["mean"])
+    measured = dataset.evaluate(learners=6, episodes=1, seed=5).greedy
+    margin = 3 * promised["std"] / 6**0.5 + 0.05 * abs(promised["mean"])
     assert measured.mean >= promised["mean"] - margin
-    untrained = dataset.evaluate(dataset.new_policy(seed=0), episodes=5).greedy
+    untrained = dataset.evaluate(dataset.new_policy(seed=0), episodes=2).greedy
     assert measured.mean - untrained.mean > 0.2 * abs(untrained.mean)
 
 
