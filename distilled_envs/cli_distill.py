@@ -152,7 +152,7 @@ def refit_command(argv: list[str]) -> None:
         dataset.save(output)
         run_evaluation(
             DistilledDataset.load(output),
-            {"learners": learners, "episodes": episodes},
+            {"learners": learners, "episodes": episodes, "progress": progress},
             None,
             drop_in=False,
             as_json=False,

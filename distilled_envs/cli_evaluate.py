@@ -40,7 +40,7 @@ def evaluate_command(argv: list[str]) -> None:
             json: Print the results as JSON.
             save: Write the results into the dataset folder's distillation.json.
         """
-        protocol = {"learners": learners, "episodes": episodes}
+        protocol = {"learners": learners, "episodes": episodes, "progress": sys.stderr.isatty()}
         run_evaluation(
             choice.load(),
             protocol | ({} if seed is None else {"seed": seed}),
@@ -75,7 +75,7 @@ def run_evaluation(
     if hidden_sizes not in (None, learner.hidden_sizes):
         learner = dataclasses.replace(learner, hidden_sizes=hidden_sizes)
         training += "_" + "x".join(map(str, hidden_sizes))
-    evaluation = dataset.evaluate(learner=learner, progress=sys.stderr.isatty(), **protocol)
+    evaluation = dataset.evaluate(learner=learner, **protocol)
     record = {training: evaluation.to_dict()}
     if not as_json:
         print(f"{dataset.spec.name}, {training}\n{evaluation}", flush=True)

@@ -140,15 +140,13 @@ def evaluate(
     usual = (1, 20)
     if policy is None:  # games take minutes
         usual = (100, 5) if dataset.spec.preprocessing is None else (32, 1)
-    counts = [
-        default if given is None else given
-        for given, default in zip((learners, episodes, seed), (*usual, seed), strict=True)
-    ]
+    learners = usual[0] if learners is None else learners
+    episodes = usual[1] if episodes is None else episodes
     try:
-        learners, episodes, seed = map(operator.index, counts)
+        learners, episodes, seed = map(operator.index, (learners, episodes, seed))
     except TypeError:
         raise SettingsError(
-            "learners, episodes and seed are whole numbers, got {}, {} and {}.".format(*counts)
+            f"learners, episodes and seed are whole numbers, got {learners}, {episodes} and {seed}."
         ) from None
     if learners < 1 or episodes < 1 or seed < 0:
         raise SettingsError(
