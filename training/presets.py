@@ -182,15 +182,6 @@ _ONE_ACTION = {
     "entropy": 0.0,
 }
 
-_MSPACMAN = {
-    **_SCORES,
-    **_ALONE,
-    "total_steps": 3_400_000,
-    "envs_per_learner": 4,
-    # Advantages of many steps ahead are noise to it, and those by the critic are not.
-    "gae_lambda": 0.8,
-}
-
 _TAUGHT = {
     **_ALONE,
     "teacher": "pong-level4",
@@ -207,8 +198,8 @@ ATARI = (
     *(_atari("ALE/Centipede-v5", 10, level, 0.25, **_ONE_ACTION) for level in range(1, 5)),
     _atari("ALE/SpaceInvaders-v5", 4, 0, 1.0, **_ONE_ACTION),
     _atari("ALE/SpaceInvaders-v5", 4, 4, total_steps=1_200_000),
-    _atari("ALE/MsPacman-v5", 6, 4, 0.07, **_MSPACMAN),
-    _atari("ALE/Breakout-v5", 4, 4, total_steps=1_200_000),
+    _atari("ALE/MsPacman-v5", 6, 4, 0.07, **_SCORES, total_steps=1_500_000),
+    _atari("ALE/Breakout-v5", 4, 4, total_steps=2_500_000),
 )
 
 PRESETS: dict[str, Settings] = {

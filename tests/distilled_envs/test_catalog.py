@@ -130,9 +130,9 @@ def test_specs_keep_the_protocol():
     [
         ("pong", 10, 5),
         ("centipede", 9000, 4000),
-        ("ms_pacman", 1150, 500),
+        ("ms_pacman", 1700, 900),
         ("space_invaders", 450, 220),
-        ("breakout", 16, 6),
+        ("breakout", 22, 11),
     ],
 )
 def test_a_game_holds_its_promise(game, promised, of_four):
