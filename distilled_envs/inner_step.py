@@ -75,7 +75,8 @@ def train_one_step(
 
     Raises:
         PolicyError: The policy does not take these observations, its outputs don't have the
-            targets' shape, it has nothing to train, or the step would make it non-finite.
+            targets' shape, it has nothing to train, there can be no gradients, or the step would
+            make it non-finite.
     """
     module = policy_module(policy)
     if getattr(module, "use_sde", False):
@@ -87,6 +88,11 @@ def train_one_step(
         parameters = [p for p in module.parameters() if p.requires_grad]
     if not parameters:
         raise PolicyError(f"{type(policy).__name__} has no parameters that require a gradient.")
+    if torch.is_inference_mode_enabled() or any(p.is_inference() for p in parameters):
+        raise PolicyError(
+            "A step needs gradients, which torch.inference_mode rules out: make and train the "
+            "policy outside of it."
+        )
     device = parameters[0].device
     with torch.enable_grad():
         outputs = policy_outputs(policy, observations.to(device))

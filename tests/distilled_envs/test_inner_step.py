@@ -112,6 +112,16 @@ def test_sb3_model_and_policy_take_the_same_step(dataset):
             assert torch.equal(before, after)
 
 
+def test_inference_mode_is_refused(dataset):
+    with torch.inference_mode():
+        made = nn.Linear(8, 4)
+        for policy in (None, dataset.new_policy(), nn.Linear(8, 4)):
+            with pytest.raises(PolicyError, match="outside of it"):
+                dataset.train(policy)
+    with pytest.raises(PolicyError, match="outside of it"):
+        dataset.train(made)
+
+
 def test_policies_that_do_not_fit_are_refused_and_left_alone(dataset):
     from stable_baselines3 import DQN, PPO
 
