@@ -98,7 +98,9 @@ class MetaPPO:
             known = None if teacher is None else teacher.encoder
             self.encoder = centred(make_encoder(self.learner, seen, known))
             first = seen[torch.arange(settings.instances) % len(seen)].float()
-        self.teacher = None if teacher is None else answers(teacher, self.device)
+        self.teacher = None
+        if teacher is not None and settings.teacher_weight:
+            self.teacher = answers(teacher, self.device)
         # A gaussian's spread is measured by the bounds of each action dimension.
         bounds = torch.from_numpy(actions.high) if task.kind == "gaussian" else None
         self.batch = DistilledBatch(
@@ -227,7 +229,8 @@ class MetaPPO:
                 if self.teacher is not None:
                     teacher = action_distribution(self.task, advised[:, rows], log_std)
                     parts["from_teacher"] = (kl_divergence(teacher, policy) * weights).sum()
-                    loss = loss + self._left() * parts["from_teacher"]
+                    weight = settings.teacher_weight * self._left()
+                    loss = loss + weight * parts["from_teacher"]
                 if following is not None:
                     std = None if log_std is None else self.batch.target_log_std.detach()
                     led, leading = (
