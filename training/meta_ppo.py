@@ -12,10 +12,11 @@ Wilhelm & Ventura, "Distilling Reinforcement Learning into Single-Batch Datasets
 
 Through the step of a fresh learner the policy gradient of a game says little. So a run can begin
 with a guide, one network like the learners that lasts: it acts, PPO trains it and the encoder, and
-learners follow its answers (Rusu et al., "Policy Distillation", arXiv 1511.06295). Then they change
-places, and the guide follows, in case the run is made longer.
+learners follow its answers (Rusu et al., "Policy Distillation", arXiv 1511.06295). Then learners
+act, and the encoder is theirs. The guide stays as it is, as a teacher, with a copy of the encoder.
 """
 
+import copy
 import functools
 import itertools
 
@@ -47,7 +48,7 @@ from distilled_envs.training.normalisation import (
 )
 from distilled_envs.training.rollout import Actors
 from distilled_envs.training.settings import Settings
-from distilled_envs.training.teacher import answers
+from distilled_envs.training.teacher import answers, start_as_learner
 
 CENTRED_ON = 256
 """Frames of an iteration on which the networks of a game are centred."""
@@ -99,7 +100,7 @@ class MetaPPO:
             self.encoder = centred(make_encoder(self.learner, seen, known))
             first = seen[torch.arange(settings.instances) % len(seen)].float()
         self.teacher = None
-        if teacher is not None and settings.teacher_weight:
+        if teacher is not None and not settings.guide_share:
             self.teacher = answers(teacher, self.device)
         # A gaussian's spread is measured by the bounds of each action dimension.
         bounds = torch.from_numpy(actions.high) if task.kind == "gaussian" else None
@@ -116,9 +117,11 @@ class MetaPPO:
         ).to(self.device)
         # The critic sees what learners see: behind an encoder both are the rest of the network.
         self.critic = make_policy(self.learner if frames else LearnerSpec(), shape, 1)
-        self.guide = nn.Sequential()
+        self.guide, self.guides_encoder = nn.Sequential(), None
         if settings.guide_share:
             self.guide = make_policy(self.learner, shape, task.n_outputs)
+            if teacher is not None and teacher.spec.learner == self.learner:
+                start_as_learner(self.guide, teacher, self.seen_at_random())
         if frames:
             self.critic, self.guide = centred(self.critic), centred(self.guide)
         for part in (self.critic, self.guide, self.encoder):
@@ -151,7 +154,10 @@ class MetaPPO:
             DivergedError: The run can't go on.
         """
         settings = self.settings
-        guided = self.iteration < settings.guide_share * settings.iterations
+        guided = self.iteration < self._change()
+        if self.guide and guided == (self.guides_encoder is not None):
+            self._change_places()
+        teacher = self._guide_then if self.guide and not guided else self.teacher
         self._anneal()
         initial = self.initial_parameters()
         learners = self.trained(initial)
@@ -163,8 +169,8 @@ class MetaPPO:
         def act(observations: Tensor) -> Tensor:  # the critic judges what is encoded already
             features = self.features(observations)
             values.append(self._values(features).cpu())
-            if self.teacher is not None:
-                advice.append(self.teacher(observations).cpu())
+            if teacher is not None:
+                advice.append(teacher(observations).cpu())
             if guided:
                 return self.guide(features).cpu()
             grouped = features.unflatten(0, (settings.learners, -1))
@@ -189,11 +195,12 @@ class MetaPPO:
             some = some[torch.randperm(len(some))[:CENTRED_ON]].to(self.device)
             features = centre(self.encoder, some)
             centre(self.critic, features)
-            centre(self.guide, features)
+            if guided:
+                centre(self.guide, features)
         returns = self._by_learner(advantages + value[:-1])
         advantages = self._by_learner(advantages)
         valid = self._by_learner(rollout.valid)
-        if self.teacher is not None:
+        if teacher is not None:
             advised = self._by_learner(torch.stack(advice))
 
         metrics: list[dict[str, Tensor]] = []
@@ -226,11 +233,10 @@ class MetaPPO:
                 kl = ((log_ratio.exp() - 1 - log_ratio) * weights).sum()
                 parts = {"policy_loss": policy_loss, "value_loss": value_loss, "kl": kl}
                 parts |= {"consistency": consistency, "entropy": entropy}
-                if self.teacher is not None:
-                    teacher = action_distribution(self.task, advised[:, rows], log_std)
-                    parts["from_teacher"] = (kl_divergence(teacher, policy) * weights).sum()
-                    weight = settings.teacher_weight * self._left()
-                    loss = loss + weight * parts["from_teacher"]
+                if teacher is not None:
+                    taught = action_distribution(self.task, advised[:, rows], log_std)
+                    parts["from_teacher"] = (kl_divergence(taught, policy) * weights).sum()
+                    loss = loss + self._left() * parts["from_teacher"]
                 if following is not None:
                     std = None if log_std is None else self.batch.target_log_std.detach()
                     led, leading = (
@@ -261,6 +267,7 @@ class MetaPPO:
             "encoder": self.encoder.state_dict(),
             "critic": self.critic.state_dict(),
             "guide": self.guide.state_dict(),
+            "guides_encoder": self.guides_encoder and self.guides_encoder.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "critic_optimizer": self.critic_optimizer.state_dict(),
             "actors": self.actors.get_state(),
@@ -272,6 +279,9 @@ class MetaPPO:
         self.iteration = state["iteration"]
         for part in ("batch", "encoder", "critic", "guide", "optimizer", "critic_optimizer"):
             getattr(self, part).load_state_dict(state.get(part, {}))  # older runs have no guide
+        if state.get("guides_encoder") is not None:
+            self.guides_encoder = copy.deepcopy(self.encoder)
+            self.guides_encoder.load_state_dict(state["guides_encoder"])
         self.actors.set_state(state["actors"])
         torch.set_rng_state(state["torch_rng"])
 
@@ -312,18 +322,31 @@ class MetaPPO:
     def _answers(
         self, learners: Parameters, features: Tensor, guided: bool
     ) -> tuple[Tensor, Tensor | None]:
-        """What who leads and who follows, if there is a guide, make of features ``(L, n, ...)``.
+        """What who leads and, under a guide, who follows make of features ``(L, n, ...)``.
 
         Returns:
             Outputs ``(L, n, n_outputs)`` of each. No gradient of the latter reaches the features.
         """
-        if not self.guide:
+        if not guided:
             return forward(self.learner, learners, features), None
-        led = features.detach()
-        learned = forward(self.learner, learners, led if guided else features)
-        guide = self.guide((features if guided else led).flatten(0, 1))
-        guide = guide.unflatten(0, features.shape[:2])
-        return (guide, learned) if guided else (learned, guide)
+        guide = self.guide(features.flatten(0, 1)).unflatten(0, features.shape[:2])
+        return guide, forward(self.learner, learners, features.detach())
+
+    def _change(self) -> float:
+        """The iteration in which learners take the guide's place."""
+        return self.settings.guide_share * self.settings.iterations
+
+    def _change_places(self) -> None:
+        """Give the encoder to the learners, or back to the guide, where a run goes on longer."""
+        if self.guides_encoder is None:
+            self.guides_encoder = copy.deepcopy(self.encoder)
+        else:
+            self.encoder.load_state_dict(self.guides_encoder.state_dict())
+            self.guides_encoder = None
+
+    def _guide_then(self, observations: Tensor) -> Tensor:
+        """What the guide answered when it gave its place away, ``(n, n_outputs)``."""
+        return self.guide(self.guides_encoder(observations.to(self.device)))
 
     def _values(self, features: Tensor) -> Tensor:
         """The critic's values ``(n,)`` of features ``(n, ...)``."""
@@ -374,8 +397,11 @@ class MetaPPO:
         self.batch.project()
 
     def _left(self) -> float:
-        """What is left of the run, from 1 to 0."""
-        return 1 - self.iteration / self.settings.iterations
+        """What is left of the guide's part of the run, or of the learners', from 1 to 0."""
+        change, end = self._change(), self.settings.iterations
+        if self.iteration < change:
+            return 1 - self.iteration / change
+        return 1 - (self.iteration - change) / (end - change)
 
     def _anneal(self) -> None:
         settings = self.settings

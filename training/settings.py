@@ -93,10 +93,8 @@ class Settings:
     """Weight of the policy's entropy in the outer loss."""
     teacher: str | None = None
     """Name, folder or Hub repo of a dataset whose learners' answers are followed beside the
-    rewards, less and less until the end; the run's encoder starts with the layers of its own."""
-    teacher_weight: float = 1.0
-    """Weight of following the teacher at the start of the run; with 0 its layers are all that it
-    gives."""
+    rewards, less and less until the end; the run's encoder starts with the layers of its own. A
+    guide starts as one of its learners instead."""
     guide_share: float = 0.0
     """Share of the run, from its start, that is led by a guide: a network that is trained by
     ordinary PPO, and which learners follow. The return that a run shows is that of who leads."""
@@ -199,7 +197,7 @@ _POSITIVE = (
     "learning_rate target_learning_rate critic_learning_rate encoder_learning_rate clip "
     "max_grad_norm target_kl initial_inner_learning_rate observation_scale initial_std"
 )
-_NOT_NEGATIVE = "seed consistency entropy min_std value_weight teacher_weight checkpoint_seconds"
+_NOT_NEGATIVE = "seed consistency entropy min_std value_weight checkpoint_seconds"
 _BOUNDS = (
     *((name, 1, False) for name in _COUNTS.split()),
     *((name, 0, True) for name in _POSITIVE.split()),

@@ -6,12 +6,14 @@ the rewards tell them, and less and less of it, so that the end of the run belon
 """
 
 import copy
+import math
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from gymnasium.envs.registration import EnvSpec
 from torch import Tensor, nn
+from torch.distributions import Categorical
 
 from distilled_envs.catalog import load_distilled
 from distilled_envs.dataset import DistilledDataset
@@ -20,6 +22,9 @@ from distilled_envs.learner import forward
 
 LEARNERS = 8
 """Learners whose mean answer is the teacher's."""
+
+OPEN = 0.7
+"""Entropy, as a share of the highest one, of a guide that starts as a teacher's learner."""
 
 
 def load_teacher(name: str | Path, env_spec: EnvSpec) -> DistilledDataset:
@@ -56,3 +61,24 @@ def answers(dataset: DistilledDataset, device: torch.device) -> Callable[[Tensor
     learners = dataset.new_learners(LEARNERS)
     learners = {name: value.to(device) for name, value in learners.items()}
     return lambda seen: forward(dataset.spec.learner, learners, encode(seen.to(device))).mean(0)
+
+
+@torch.no_grad()
+def start_as_learner(policy: nn.Sequential, dataset: DistilledDataset, seen: Tensor) -> None:
+    """Make a policy one of a dataset's learners, but with answers that leave room to explore.
+
+    What learners came to answer at the end of a run leaves hardly a choice, and whoever goes on
+    from there finds little new. The same answers, divided by a temperature, order actions alike.
+
+    Args:
+        policy: Of the same network as the learners; changed in place.
+        dataset: The teacher.
+        seen: Examples of what it sees ``(n, *shape)``; entropies are a mean over them.
+    """
+    policy.load_state_dict({name: value[0] for name, value in dataset.new_learners(1).items()})
+    outputs = policy(dataset.encoder(seen) if dataset.encoder else seen)
+    highest, temperature = math.log(outputs.shape[-1]), 1.0
+    while Categorical(logits=outputs / temperature).entropy().mean() < OPEN * highest:
+        temperature *= 1.1
+    for parameter in [*policy.parameters()][-2:]:  # of the last layer
+        parameter /= temperature
