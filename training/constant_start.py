@@ -62,7 +62,7 @@ def prefer(run: MetaPPO, action: int, probability: float = 0.97) -> None:
         SettingsError: No shift does it.
     """
     initial = run.initial_parameters()
-    seen = run.features(run.seen_at_random(128))
+    seen = run.features(run.actors.at_random(run.settings.horizon, 128))
     targets = run.batch.targets[:, action].clone()
 
     def chosen(shift: float) -> float:

@@ -10,13 +10,10 @@ Wilhelm & Ventura, "Distilling Reinforcement Learning into Single-Batch Datasets
    the clipped loss flow through it into observations, targets and inner learning rate, and into
    the encoder where learners share their first layers.
 
-Through the step of a fresh learner the policy gradient of a game says little. So a run can begin
-with a guide, one network like the learners that lasts: it acts, PPO trains it and the encoder, and
-learners follow its answers (Rusu et al., "Policy Distillation", arXiv 1511.06295). Then learners
-act, and the encoder is theirs. The guide stays as it is, as a teacher, with a copy of the encoder.
+A run can begin with a guide, which acts and learns in the learners' place while they follow its
+answers; see :mod:`distilled_envs.training.guide`. Then it is their teacher.
 """
 
-import copy
 import functools
 import itertools
 
@@ -41,6 +38,7 @@ from distilled_envs.spec import LearnerSpec, TaskSpec
 from distilled_envs.training.batch import DistilledBatch
 from distilled_envs.training.centred import alike_slowly, centre, centred
 from distilled_envs.training.divergence import DivergedError, check_divergence
+from distilled_envs.training.guide import FOLLOWING, Guide
 from distilled_envs.training.normalisation import (
     ObservationNormaliser,
     RewardNormaliser,
@@ -95,7 +93,7 @@ class MetaPPO:
         self.encoder, first = nn.Sequential(), None
         frames = settings.encoder_level is not None
         if frames:  # encoder and rows start from what a random player sees
-            seen = self.seen_at_random()
+            seen = self.actors.at_random(settings.horizon)
             known = None if teacher is None else teacher.encoder
             self.encoder = centred(make_encoder(self.learner, seen, known))
             first = seen[torch.arange(settings.instances) % len(seen)].float()
@@ -117,14 +115,13 @@ class MetaPPO:
         ).to(self.device)
         # The critic sees what learners see: behind an encoder both are the rest of the network.
         self.critic = make_policy(self.learner if frames else LearnerSpec(), shape, 1)
-        self.guide, self.guides_encoder = nn.Sequential(), None
+        self.critic, self.guide = centred(self.critic) if frames else self.critic, None
         if settings.guide_share:
-            self.guide = make_policy(self.learner, shape, task.n_outputs)
+            guide = make_policy(self.learner, shape, task.n_outputs)
             if teacher is not None and teacher.spec.learner == self.learner:
-                start_as_learner(self.guide, teacher, self.seen_at_random())
-        if frames:
-            self.critic, self.guide = centred(self.critic), centred(self.guide)
-        for part in (self.critic, self.guide, self.encoder):
+                start_as_learner(guide, teacher, self.actors.at_random(settings.horizon))
+            self.guide = Guide(centred(guide) if frames else guide, self.encoder)
+        for part in (self.critic, self.guide or nn.Identity(), self.encoder):
             part.to(self.device, memory_format=torch.channels_last)
         groups = [(settings.learning_rate, [*self.batch.parameters()])]
         if settings.target_learning_rate is not None:
@@ -133,8 +130,8 @@ class MetaPPO:
             groups = [(settings.learning_rate, others), (settings.target_learning_rate, [targets])]
         if self.encoder:
             groups.append((settings.encoder_learning_rate, [*self.encoder.parameters()]))
-        if self.guide:
-            groups.append((settings.critic_learning_rate, [*self.guide.parameters()]))
+        if self.guide is not None:
+            groups.append((settings.critic_learning_rate, [*self.guide.network.parameters()]))
         self._rates = [rate for rate, _ in groups]
         self.optimizer = torch.optim.Adam(
             [{"params": parameters} for _, parameters in groups], eps=1e-5, fused=True
@@ -155,9 +152,11 @@ class MetaPPO:
         """
         settings = self.settings
         guided = self.iteration < self._change()
-        if self.guide and guided == (self.guides_encoder is not None):
-            self._change_places()
-        teacher = self._guide_then if self.guide and not guided else self.teacher
+        teacher, following_weight = self.teacher, 1.0
+        if self.guide is not None:
+            self.guide.lead(guided, self.encoder)
+            if not guided:
+                teacher, following_weight = self.guide.advice, FOLLOWING
         self._anneal()
         initial = self.initial_parameters()
         learners = self.trained(initial)
@@ -171,10 +170,9 @@ class MetaPPO:
             values.append(self._values(features).cpu())
             if teacher is not None:
                 advice.append(teacher(observations).cpu())
-            if guided:
-                return self.guide(features).cpu()
             grouped = features.unflatten(0, (settings.learners, -1))
-            return forward(self.learner, learners, grouped).flatten(0, 1).cpu()
+            outputs = self.guide(grouped) if guided else forward(self.learner, learners, grouped)
+            return outputs.flatten(0, 1).cpu()
 
         rollout = self.actors.collect(act, log_std, settings.horizon)
         with torch.no_grad():
@@ -196,7 +194,7 @@ class MetaPPO:
             features = centre(self.encoder, some)
             centre(self.critic, features)
             if guided:
-                centre(self.guide, features)
+                centre(self.guide.network, features)
         returns = self._by_learner(advantages + value[:-1])
         advantages = self._by_learner(advantages)
         valid = self._by_learner(rollout.valid)
@@ -211,9 +209,10 @@ class MetaPPO:
                 lesson = self.features(self.batch.observations, frozen=guided)
                 learners = self._inner_step(initial, lesson, keep_graph=True)
                 seen = self.features(observations[:, rows])
-                outputs, following = self._answers(learners, seen, guided)
+                outputs = self.guide(seen) if guided else forward(self.learner, learners, seen)
                 if settings.encoder_level is not None:
                     outputs = alike_slowly(outputs)
+                told = seen.detach()  # learners that are told about leave the encoder alone
                 if self.encoder:
                     seen = alike_slowly(seen)
                 policy = action_distribution(self.task, outputs, self.batch.target_log_std)
@@ -236,9 +235,10 @@ class MetaPPO:
                 if teacher is not None:
                     taught = action_distribution(self.task, advised[:, rows], log_std)
                     parts["from_teacher"] = (kl_divergence(taught, policy) * weights).sum()
-                    loss = loss + self._left() * parts["from_teacher"]
-                if following is not None:
+                    loss = loss + following_weight * self._left() * parts["from_teacher"]
+                if guided:
                     std = None if log_std is None else self.batch.target_log_std.detach()
+                    following = forward(self.learner, learners, told)
                     led, leading = (
                         action_distribution(self.task, each, std)
                         for each in (following, outputs.detach())
@@ -266,8 +266,7 @@ class MetaPPO:
             "batch": self.batch.state_dict(),
             "encoder": self.encoder.state_dict(),
             "critic": self.critic.state_dict(),
-            "guide": self.guide.state_dict(),
-            "guides_encoder": self.guides_encoder and self.guides_encoder.state_dict(),
+            "guide": None if self.guide is None else self.guide.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "critic_optimizer": self.critic_optimizer.state_dict(),
             "actors": self.actors.get_state(),
@@ -278,22 +277,10 @@ class MetaPPO:
         """Go on from :meth:`state_dict`."""
         self.iteration = state["iteration"]
         for part in ("batch", "encoder", "critic", "guide", "optimizer", "critic_optimizer"):
-            getattr(self, part).load_state_dict(state.get(part, {}))  # older runs have no guide
-        if state.get("guides_encoder") is not None:
-            self.guides_encoder = copy.deepcopy(self.encoder)
-            self.guides_encoder.load_state_dict(state["guides_encoder"])
+            if getattr(self, part) is not None:
+                getattr(self, part).load_state_dict(state[part])
         self.actors.set_state(state["actors"])
         torch.set_rng_state(state["torch_rng"])
-
-    def seen_at_random(self, count: int = 512) -> Tensor:
-        """Some of what a random player sees, ``(count, *shape)``."""
-
-        def play(observations: Tensor) -> Tensor:
-            return torch.zeros(len(observations), self.task.n_outputs)
-
-        frames = self.actors.collect(play, None, self.settings.horizon).observations.flatten(0, 1)
-        self.actors.recent_returns.clear()
-        return frames[torch.randperm(len(frames))[:count]]
 
     def initial_parameters(self) -> Parameters:
         """Fresh learners, before their step."""
@@ -319,34 +306,9 @@ class MetaPPO:
             features = encoder(flat)
         return features.float().unflatten(0, observations.shape[:-some])
 
-    def _answers(
-        self, learners: Parameters, features: Tensor, guided: bool
-    ) -> tuple[Tensor, Tensor | None]:
-        """What who leads and, under a guide, who follows make of features ``(L, n, ...)``.
-
-        Returns:
-            Outputs ``(L, n, n_outputs)`` of each. No gradient of the latter reaches the features.
-        """
-        if not guided:
-            return forward(self.learner, learners, features), None
-        guide = self.guide(features.flatten(0, 1)).unflatten(0, features.shape[:2])
-        return guide, forward(self.learner, learners, features.detach())
-
     def _change(self) -> float:
         """The iteration in which learners take the guide's place."""
         return self.settings.guide_share * self.settings.iterations
-
-    def _change_places(self) -> None:
-        """Give the encoder to the learners, or back to the guide, where a run goes on longer."""
-        if self.guides_encoder is None:
-            self.guides_encoder = copy.deepcopy(self.encoder)
-        else:
-            self.encoder.load_state_dict(self.guides_encoder.state_dict())
-            self.guides_encoder = None
-
-    def _guide_then(self, observations: Tensor) -> Tensor:
-        """What the guide answered when it gave its place away, ``(n, n_outputs)``."""
-        return self.guide(self.guides_encoder(observations.to(self.device)))
 
     def _values(self, features: Tensor) -> Tensor:
         """The critic's values ``(n,)`` of features ``(n, ...)``."""

@@ -142,6 +142,21 @@ class Actors:
             columns[name] = torch.stack(columns[name])
         return Rollout(**columns)
 
+    def at_random(self, horizon: int, count: int = 512) -> Tensor:
+        """Some of what a random player sees, ``(count, *shape)``; its returns don't count.
+
+        Args:
+            horizon: Steps that it plays.
+            count: Observations, or as many as there are.
+        """
+
+        def play(observations: Tensor) -> Tensor:
+            return torch.zeros(len(observations), self._task.n_outputs)
+
+        seen = self.collect(play, None, horizon).observations.flatten(0, 1)
+        self.recent_returns.clear()
+        return seen[torch.randperm(len(seen))[:count]]
+
     def _shown(self) -> Tensor:
         if self._normalise_observations is None:
             frames = self._observations.dtype == np.uint8  # a quarter of the memory
