@@ -16,6 +16,8 @@ answers; see :mod:`distilled_envs.training.guide`. Then it is their teacher.
 
 import functools
 import itertools
+import math
+from collections.abc import Callable
 
 import gymnasium as gym
 import torch
@@ -38,7 +40,7 @@ from distilled_envs.spec import LearnerSpec, TaskSpec
 from distilled_envs.training.batch import DistilledBatch
 from distilled_envs.training.centred import alike_slowly, centre, centred
 from distilled_envs.training.divergence import DivergedError, check_divergence
-from distilled_envs.training.guide import FOLLOWING, Guide
+from distilled_envs.training.guide import TEACHING, Guide
 from distilled_envs.training.normalisation import (
     ObservationNormaliser,
     RewardNormaliser,
@@ -62,7 +64,7 @@ class MetaPPO:
         env: Vector environment with ``learners * envs_per_learner`` copies.
         task: How outputs become actions.
         env_seed: Seed of the environments' first reset.
-        teacher: A dataset whose learners are followed beside the rewards.
+        teacher: A dataset whose learners are followed beside the rewards, or start as a guide.
     """
 
     def __init__(
@@ -115,12 +117,14 @@ class MetaPPO:
         ).to(self.device)
         # The critic sees what learners see: behind an encoder both are the rest of the network.
         self.critic = make_policy(self.learner if frames else LearnerSpec(), shape, 1)
-        self.critic, self.guide = centred(self.critic) if frames else self.critic, None
+        if frames:
+            self.critic = centred(self.critic)
+        self.guide = None
         if settings.guide_share:
             guide = make_policy(self.learner, shape, task.n_outputs)
             if teacher is not None and teacher.spec.learner == self.learner:
                 start_as_learner(guide, teacher, self.actors.at_random(settings.horizon))
-            self.guide = Guide(centred(guide) if frames else guide, self.encoder)
+            self.guide = Guide(centred(guide) if frames else guide, self.encoder, self.critic)
         for part in (self.critic, self.guide or nn.Identity(), self.encoder):
             part.to(self.device, memory_format=torch.channels_last)
         groups = [(settings.learning_rate, [*self.batch.parameters()])]
@@ -151,12 +155,12 @@ class MetaPPO:
             DivergedError: The run can't go on.
         """
         settings = self.settings
-        guided = self.iteration < self._change()
-        teacher, following_weight = self.teacher, 1.0
+        guided = self.iteration < self._handover()
+        teacher, teaching = self.teacher, self._left()
         if self.guide is not None:
-            self.guide.lead(guided, self.encoder)
+            self.guide.lead(guided, self.encoder, self.critic)
             if not guided:
-                teacher, following_weight = self.guide.advice, FOLLOWING
+                teacher, teaching = self._guide_as_it_was, TEACHING * self._left()
         self._anneal()
         initial = self.initial_parameters()
         learners = self.trained(initial)
@@ -206,13 +210,18 @@ class MetaPPO:
             for rows in torch.randperm(observations.shape[1]).chunk(settings.minibatches):
                 transitions = valid[:, rows].bool()
                 weights = valid[:, rows] / valid[:, rows].sum().clamp(min=1)
-                lesson = self.features(self.batch.observations, frozen=guided)
+                # Learners that only follow leave the encoder to the guide.
+                encoder = self._still_encoder() if guided else self.encoder
+                lesson = self.features(self.batch.observations, encoder)
                 learners = self._inner_step(initial, lesson, keep_graph=True)
                 seen = self.features(observations[:, rows])
                 outputs = self.guide(seen) if guided else forward(self.learner, learners, seen)
                 if settings.encoder_level is not None:
                     outputs = alike_slowly(outputs)
-                told = seen.detach()  # learners that are told about leave the encoder alone
+                if guided:
+                    leader, led = outputs.detach(), forward(self.learner, learners, seen.detach())
+                elif teacher is not None:
+                    leader, led = advised[:, rows], outputs
                 if self.encoder:
                     seen = alike_slowly(seen)
                 policy = action_distribution(self.task, outputs, self.batch.target_log_std)
@@ -232,19 +241,13 @@ class MetaPPO:
                 kl = ((log_ratio.exp() - 1 - log_ratio) * weights).sum()
                 parts = {"policy_loss": policy_loss, "value_loss": value_loss, "kl": kl}
                 parts |= {"consistency": consistency, "entropy": entropy}
-                if teacher is not None:
-                    taught = action_distribution(self.task, advised[:, rows], log_std)
-                    parts["from_teacher"] = (kl_divergence(taught, policy) * weights).sum()
-                    loss = loss + following_weight * self._left() * parts["from_teacher"]
-                if guided:
+                if guided or teacher is not None:
                     std = None if log_std is None else self.batch.target_log_std.detach()
-                    following = forward(self.learner, learners, told)
-                    led, leading = (
-                        action_distribution(self.task, each, std)
-                        for each in (following, outputs.detach())
+                    leads, follows = (
+                        action_distribution(self.task, each, std) for each in (leader, led)
                     )
-                    parts["following"] = (kl_divergence(leading, led) * weights).sum()
-                    loss = loss + parts["following"]
+                    parts["following"] = (kl_divergence(leads, follows) * weights).sum()
+                    loss = loss + (1 if guided else teaching) * parts["following"]
                 self._descend(loss)
                 metrics.append({name: part.detach() for name, part in parts.items()})
             if settings.target_kl is not None and kl > settings.target_kl:
@@ -288,27 +291,36 @@ class MetaPPO:
         initial = initial_parameters(self.learner, shape, n_outputs, self.settings.learners)
         return {name: value.to(self.device) for name, value in initial.items()}
 
-    def features(self, observations: Tensor, *, frozen: bool = False) -> Tensor:
+    def features(
+        self, observations: Tensor, encoder: Callable[[Tensor], Tensor] | None = None
+    ) -> Tensor:
         """What learners and critic see: observations ``(..., *shape)``, encoded if need be.
 
-        No gradient reaches an encoder that is ``frozen``, only the observations before it.
+        Args:
+            observations: What the environment shows.
+            encoder: None takes the run's own.
         """
         observations = observations.to(self.device)
         if not self.encoder:
             return observations
-        some = len(self.task.observation_shape)
-        encoder = self.encoder
-        if frozen:
-            fixed = {name: each.detach() for name, each in encoder.named_parameters()}
-            encoder = functools.partial(functional_call, encoder, fixed)
+        some, encoder = len(self.task.observation_shape), encoder or self.encoder
         with torch.autocast(self.device.type, torch.bfloat16, self.settings.bfloat16):
             flat = observations.flatten(end_dim=-some - 1)
             features = encoder(flat)
         return features.float().unflatten(0, observations.shape[:-some])
 
-    def _change(self) -> float:
+    def _still_encoder(self) -> Callable[[Tensor], Tensor]:
+        """The encoder, without a gradient that reaches it, only one that reaches what it sees."""
+        fixed = {name: each.detach() for name, each in self.encoder.named_parameters()}
+        return functools.partial(functional_call, self.encoder, fixed)
+
+    def _guide_as_it_was(self, observations: Tensor) -> Tensor:
+        """What the guide answered when it gave way, ``(n, n_outputs)``."""
+        return self.guide.network(self.features(observations, self.guide.kept[0]))
+
+    def _handover(self) -> int:
         """The iteration in which learners take the guide's place."""
-        return self.settings.guide_share * self.settings.iterations
+        return math.ceil(self.settings.guide_share * self.settings.iterations)
 
     def _values(self, features: Tensor) -> Tensor:
         """The critic's values ``(n,)`` of features ``(n, ...)``."""
@@ -360,10 +372,10 @@ class MetaPPO:
 
     def _left(self) -> float:
         """What is left of the guide's part of the run, or of the learners', from 1 to 0."""
-        change, end = self._change(), self.settings.iterations
-        if self.iteration < change:
-            return 1 - self.iteration / change
-        return 1 - (self.iteration - change) / (end - change)
+        handover, end = self._handover(), self.settings.iterations
+        if self.iteration < handover:
+            return 1 - self.iteration / handover
+        return 1 - (self.iteration - handover) / (end - handover)
 
     def _anneal(self) -> None:
         settings = self.settings

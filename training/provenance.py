@@ -35,7 +35,7 @@ def provenance(
         env_steps: Environment steps taken.
         wall_seconds: Seconds it took, pauses not counted.
         training_curve: Mean return over environment steps.
-        teacher: The dataset that the run's learners followed; its cost comes on top.
+        teacher: The dataset that the run learned from; its cost comes on top.
     """
     taught = {}
     if teacher is not None:

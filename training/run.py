@@ -86,7 +86,8 @@ def distill(
     else:
         _log_writer()  # before anything is written
         if settings.teacher is not None:
-            teacher = load_teacher(settings.teacher, env_spec)
+            guide = settings.learner if settings.guide_share else None
+            teacher = load_teacher(settings.teacher, env_spec, guide)
         folder = RunFolder.start(output, settings, command)
         if teacher is not None:  # whatever becomes of the name, the run goes on with this one
             teacher.save(folder.teacher)

@@ -55,7 +55,8 @@ class Settings:
     value_weight: float = 1.0
     """Weight of the critic's loss, which the shared layers learn from too."""
     anneal: bool = True
-    """Whether all learning rates fall linearly to 0 over the run."""
+    """Whether all learning rates fall linearly to 0 over the run; with a guide they do so over its
+    part, and again over the learners'."""
     discount: float = 0.99
     """Reward discount, gamma."""
     gae_lambda: float = 0.95
@@ -94,10 +95,11 @@ class Settings:
     teacher: str | None = None
     """Name, folder or Hub repo of a dataset whose learners' answers are followed beside the
     rewards, less and less until the end; the run's encoder starts with the layers of its own. A
-    guide starts as one of its learners instead."""
+    guide is not taught by it, but starts as one of its learners if they are like its own."""
     guide_share: float = 0.0
     """Share of the run, from its start, that is led by a guide: a network that is trained by
-    ordinary PPO, and which learners follow. The return that a run shows is that of who leads."""
+    ordinary PPO, and which learners follow. Then they lead, and are held to its last answers beside
+    the rewards, less and less. The return that a run shows is that of who leads."""
     use_envpool: bool = True
     """Whether to use EnvPool for the ids that it has, if it is installed."""
 

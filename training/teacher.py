@@ -1,4 +1,4 @@
-"""A dataset's learners as a teacher, whose answers a run's own learners follow.
+"""A dataset's learners as a teacher: a run's own learners follow them, or its guide starts as one.
 
 Kickstarting (Schmitt et al., "Kickstarting Deep Reinforcement Learning", arXiv 1803.03835): where
 the learners have come to themselves, they are drawn towards what the teacher would do, beside what
@@ -19,6 +19,7 @@ from distilled_envs.catalog import load_distilled
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.errors import SettingsError
 from distilled_envs.learner import forward
+from distilled_envs.spec import LearnerSpec
 
 LEARNERS = 8
 """Learners whose mean answer is the teacher's."""
@@ -27,12 +28,15 @@ OPEN = 0.7
 """Entropy, as a share of the highest one, of a guide that starts as a teacher's learner."""
 
 
-def load_teacher(name: str | Path, env_spec: EnvSpec) -> DistilledDataset:
+def load_teacher(
+    name: str | Path, env_spec: EnvSpec, guide: LearnerSpec | None = None
+) -> DistilledDataset:
     """The dataset of a name, as a teacher for an environment.
 
     Args:
         name: As in ``load_distilled``.
         env_spec: The environment of the run.
+        guide: The network of the run's guide, if it has one.
 
     Raises:
         SettingsError: It is for another environment, or can't teach.
@@ -48,6 +52,11 @@ def load_teacher(name: str | Path, env_spec: EnvSpec) -> DistilledDataset:
     if spec.observation_transform is not None or spec.task.kind != "categorical":
         raise SettingsError(
             f"{name} can't be a teacher: it has transformed observations or continuous actions."
+        )
+    if guide not in (None, dataset.spec.learner) and dataset.encoder is None:
+        raise SettingsError(
+            f"{name} can't give a guide its start: its learners are {dataset.spec.learner}, the "
+            f"guide is {guide}, and it has no encoder whose layers could be taken."
         )
     return dataset
 

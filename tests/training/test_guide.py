@@ -1,16 +1,18 @@
 """A run that begins with a guide: who learns from what, and where it ends."""
 
 import dataclasses
+import io
 import math
 
 import pytest
 import torch
 from torch.distributions import Categorical
 
+from distilled_envs import load_distilled
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.errors import SettingsError
 from distilled_envs.learner import forward, make_policy
-from distilled_envs.training import PRESETS, Settings, distill
+from distilled_envs.training import PRESETS, Settings, distill, guide, meta_ppo
 from distilled_envs.training.backends import make_training_envs
 from distilled_envs.training.centred import Centred
 from distilled_envs.training.meta_ppo import MetaPPO
@@ -47,14 +49,13 @@ def same(some: list[torch.Tensor], others: list[torch.Tensor]) -> bool:
 def test_both_learn_until_learners_lead(level, tiny):
     run = started(dataclasses.replace(tiny, encoder_level=level, guide_share=0.5))
     assert all(isinstance(part, Centred) for part in run.guide.network if [*part.parameters()])
-    for metric in ("following", "from_teacher"):
+    for guided in (True, False):
         before = weights(run)
-        assert run.iterate()[metric] > 0
+        assert run.iterate()["following"] > 0
         after = weights(run)
         for name, part in before.items():
             moved = [not torch.equal(a, b) for a, b in zip(part, after[name], strict=True)]
-            still = metric == "from_teacher" and name == "guide"
-            assert not any(moved) if still else all(moved), name
+            assert all(moved) if guided or name != "guide" else not any(moved), name
 
 
 def test_who_follows_is_nothing_to_who_leads(tiny):
@@ -79,10 +80,12 @@ def test_the_guide_keeps_its_encoder_and_gets_it_back(level, tiny):
     answers = run.guide(run.features(frames)[None])[0]
     run.iterate()  # of the learners
     assert level == 0 or not same(its_encoder, weights(run)["encoder"])
-    torch.testing.assert_close(run.guide.advice(frames), answers, atol=1e-4, rtol=1e-3)
-    resumed = started(settings)
-    resumed.load_state_dict(run.state_dict())
-    torch.testing.assert_close(resumed.guide.advice(frames), run.guide.advice(frames))
+    torch.testing.assert_close(run._guide_as_it_was(frames), answers, atol=1e-4, rtol=1e-3)
+    resumed, file = started(settings), io.BytesIO()
+    torch.save(run.state_dict(), file)
+    file.seek(0)
+    resumed.load_state_dict(torch.load(file, weights_only=True))
+    torch.testing.assert_close(resumed._guide_as_it_was(frames), run._guide_as_it_was(frames))
     resumed.settings = dataclasses.replace(settings, total_steps=10 * settings.total_steps)
     resumed._rates = [0.0 for _ in resumed._rates]
     assert "following" in resumed.iterate()
@@ -97,22 +100,41 @@ def test_rates_fall_for_the_guide_and_again_for_learners(cartpole):
         assert run.critic_optimizer.param_groups[0]["lr"] == pytest.approx(left * 1e-3)
 
 
-def test_imitation_is_nothing_to_the_spread_of_actions():
+@pytest.mark.parametrize("leads", ["guide", "learners"])
+def test_imitation_is_nothing_to_the_spread_of_actions(leads):
     settings = dataclasses.replace(
         PRESETS["invertedpendulum-64"],
-        guide_share=1.0,
+        guide_share=1.0 if leads == "guide" else 0.5,
         learners=2,
         envs_per_learner=2,
+        epochs=1,
+        minibatches=1,  # before the first step it is the spread that the actions were drawn with
         threads=1,
         max_grad_norm=1e9,  # which bounds them together
     )
     ends = []
     for factor in (1.0, 20.0):
         run = started(settings)
-        run.batch.targets.data *= factor
+        run.iteration = 0 if leads == "guide" else settings.iterations // 2 + 1
+        follower = run.batch.targets if leads == "guide" else run.guide.network[-1].bias
+        follower.data *= factor
+        follower.data += factor
         run.iterate()
         ends.append(run.batch.target_log_std.detach().clone())
     assert torch.equal(*ends)
+
+
+def test_the_guide_teaches_learners_that_lead(cartpole, monkeypatch):
+    """Without rewards' help: the discount leaves nothing to learn from them."""
+    apart = {}
+    for weight in (guide.TEACHING, 0.0):
+        monkeypatch.setattr(meta_ppo, "TEACHING", weight)
+        run = started(dataclasses.replace(cartpole, discount=0.0, gae_lambda=0.0))
+        run.guide.network[-1].weight.data *= 100  # it knows what it wants
+        run.iteration = run._handover()
+        seen = [run.iterate()["following"] for _ in range(29)]
+        apart[weight] = seen[-1] / seen[0]
+    assert apart[10.0] < 0.5 < apart[0.0]
 
 
 def test_learners_come_to_play_as_the_guide_does(cartpole):
@@ -137,6 +159,21 @@ def test_an_interrupted_run_goes_on_with_its_guide(share, tmp_path, interrupted,
     assert torch.equal(dataset.targets, whole.targets)
 
 
+def test_a_run_keeps_the_dataset_that_its_guide_started_from(tmp_path, interrupted, cartpole):
+    settings = dataclasses.replace(
+        cartpole, teacher="cartpole_2d", total_steps=4 * 8 * 16 * 2, consistency=0.0
+    )
+    interrupted(settings, tmp_path / "run")
+    dataset = distill(settings, tmp_path / "run", resume=True, progress=False)
+    assert dataset.spec.provenance["teacher"]["name"] == load_distilled("cartpole_2d").spec.name
+
+
+def test_a_teacher_that_is_no_use_to_a_guide_is_refused(tmp_path, cartpole):
+    settings = dataclasses.replace(cartpole, teacher="cartpole_2d", hidden_sizes=(32,))
+    with pytest.raises(SettingsError, match="cartpole_2d can't give a guide its start"):
+        distill(settings, tmp_path / "run")
+
+
 def test_a_run_has_one_start(cartpole):
     with pytest.raises(SettingsError, match="leave out constant_start"):
         dataclasses.replace(cartpole, constant_start=True)
@@ -158,7 +195,7 @@ def test_a_guide_starts_as_a_learner_of_its_own_network(level, tiny, toy):
         assert alike > 0.9
     else:  # a fresh one, for other features
         assert Categorical(logits=outputs).entropy().mean() > 0.99 * math.log(6)
-    assert "from_teacher" not in run.iterate()
+    assert run.teacher is None
 
 
 def test_answers_keep_their_order_where_a_learner_explores(dataset):

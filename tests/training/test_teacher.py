@@ -48,10 +48,10 @@ def test_students_come_to_answer_as_the_teacher_does(cartpole):
     task = TaskSpec("categorical", (8,), 4)
     run = MetaPPO(settings, env, task, teacher=load_distilled("cartpole_2d"))
     seen = [run.iterate() for _ in range(40)]
-    assert np.mean([m["from_teacher"] for m in seen[-5:]]) < 0.75 * seen[0]["from_teacher"]
+    assert np.mean([m["following"] for m in seen[-5:]]) < 0.75 * seen[0]["following"]
     assert seen[-1]["return"] > 2 * seen[0]["return"]
     alone = MetaPPO(dataclasses.replace(settings, teacher=None), env, task)
-    assert "from_teacher" not in alone.iterate()
+    assert "following" not in alone.iterate()
 
 
 @pytest.mark.parametrize(("level", "shared"), [(0, 0), (1, 1), (2, 2), (3, 2)])
@@ -73,7 +73,7 @@ def test_a_student_starts_with_the_teachers_layers(level, shared, toy):
     assert all(each == pytest.approx(1, abs=1e-5) for each in cosine)
     if level == 2:
         assert all(torch.allclose(value, theirs[name], atol=1e-5) for name, value in own.items())
-    assert run.iterate()["from_teacher"] > 0
+    assert run.iterate()["following"] > 0
     env.close()
 
 
