@@ -191,13 +191,21 @@ _TAUGHT = {
     "target_learning_rate": 3e-3,
 }
 
+_GOING_ON = {
+    "teacher": "spaceinvaders-level4",  # the rows that ship, made by 4 M steps of their own
+    "envs_per_learner": 4,
+    "horizon": 64,
+    "epochs": 1,
+}
+"""Where progress is what samples give, a second epoch sees the same noise once more."""
+
 ATARI = (
     *(_atari("ALE/Pong-v5", 4, level, 0.1, **_TAUGHT) for level in range(4)),
     _atari("ALE/Pong-v5", 4, 4),
     _atari("ALE/Centipede-v5", 10, 0, 10.0, **_ONE_ACTION),
     *(_atari("ALE/Centipede-v5", 10, level, 0.25, **_ONE_ACTION) for level in range(1, 5)),
     _atari("ALE/SpaceInvaders-v5", 4, 0, 1.0, **_ONE_ACTION),
-    _atari("ALE/SpaceInvaders-v5", 4, 4, total_steps=4_000_000),
+    _atari("ALE/SpaceInvaders-v5", 4, 4, **_SCORES, **_GOING_ON, total_steps=3_100_000),
     _atari("ALE/MsPacman-v5", 6, 4, 0.07, **_SCORES, total_steps=1_500_000),
     _atari("ALE/Breakout-v5", 4, 4, total_steps=2_500_000),
 )
