@@ -92,8 +92,9 @@ def plain(network: nn.Sequential) -> nn.Sequential:
 def alike_slowly(values: Tensor) -> Tensor:
     """The same values ``(L, n, ...)``; of their gradient's mean only :data:`ALIKE` is left.
 
-    Applied to the answers that rewards teach it slows what changes them all alike, in every loss;
-    learners are trained from scratch, so that their own weights can't be centred.
+    Applied to the answers that rewards teach it slows what changes them all alike; learners are
+    trained from scratch, so that their own weights can't be centred. What another's answers teach
+    is not slowed: an error that all frames share would grow faster than it is mended.
     Applied to the features that the critic sees it keeps shared layers from the mean error of its
     values, which outweighed all else that they are to learn.
     """

@@ -11,9 +11,9 @@ import copy
 import torch
 from torch import Tensor, nn
 
-TEACHING = 10.0
-"""Weight of the guide's answers when learners begin to lead, which falls to 0. With less of it what
-rewards say through their step, mostly noise, leads them away at once."""
+TEACHING = 100.0
+"""Weight of the guide's answers when learners begin to lead, which falls to 0. With a tenth of it
+what rewards say through their step, mostly noise, is soon as strong."""
 
 
 class Guide(nn.Module):

@@ -158,7 +158,9 @@ class MetaPPO:
         guided = self.iteration < self._handover()
         teacher, teaching = self.teacher, self._left()
         if self.guide is not None:
-            self.guide.lead(guided, self.encoder, self.critic)
+            if self.guide.leading != guided:
+                self.guide.lead(guided, self.encoder, self.critic)
+                self.optimizer.state.clear()  # Adam's scale is that of other losses
             if not guided:
                 teacher, teaching = self._guide_as_it_was, TEACHING * self._left()
         self._anneal()
@@ -216,12 +218,12 @@ class MetaPPO:
                 learners = self._inner_step(initial, lesson, keep_graph=True)
                 seen = self.features(observations[:, rows])
                 outputs = self.guide(seen) if guided else forward(self.learner, learners, seen)
-                if settings.encoder_level is not None:
-                    outputs = alike_slowly(outputs)
                 if guided:
                     leader, led = outputs.detach(), forward(self.learner, learners, seen.detach())
                 elif teacher is not None:
                     leader, led = advised[:, rows], outputs
+                if settings.encoder_level is not None:
+                    outputs = alike_slowly(outputs)
                 if self.encoder:
                     seen = alike_slowly(seen)
                 policy = action_distribution(self.task, outputs, self.batch.target_log_std)

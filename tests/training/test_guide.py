@@ -134,7 +134,7 @@ def test_the_guide_teaches_learners_that_lead(cartpole, monkeypatch):
         run.iteration = run._handover()
         seen = [run.iterate()["following"] for _ in range(29)]
         apart[weight] = seen[-1] / seen[0]
-    assert apart[10.0] < 0.5 < apart[0.0]
+    assert apart[guide.TEACHING] < 0.5 < apart[0.0]
 
 
 def test_learners_come_to_play_as_the_guide_does(cartpole):
