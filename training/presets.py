@@ -192,7 +192,7 @@ _TAUGHT = {
 }
 
 _GOING_ON = {
-    "teacher": "spaceinvaders-level4",  # the rows that ship, made by 4 M steps of their own
+    "teacher": "spaceinvaders-level4",  # the rows that ship
     "envs_per_learner": 4,
     "horizon": 64,
     "epochs": 1,
