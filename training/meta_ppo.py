@@ -99,9 +99,8 @@ class MetaPPO:
             known = None if teacher is None else teacher.encoder
             self.encoder = centred(make_encoder(self.learner, seen, known))
             first = seen[torch.arange(settings.instances) % len(seen)].float()
-        self.teacher = None
-        if teacher is not None and not settings.guide_share:
-            self.teacher = answers(teacher, self.device)
+        followed = teacher is not None and not settings.guide_share
+        self.teacher = answers(teacher, self.device) if followed else None
         # A gaussian's spread is measured by the bounds of each action dimension.
         bounds = torch.from_numpy(actions.high) if task.kind == "gaussian" else None
         self.batch = DistilledBatch(
@@ -137,9 +136,7 @@ class MetaPPO:
         if self.guide is not None:
             groups.append((settings.critic_learning_rate, [*self.guide.network.parameters()]))
         self._rates = [rate for rate, _ in groups]
-        self.optimizer = torch.optim.Adam(
-            [{"params": parameters} for _, parameters in groups], eps=1e-5, fused=True
-        )
+        self.optimizer = torch.optim.Adam([{"params": p} for _, p in groups], eps=1e-5, fused=True)
         self.critic_optimizer = torch.optim.Adam(
             self.critic.parameters(), settings.critic_learning_rate, eps=1e-5, fused=True
         )
