@@ -39,15 +39,13 @@ class Guide(nn.Module):
         """Give way to learners, or lead again, where a run has been made longer.
 
         Args:
-            leading: Whether it leads from now on.
+            leading: Whether it leads from now on; so far it was the other way.
             encoder: The run's, kept when the guide gives way and put back when it returns.
             critic: The same.
         """
         for own, run in zip(self.kept, (encoder, critic), strict=True):
-            if self.leading and not leading:
-                own.load_state_dict(run.state_dict())
-            elif leading and not self.leading:
-                run.load_state_dict(own.state_dict())
+            source, target = (own, run) if leading else (run, own)
+            target.load_state_dict(source.state_dict())
         self.leading.fill_(leading)
 
     def forward(self, features: Tensor) -> Tensor:

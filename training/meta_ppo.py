@@ -158,8 +158,10 @@ class MetaPPO:
             if self.guide.leading != guided:
                 self.guide.lead(guided, self.encoder, self.critic)
                 self.optimizer.state.clear()  # Adam's scale is that of other losses
-            if not guided:
-                teacher, teaching = self._guide_as_it_was, TEACHING * self._left()
+            if guided:
+                teaching = 1.0
+            else:
+                teacher, teaching = self._guide_as_it_was, TEACHING * teaching
         self._anneal()
         initial = self.initial_parameters()
         learners = self.trained(initial)
@@ -201,24 +203,24 @@ class MetaPPO:
         returns = self._by_learner(advantages + value[:-1])
         advantages = self._by_learner(advantages)
         valid = self._by_learner(rollout.valid)
-        if teacher is not None:
-            advised = self._by_learner(torch.stack(advice))
+        advised = self._by_learner(torch.stack(advice)) if advice else None
 
+        # Learners that only follow leave the encoder to the guide.
+        encoder = self._still_encoder() if guided else self.encoder
         metrics: list[dict[str, Tensor]] = []
         for _ in range(settings.epochs):
             for rows in torch.randperm(observations.shape[1]).chunk(settings.minibatches):
                 transitions = valid[:, rows].bool()
                 weights = valid[:, rows] / valid[:, rows].sum().clamp(min=1)
-                # Learners that only follow leave the encoder to the guide.
-                encoder = self._still_encoder() if guided else self.encoder
                 lesson = self.features(self.batch.observations, encoder)
                 learners = self._inner_step(initial, lesson, keep_graph=True)
                 seen = self.features(observations[:, rows])
-                outputs = self.guide(seen) if guided else forward(self.learner, learners, seen)
                 if guided:
+                    outputs = self.guide(seen)
                     leader, led = outputs.detach(), forward(self.learner, learners, seen.detach())
-                elif teacher is not None:
-                    leader, led = advised[:, rows], outputs
+                else:
+                    outputs = led = forward(self.learner, learners, seen)
+                    leader = None if advised is None else advised[:, rows]
                 if settings.encoder_level is not None:
                     outputs = alike_slowly(outputs)
                 if self.encoder:
@@ -240,13 +242,13 @@ class MetaPPO:
                 kl = ((log_ratio.exp() - 1 - log_ratio) * weights).sum()
                 parts = {"policy_loss": policy_loss, "value_loss": value_loss, "kl": kl}
                 parts |= {"consistency": consistency, "entropy": entropy}
-                if guided or teacher is not None:
+                if leader is not None:
                     std = None if log_std is None else self.batch.target_log_std.detach()
                     leads, follows = (
                         action_distribution(self.task, each, std) for each in (leader, led)
                     )
                     parts["following"] = (kl_divergence(leads, follows) * weights).sum()
-                    loss = loss + (1 if guided else teaching) * parts["following"]
+                    loss = loss + teaching * parts["following"]
                 self._descend(loss)
                 metrics.append({name: part.detach() for name, part in parts.items()})
             if settings.target_kl is not None and kl > settings.target_kl:
@@ -304,8 +306,7 @@ class MetaPPO:
             return observations
         some, encoder = len(self.task.observation_shape), encoder or self.encoder
         with torch.autocast(self.device.type, torch.bfloat16, self.settings.bfloat16):
-            flat = observations.flatten(end_dim=-some - 1)
-            features = encoder(flat)
+            features = encoder(observations.flatten(end_dim=-some - 1))
         return features.float().unflatten(0, observations.shape[:-some])
 
     def _still_encoder(self) -> Callable[[Tensor], Tensor]:
