@@ -205,7 +205,7 @@ ATARI = (
     _atari("ALE/Centipede-v5", 10, 0, 10.0, **_ONE_ACTION),
     *(_atari("ALE/Centipede-v5", 10, level, 0.25, **_ONE_ACTION) for level in range(1, 5)),
     _atari("ALE/SpaceInvaders-v5", 4, 0, 1.0, **_ONE_ACTION),
-    _atari("ALE/SpaceInvaders-v5", 4, 4, **_SCORES, **_GOING_ON, total_steps=3_100_000),
+    _atari("ALE/SpaceInvaders-v5", 4, 4, **_SCORES, **_GOING_ON, total_steps=4_700_000),
     _atari("ALE/MsPacman-v5", 6, 4, 0.07, **_SCORES, total_steps=1_500_000),
     _atari("ALE/Breakout-v5", 4, 4, total_steps=2_500_000),
 )

@@ -131,7 +131,7 @@ def test_specs_keep_the_protocol():
         ("pong", 10, 5),
         ("centipede", 9000, 4000),
         ("ms_pacman", 1700, 900),
-        ("space_invaders", 750, 330),
+        ("space_invaders", 800, 400),
         ("breakout", 22, 11),
     ],
 )
