@@ -5,30 +5,89 @@ Gymnasium. The rest is imported when it is first used.
 """
 
 import importlib
+from typing import TYPE_CHECKING
 
 import gymnasium as gym
 
+if TYPE_CHECKING:
+    from distilled_envs.dataset import DistilledDataset
+    from distilled_envs.errors import (
+        DatasetError,
+        DistilledEnvsError,
+        DivergedError,
+        HubError,
+        HubUnreachableError,
+        MissingExtraError,
+        PolicyError,
+        SettingsError,
+    )
+    from distilled_envs.evaluation import Evaluation, evaluate
+    from distilled_envs.loading import load_distilled
+    from distilled_envs.spec import DistillationSpec
+    from distilled_envs.training import (
+        PRESETS,
+        GameSettings,
+        ImitationSettings,
+        Settings,
+        distill,
+        imitate,
+    )
+
 __version__ = "0.1.0"
 
-_HOMES = {
-    "DistilledDataset": "distilled_envs.dataset",
-    "DistillationSpec": "distilled_envs.spec",
-    "Evaluation": "distilled_envs.evaluation",
-    "evaluate": "distilled_envs.evaluation",
-    "load_distilled": "distilled_envs.catalog",
-    "DistilledEnvsError": "distilled_envs.errors",
-    "DatasetError": "distilled_envs.errors",
-    "PolicyError": "distilled_envs.errors",
-    "SettingsError": "distilled_envs.errors",
-    "MissingExtraError": "distilled_envs.errors",
-}
+__all__ = [
+    "PRESETS",
+    "DatasetError",
+    "DistillationSpec",
+    "DistilledDataset",
+    "DistilledEnvsError",
+    "DivergedError",
+    "Evaluation",
+    "GameSettings",
+    "HubError",
+    "HubUnreachableError",
+    "ImitationSettings",
+    "MissingExtraError",
+    "PolicyError",
+    "Settings",
+    "SettingsError",
+    "__version__",
+    "distill",
+    "evaluate",
+    "imitate",
+    "load_distilled",
+]
 
-__all__ = [*_HOMES, "__version__"]
+_HOMES = {
+    "dataset": ["DistilledDataset"],
+    "errors": [
+        "DatasetError",
+        "DistilledEnvsError",
+        "DivergedError",
+        "HubError",
+        "HubUnreachableError",
+        "MissingExtraError",
+        "PolicyError",
+        "SettingsError",
+    ],
+    "evaluation": ["Evaluation", "evaluate"],
+    "loading": ["load_distilled"],
+    "spec": ["DistillationSpec"],
+    "training": [
+        "PRESETS",
+        "GameSettings",
+        "ImitationSettings",
+        "Settings",
+        "distill",
+        "imitate",
+    ],
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 gym.register(
     id="CartPoleND-v0",
-    entry_point="distilled_envs.cartpole_nd:CartPoleNDEnv",
-    vector_entry_point="distilled_envs.cartpole_nd:CartPoleNDVectorEnv",
+    entry_point="distilled_envs.envs.cartpole_nd:CartPoleNDEnv",
+    vector_entry_point="distilled_envs.envs.cartpole_nd:CartPoleNDVectorEnv",
     max_episode_steps=500,
     reward_threshold=475.0,
 )
@@ -64,11 +123,13 @@ for _name in (
     )
 
 
-def __getattr__(name: str):
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+if not TYPE_CHECKING:  # a checker would take every name for one of type Any
+
+    def __getattr__(name: str):
+        if name not in _HOME_OF:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(importlib.import_module(f"{__name__}.{_HOME_OF[name]}"), name)
 
 
-def __dir__():
-    return sorted(set(globals()) | set(__all__))
+def __dir__() -> list[str]:
+    return sorted(__all__)

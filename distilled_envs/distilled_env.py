@@ -1,6 +1,6 @@
-"""``Distilled<Name>-v0``: a distilled dataset as a Gymnasium environment, scalar and vectorised."""
+"""``Distilled<Name>-v0``: a distilled dataset as a Gymnasium environment, scalar and vectorized."""
 
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import gymnasium as gym
 import numpy as np
@@ -8,11 +8,12 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from distilled_envs.catalog import load_distilled
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.errors import DatasetError, SettingsError
+from distilled_envs.loading import load_distilled
 
 Mode = Literal["bandit", "supervised"]
+Actions = spaces.Box | spaces.Discrete
 
 
 class _Lesson:
@@ -39,7 +40,8 @@ class _Lesson:
             )
         self.targets = dataset.targets.numpy()
         real = dataset.make_env()
-        self.observation_space, real_actions = real.observation_space, real.action_space
+        self.observation_space = real.observation_space
+        real_actions = cast(Actions, real.action_space)
         real.close()
         # Frames are whole numbers, and their space is of bytes.
         self.observations = dataset.observations.numpy().astype(self.observation_space.dtype)
@@ -51,7 +53,7 @@ class _Lesson:
             )
         if mode == "supervised":
             bound = np.full(self.targets.shape[1], np.abs(self.targets).max(), dtype=np.float32)
-            self.action_space: spaces.Space = spaces.Box(-bound, bound, dtype=np.float32)
+            self.action_space: Actions = spaces.Box(-bound, bound, dtype=np.float32)
         else:
             self.action_space = real_actions
 
@@ -59,7 +61,7 @@ class _Lesson:
         """Rewards ``(n,)`` for actions at the rows ``index`` ``(n,)``."""
         targets = self.targets[index]
         space = self.action_space
-        if actions.shape != (len(index), *space.shape):
+        if actions.shape != (len(index), *(space.shape or ())):
             raise SettingsError(
                 f"{len(index)} actions of shape {space.shape} are needed, got an array of shape "
                 f"{actions.shape}."
@@ -163,9 +165,11 @@ class DistilledEnv(gym.Env):
         self.observation_space = self._lesson.observation_space
         self.action_space = self._lesson.action_space
         self.render_mode = render_mode
-        self._index: int | None = None
+        self._index: int | np.integer | None = None
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
         """Show a row: a random one, or ``options["index"]``."""
         super().reset(seed=seed)
         rows = len(self._lesson.observations)
@@ -179,7 +183,9 @@ class DistilledEnv(gym.Env):
         self._index = index
         return self._lesson.observations[index].copy(), self._info()
 
-    def step(self, action):
+    def step(
+        self, action: np.ndarray | np.integer | int
+    ) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Reward the action (or prediction) at the row shown, and end the episode."""
         if self._index is None:
             raise gym.error.ResetNeeded("Call reset() before step().")
@@ -240,7 +246,9 @@ class DistilledVectorEnv(VectorEnv):
         self._index: np.ndarray | None = None
         self._done = np.zeros(num_envs, dtype=bool)
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
         """Show the next rows (all copies; or where ``options["reset_mask"]`` is True)."""
         super().reset(seed=seed)
         mask = (options or {}).get("reset_mask", np.ones(self.num_envs, dtype=bool))
@@ -255,7 +263,9 @@ class DistilledVectorEnv(VectorEnv):
         self._deal(mask)
         return self._observation(), self._info()
 
-    def step(self, actions: np.ndarray):
+    def step(
+        self, actions: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Reward the actions (or predictions) at the rows shown, and end the episodes."""
         if self._index is None:
             raise gym.error.ResetNeeded("Call reset() before step().")
@@ -287,6 +297,7 @@ class DistilledVectorEnv(VectorEnv):
 
     def _deal(self, mask: np.ndarray) -> None:
         """Give the next rows to the copies in ``mask``."""
+        assert self._index is not None
         count = int(mask.sum())
         rows = len(self._lesson.observations)
         self._index[mask] = (self._next_row + np.arange(count)) % rows
@@ -297,6 +308,7 @@ class DistilledVectorEnv(VectorEnv):
         return self._lesson.observations[self._index]
 
     def _info(self) -> dict[str, Any]:
+        assert self._index is not None
         everyone = np.ones(self.num_envs, dtype=bool)
         targets = self._lesson.targets[self._index]
         return {

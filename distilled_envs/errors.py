@@ -17,6 +17,10 @@ class SettingsError(DistilledEnvsError, ValueError):
     """Settings or arguments that contradict each other or the environment."""
 
 
+class DivergedError(DistilledEnvsError, ArithmeticError):
+    """A run whose numbers are no longer finite, or whose policies jump."""
+
+
 class HubError(DistilledEnvsError, OSError):
     """The Hugging Face Hub can't be reached, lacks what was asked for, or refuses it."""
 

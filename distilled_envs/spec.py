@@ -13,10 +13,11 @@ from typing import Any, Literal
 
 from gymnasium.envs.registration import EnvSpec
 
-from distilled_envs.atari import FRAMES
 from distilled_envs.errors import DatasetError
 
 FORMAT_VERSION = 1
+FRAMES = (4, 84, 84)
+"""Shape of an observation of a game: a stack of frames, their height and width in pixels."""
 ENCODER_LEVELS = range(5)
 MAX_WIDTH, MAX_DEPTH = 16_384, 256
 """Bounds on a learner's hidden layers: a file can't ask for more memory than there is."""
@@ -38,7 +39,7 @@ class TaskSpec:
     n_outputs: int
     target_log_std: tuple[float, ...] | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _require(self.kind in ("categorical", "gaussian"), "task.kind", self.kind)
         _require(self.n_outputs >= 1, "task.n_outputs", self.n_outputs)
         stds = self.target_log_std
@@ -65,7 +66,7 @@ class InnerSpec:
     loss: Literal["mse"] = "mse"
     steps: int = 1
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         rate = self.learning_rate
         _require(math.isfinite(rate) and rate > 0, "inner.learning_rate", rate)
         _require(self.optimizer == "sgd", "inner.optimizer", self.optimizer)
@@ -74,7 +75,7 @@ class InnerSpec:
 
 
 @dataclass(frozen=True)
-class InitialisationSpec:
+class InitializationSpec:
     """How a learner's weights are drawn.
 
     Attributes:
@@ -88,7 +89,7 @@ class InitialisationSpec:
     hidden_gain: float = math.sqrt(2)
     output_gain: float = 0.01
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         known = ("orthogonal", "xavier", "pytorch")
         _require(self.kind in known, "learner.initialisation.kind", self.kind)
 
@@ -102,7 +103,7 @@ class LearnerSpec:
             layer of ``hidden_sizes``.
         hidden_sizes: Units in each hidden layer.
         activation: ``"tanh"`` or ``"relu"``.
-        initialisation: How its weights are drawn.
+        initialization: How its weights are drawn.
         encoder_level: How many of a CNN's first layers are shared by all learners and shipped with
             the dataset, 0 to 4; the learner is the rest. 0 has no encoder.
     """
@@ -110,10 +111,10 @@ class LearnerSpec:
     architecture: Literal["mlp", "nature-cnn"] = "mlp"
     hidden_sizes: tuple[int, ...] = (64, 64)
     activation: Literal["tanh", "relu"] = "tanh"
-    initialisation: InitialisationSpec = field(default_factory=InitialisationSpec)
+    initialization: InitializationSpec = field(default_factory=InitializationSpec)
     encoder_level: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         cnn = self.architecture == "nature-cnn"
         _require(cnn or self.architecture == "mlp", "learner.architecture", self.architecture)
         levels = ENCODER_LEVELS if cnn else (0,)
@@ -143,7 +144,7 @@ class ObservationTransform:
     clip: float = 10.0
     coordinates: tuple[int, ...] | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         same = len(self.mean) == len(self.std)
         _require(same and all(s > 0 for s in self.std), "observation_transform.std", self.std)
         _require(self.clip > 0, "observation_transform.clip", self.clip)
@@ -167,7 +168,7 @@ class DistillationSpec:
         inner: The one gradient step.
         learner: The network it was distilled for.
         observation_transform: What learners see of the real observation; None: all of it, as is.
-        preprocessing: ``"atari"`` for frames as in :mod:`distilled_envs.atari`, else None.
+        preprocessing: ``"atari"`` for frames as in :mod:`distilled_envs.envs.atari`, else None.
         provenance: Algorithm, settings, seed, env steps, wall seconds, versions, command.
         evaluation: Protocol and results of fresh learners, and of other ways to train on the rows.
         files: sha256 of each file beside ``distillation.json``, in hexadecimal.
@@ -189,7 +190,7 @@ class DistillationSpec:
     format_version: int = FORMAT_VERSION
     extra: dict[str, Any] = field(default_factory=dict)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _require(self.preprocessing in (None, "atari"), "preprocessing", self.preprocessing)
         is_game = self.preprocessing == "atari"
         _require(is_game == self.env.id.startswith("ALE/"), "preprocessing", self.preprocessing)
@@ -222,7 +223,7 @@ class DistillationSpec:
         for part in ("task", "inner", "learner", "observation_transform"):
             value = getattr(self, part)
             nested = self.extra.get(part, {})
-            record[part] = value if value is None else dataclasses.asdict(value) | nested
+            record[part] = value if value is None else _to_record(value) | nested
         for part in ("preprocessing", "provenance", "evaluation", "files"):
             record[part] = getattr(self, part)
         unknown = {key: value for key, value in self.extra.items() if key not in record}
@@ -253,7 +254,7 @@ class DistillationSpec:
             if key not in values:
                 raise DatasetError(f"distillation.json lacks {key!r}.")
         try:
-            values["env"] = EnvSpec.from_json(json.dumps(values["env"]))
+            values["env"] = EnvSpec.from_json(json.dumps(_at_home(values["env"])))
         except (ValueError, TypeError, AttributeError, KeyError) as error:
             raise DatasetError(f"distillation.json: env is not an EnvSpec: {error}.") from None
         parts = {
@@ -263,11 +264,11 @@ class DistillationSpec:
             "observation_transform": ObservationTransform,
         }
         for part, kind in parts.items():
-            nested = values.get(part)
+            nested: Any = values.get(part)
             if nested is None and part == "observation_transform":
                 continue
             values[part] = _build(kind, nested, part)
-            fields = {f.name for f in dataclasses.fields(kind)}
+            fields = {_KEYS.get(f.name, f.name) for f in dataclasses.fields(kind)}
             unknown = {key: value for key, value in nested.items() if key not in fields}
             if unknown:
                 record[part] = unknown
@@ -308,19 +309,41 @@ _TUPLES = {
 }
 
 
-def _build(cls: type, record: Any, where: str):
+_KEYS = {"initialization": "initialisation"}
+"""Keys of the file, where they are not the names of the attributes."""
+
+_FORMER_HOMES = {"distilled_envs.cartpole_nd:": "distilled_envs.envs.cartpole_nd:"}
+"""Modules that files of this format name by where they were before."""
+
+
+def _to_record(part: Any) -> dict[str, Any]:
+    """A part of the spec as it stands in the file."""
+    return {_KEYS.get(key, key): value for key, value in dataclasses.asdict(part).items()}
+
+
+def _at_home(env: dict[str, Any]) -> dict[str, Any]:
+    """An environment's record, with this package's own entry points where they are now."""
+    for part in ("entry_point", "vector_entry_point"):
+        for before, now in _FORMER_HOMES.items():
+            if isinstance(env.get(part), str) and env[part].startswith(before):
+                env = env | {part: now + env[part].removeprefix(before)}
+    return env
+
+
+def _build(cls: Any, record: Any, where: str) -> Any:
     """A spec dataclass from a JSON object, its numbers and lists checked and converted."""
     _require(isinstance(record, dict), where, record)
     values = {}
     for f in dataclasses.fields(cls):
-        if f.name not in record:
+        key = _KEYS.get(f.name, f.name)
+        if key not in record:
             if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING:
-                raise DatasetError(f"distillation.json lacks {where}.{f.name}.")
+                raise DatasetError(f"distillation.json lacks {where}.{key}.")
             continue
-        value = record[f.name]
-        path = f"{where}.{f.name}"
-        if f.name == "initialisation":
-            value = _build(InitialisationSpec, value, path)
+        value = record[key]
+        path = f"{where}.{key}"
+        if f.name == "initialization":
+            value = _build(InitializationSpec, value, path)
         elif f.name in _TUPLES and value is not None:
             _require(isinstance(value, list), path, value)
             value = tuple(_number(item, _TUPLES[f.name], path) for item in value)

@@ -6,16 +6,17 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 import gymnasium as gym
 import numpy as np
 import torch
 
-from distilled_envs.actions import choose_actions, within_bounds
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.errors import DistilledEnvsError, MissingExtraError, SettingsError
-from distilled_envs.policies import policy_outputs
-from distilled_envs.storage import atomic_path
+from distilled_envs.learners.actions import choose_actions, within_bounds
+from distilled_envs.learners.policies import policy_outputs
+from distilled_envs.storage.files import atomic_path
 
 OFFSCREEN_HELP = (
     "MuJoCo needs OpenGL to draw without a display: install Debian's libegl1 (MUJOCO_GL=egl) or "
@@ -82,7 +83,7 @@ def watch(
             with _drawable(dataset):
                 observation, reward, terminated, truncated, _ = env.step(action)
                 if video is not None:
-                    frames.append(env.render())
+                    frames.append(cast(np.ndarray, env.render()))
             total += float(reward)
             if terminated or truncated:
                 break

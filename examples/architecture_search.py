@@ -17,9 +17,9 @@ from stable_baselines3 import PPO
 from torch import nn
 
 from distilled_envs import load_distilled
-from distilled_envs.figures import score_pairs
-from distilled_envs.reports import write_report
 from distilled_envs.spec import LearnerSpec
+from distilled_envs.studies.figures import score_pairs
+from distilled_envs.studies.reports import write_report
 
 
 @dataclass

@@ -6,8 +6,8 @@ from pathlib import Path
 import tyro
 
 from distilled_envs import load_distilled
-from distilled_envs.comparison import ComparisonSettings, compare
-from distilled_envs.comparison_report import write_comparison
+from distilled_envs.studies.comparison import ComparisonSettings, compare
+from distilled_envs.studies.comparison_report import write_comparison
 
 
 @dataclass

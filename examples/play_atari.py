@@ -7,7 +7,7 @@ import tyro
 from stable_baselines3 import PPO
 
 from distilled_envs import load_distilled
-from distilled_envs.figures import rows_figure
+from distilled_envs.studies.figures import rows_figure
 
 
 @dataclass
@@ -33,7 +33,7 @@ def main(arguments: Arguments) -> None:
     policy = dataset.train()  # fresh layers behind the dataset's encoder
     print(f"\na fresh network: {dataset.evaluate(policy, episodes=arguments.episodes)}")
 
-    env = dataset.make_env()  # 84 x 84 grey pixels, 4 frames skipped and 4 stacked
+    env = dataset.make_env()  # 84 x 84 gray pixels, 4 frames skipped and 4 stacked
     model = PPO("CnnPolicy", env, n_steps=8, batch_size=8)
     dataset.train(model)  # gives it the encoder, then trains the rest: again one step
     print(f"\nSB3's CnnPolicy: {dataset.evaluate(model, episodes=arguments.episodes)}")

@@ -15,9 +15,9 @@ from typing import Any
 import tyro
 
 from distilled_envs.catalog import entries
-from distilled_envs.cli import results_table
-from distilled_envs.comparison_report import gets_there, label
-from distilled_envs.reports import markdown_table, score_cell
+from distilled_envs.cli.share import results_table
+from distilled_envs.studies.comparison_report import gets_there, label
+from distilled_envs.studies.reports import markdown_table, score_cell
 
 ROOT = Path(__file__).parent.parent
 RESULTS = Path(__file__).parent / "results"
@@ -88,7 +88,7 @@ def comparisons() -> str:
     return markdown_table(rows)
 
 
-def generalisation() -> str:
+def generalization() -> str:
     """Which networks can take the one step."""
     studies = list(stored("generalize"))
     families = dict.fromkeys(family for study in studies for family in study["families"])
@@ -116,7 +116,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "MuJoCo": lambda: datasets("gymnasium.envs.mujoco"),
     "Atari": lambda: datasets("ale_py."),
     "compare": comparisons,
-    "generalize": generalisation,
+    "generalize": generalization,
     "warm start": warm_starts,
 }
 

@@ -8,11 +8,11 @@ import tyro
 
 from distilled_envs import load_distilled
 from distilled_envs.evaluation import EVALUATION_SEED, Score
-from distilled_envs.figures import learning_curves
-from distilled_envs.reports import markdown_table, write_report
-from distilled_envs.sb3_baselines import Recipe, learn, make_model
-from distilled_envs.threads import torch_threads
-from distilled_envs.warm_start import make_warm_model
+from distilled_envs.learners.threads import torch_threads
+from distilled_envs.studies.figures import learning_curves
+from distilled_envs.studies.reports import markdown_table, write_report
+from distilled_envs.studies.sb3 import Recipe, learn, make_model
+from distilled_envs.studies.warm_start import make_warm_model
 
 
 @dataclass

@@ -10,7 +10,7 @@ from huggingface_hub import DatasetCard, DatasetCardData
 import distilled_envs
 from distilled_envs.hub.baselines import baselines
 from distilled_envs.spec import DistillationSpec
-from distilled_envs.storage import ROWS_FILE
+from distilled_envs.storage.folder import ROWS_FILE
 
 TRAININGS = {
     "one_step": "one gradient step",
@@ -46,7 +46,7 @@ def make_card(
         repo_id: ``user/name``.
         variants: The repo's variants, by name; not empty.
         rows: Rows of the one that is published.
-        license: The Hub's identifier of a licence.
+        license: The Hub's identifier of a license.
         files: Paths of the repo's files; pictures among them are shown.
     """
     variants = dict(sorted(variants.items(), key=lambda item: _natural(item[0])))

@@ -1,25 +1,25 @@
 """The Hub's client with patience, and its errors as one sentence each."""
 
+import importlib
 import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import huggingface_hub
 from huggingface_hub import HfApi, constants, errors
-from huggingface_hub.hf_api import DatasetInfo
+from huggingface_hub.hf_api import DatasetInfo, RepoSibling
 
 from distilled_envs.errors import DistilledEnvsError, HubError, HubUnreachableError
 
-if int(huggingface_hub.__version__.split(".")[0]) >= 2:
-    from httpx2 import TransportError
-else:
-    from httpx import TransportError
+# What the client speaks HTTP with is another package since its version 2.
+_VERSION = int(huggingface_hub.__version__.split(".")[0])
+_http = importlib.import_module("httpx2" if _VERSION >= 2 else "httpx")
 
 NO_WAY = (
     errors.OfflineModeIsEnabled,
-    TransportError,
+    _http.TransportError,
     json.JSONDecodeError,  # the page of some other server, which wants a login first
     RuntimeError,  # what hf_xet raises for all its troubles
 )
@@ -51,8 +51,19 @@ def dataset_info(
     repo_id: str, revision: str | None, *, files_metadata: bool = False
 ) -> DatasetInfo:
     """What a repo holds, asked patiently, but not for ever: a Hub may say nothing at all."""
-    asked = {"files_metadata": files_metadata, "timeout": constants.HF_HUB_ETAG_TIMEOUT}
-    return patiently(lambda: HfApi().dataset_info(repo_id, revision=revision, **asked))
+    return patiently(
+        lambda: HfApi().dataset_info(
+            repo_id,
+            revision=revision,
+            files_metadata=files_metadata,
+            timeout=constants.HF_HUB_ETAG_TIMEOUT,
+        )
+    )
+
+
+def files_of(info: DatasetInfo) -> dict[str, RepoSibling]:
+    """What a repo holds, by path; :func:`dataset_info` always asks for it."""
+    return {file.rfilename: file for file in cast(list[RepoSibling], info.siblings)}
 
 
 def unreachable(error: Exception) -> bool:

@@ -4,23 +4,24 @@ import hashlib
 import re
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from huggingface_hub import hf_hub_download, snapshot_download
 from huggingface_hub.hf_api import RepoSibling
 
 from distilled_envs.catalog import Entry, Instances, choose
-from distilled_envs.dataset import Source
 from distilled_envs.errors import HubError
-from distilled_envs.hub.clients import dataset_info, explained, unreachable
-from distilled_envs.storage import (
+from distilled_envs.hub.clients import dataset_info, explained, files_of, unreachable
+from distilled_envs.storage.files import sha256
+from distilled_envs.storage.folder import (
     ENCODER_FILE,
     MAX_BYTES,
     ROWS_FILE,
     SPEC_FILE,
     data_files,
     read_spec,
-    sha256,
 )
+from distilled_envs.storage.source import Source
 
 VARIANT = r"[A-Za-z0-9][\w.-]*"
 """Names of variants: one folder below the repo's root, and nowhere else."""
@@ -60,8 +61,7 @@ def download(
         raise HubError(f"{variant!r} can't be the name of a variant.")
     with explained(repo_id, revision):
         try:
-            info = dataset_info(repo_id, revision, files_metadata=True)
-            listing = {file.rfilename: file for file in info.siblings}
+            listing = files_of(dataset_info(repo_id, revision, files_metadata=True))
             there = variants_among(listing)
         except Exception as error:
             if not unreachable(error):
@@ -127,7 +127,7 @@ def _fetch(
         if listing is not None and name not in listing:
             raise HubError(f"{repo_id} lacks {name}: its variant is not whole.")
 
-        def attempt(**how: bool) -> Path:
+        def attempt(**how: Any) -> Path:
             path = hf_hub_download(repo_id, name, repo_type="dataset", revision=revision, **how)
             return Path(path)
 

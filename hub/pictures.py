@@ -6,8 +6,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
 from distilled_envs.dataset import DistilledDataset
-from distilled_envs.figures import rows_figure
-from distilled_envs.reports import drawn
+from distilled_envs.studies.figures import rows_figure
+from distilled_envs.studies.reports import drawn
 
 
 def pictures(dataset: DistilledDataset) -> dict[str, bytes]:

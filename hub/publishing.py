@@ -7,14 +7,14 @@ from pathlib import Path
 from huggingface_hub import CommitInfo, CommitOperationAdd, DatasetCard, HfApi, errors
 from huggingface_hub.hf_api import DatasetInfo
 
-from distilled_envs.catalog import load_distilled
+from distilled_envs import catalog
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.errors import DatasetError, HubError
 from distilled_envs.hub.cards import make_card, picture_path
-from distilled_envs.hub.clients import dataset_info, explained, patiently
+from distilled_envs.hub.clients import dataset_info, explained, files_of, patiently
 from distilled_envs.hub.downloading import VARIANT, variants_among
 from distilled_envs.spec import DistillationSpec
-from distilled_envs.storage import SPEC_FILE, read_spec
+from distilled_envs.storage.folder import SPEC_FILE, read_spec
 
 
 def publish(
@@ -31,12 +31,12 @@ def publish(
     The repo is made if there is none. Its card is written anew, over all of its variants.
 
     Args:
-        dataset: A dataset, the folder of a run, or what ``load_distilled`` takes.
+        dataset: A dataset, its folder, the folder of a run, or the name of a bundled one.
         repo_id: ``user/name``; by custom ``user/distilled-<family>``.
         private: Whether the repo is private; one that is public stays so, and is refused.
         revision: Branch to commit to; None for ``main``.
         create_pr: Open a pull request instead, also on somebody else's repo.
-        license: The Hub's identifier of a licence, for the card; None keeps the repo's, and is
+        license: The Hub's identifier of a license, for the card; None keeps the repo's, and is
             "mit" for a new one.
 
     Returns:
@@ -48,13 +48,7 @@ def publish(
     """
     from distilled_envs.hub.pictures import pictures  # half a second of matplotlib
 
-    if not isinstance(dataset, DistilledDataset):
-        inner = Path(dataset) / "dataset"
-        is_folder = Path(dataset).exists() or "/" in str(dataset)
-        # A name means the bundled set, also where a namespace is set that names are fetched from.
-        dataset = load_distilled(
-            inner if inner.is_dir() else dataset, namespace=None if is_folder else ""
-        )
+    dataset = _load(dataset)
     variant = dataset.spec.variant
     if not re.fullmatch(VARIANT, variant):
         raise HubError(
@@ -75,16 +69,18 @@ def publish(
             )
         saved = Path(temporary) / "dataset"
         dataset.save(saved)
-        contents = {f"{variant}/{path.name}": path for path in saved.iterdir()}
+        contents: dict[str, Path | bytes] = {
+            f"{variant}/{path.name}": path for path in saved.iterdir()
+        }
         for picture, content in pictures(dataset).items():
             contents[picture_path(variant, picture)] = content
-        before = None if head is None else (head.card_data or {}).get("license")
+        before = head.card_data.get("license") if head and head.card_data else None
         card = make_card(
             repo_id,
             there | {variant: dataset.spec},
             len(dataset),
             license=license or before or "mit",
-            files={file.rfilename for file in (head.siblings if head else ())} | contents.keys(),
+            files=contents.keys() | (files_of(head) if head else {}),
         )
         contents["README.md"] = card.encode()
         # What the Hub would refuse is found before there is a repo.
@@ -93,9 +89,12 @@ def publish(
         except ValueError as error:
             raise HubError(f"The Hub refuses the card of {repo_id}: {error}") from None
         if head is None:
-            kind = {"repo_type": "dataset", "private": private, "exist_ok": True}
-            patiently(lambda: api.create_repo(repo_id, **kind))
-            head = _head(repo_id, revision, create_pr)
+            patiently(
+                lambda: api.create_repo(
+                    repo_id, repo_type="dataset", private=private, exist_ok=True
+                )
+            )
+            head = dataset_info(repo_id, revision)
         operations = [CommitOperationAdd(path, content) for path, content in contents.items()]
 
         def commit() -> CommitInfo:
@@ -112,6 +111,18 @@ def publish(
         # Once more is safe, since the parent is given; but a pull request would be opened twice.
         done = commit() if create_pr else patiently(commit)
     return done.pr_url or done.commit_url
+
+
+def _load(dataset: DistilledDataset | str | Path) -> DistilledDataset:
+    """A dataset as it is, from its folder, from that of a run, or the bundled one of a name."""
+    if isinstance(dataset, DistilledDataset):
+        return dataset
+    for folder in (Path(dataset) / "dataset", Path(dataset)):
+        if (folder / SPEC_FILE).is_file():
+            return DistilledDataset.load(folder)
+    if not isinstance(dataset, str) or "/" in dataset:
+        raise DatasetError(f"{dataset} is no folder of a dataset: it has no {SPEC_FILE}.")
+    return DistilledDataset.load(catalog.find(dataset).folder)
 
 
 def _head(repo_id: str, revision: str | None, must_exist: bool) -> DatasetInfo | None:
@@ -134,7 +145,7 @@ def _head(repo_id: str, revision: str | None, must_exist: bool) -> DatasetInfo |
 def _variants(api: HfApi, repo_id: str, head: DatasetInfo) -> dict[str, DistillationSpec]:
     """The specs of the variants that a repo holds already."""
     specs = {}
-    for variant in variants_among(file.rfilename for file in head.siblings):
+    for variant in variants_among(files_of(head)):
         name = f"{variant}/{SPEC_FILE}"
         local = api.hf_hub_download(repo_id, name, repo_type="dataset", revision=head.sha)
         try:

@@ -31,16 +31,19 @@ def search(namespace: str | None = None) -> list[Published]:
     """The repos on the Hub that are tagged ``distilled-envs``, in order of their ids.
 
     Args:
-        namespace: Only those of a user or organisation.
+        namespace: Only those of a user or organization.
 
     Raises:
         HubError: The Hub can't be reached, or refuses.
     """
     # Not the cards: anybody can write one, and one that is odd would hide all the others.
-    asked = ["downloads", "lastModified", "siblings"]
     with explained(namespace or "the search"):
         found = patiently(
-            lambda: list(HfApi().list_datasets(filter=TAG, author=namespace, expand=asked))
+            lambda: list(
+                HfApi().list_datasets(
+                    filter=TAG, author=namespace, expand=["downloads", "lastModified", "siblings"]
+                )
+            )
         )
     published = [
         Published(

@@ -1,0 +1,171 @@
+"""The command ``distilled-envs``.
+
+A command is one typed function, from which tyro makes flags and help. It is imported when it is
+called, so that ``list`` does not wait for torch, nor ``--help`` for anything.
+"""
+
+import importlib
+import logging
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import NamedTuple
+
+from distilled_envs import __version__
+from distilled_envs.errors import DistilledEnvsError
+
+
+class Command(NamedTuple):
+    """One line of the help.
+
+    Attributes:
+        home: Module and function.
+        argument: What comes first after the command's name.
+        summary: What it does.
+    """
+
+    home: str
+    argument: str
+    summary: str
+
+
+COMMANDS = {
+    "list": Command(
+        "distilled_envs.cli.share:list_datasets",
+        "",
+        "the datasets that come with the package, or, with --hub, on the Hub",
+    ),
+    "show": Command(
+        "distilled_envs.cli.share:show",
+        "NAME",
+        "what a dataset says of itself, its rows, and its card",
+    ),
+    "evaluate": Command(
+        "distilled_envs.cli.evaluate:evaluate",
+        "NAME",
+        "train fresh learners, one gradient step each, and play for real",
+    ),
+    "compare": Command(
+        "distilled_envs.cli.compare:compare",
+        "NAME",
+        "set it beside Stable-Baselines3: returns, steps, seconds",
+    ),
+    "generalize": Command(
+        "distilled_envs.cli.compare:generalize",
+        "NAME",
+        "try networks that it was not distilled for",
+    ),
+    "distill": Command(
+        "distilled_envs.cli.distill:distill",
+        "PRESET",
+        "make a dataset: meta-PPO from scratch; PRESET or any Gymnasium id",
+    ),
+    "refit": Command(
+        "distilled_envs.cli.distill:refit",
+        "NAME",
+        "find rows for the same behavior that other training can use too",
+    ),
+    "publish": Command(
+        "distilled_envs.cli.share:publish",
+        "NAME",
+        "put a dataset on the Hugging Face Hub",
+    ),
+    "watch": Command(
+        "distilled_envs.cli.watch:watch",
+        "NAME",
+        "train a learner and show it acting, in a window or as a video",
+    ),
+}
+
+_LINES = "\n".join(
+    f"  {f'{name} {each.argument}':20} {each.summary}" for name, each in COMMANDS.items()
+)
+
+HELP = f"""\
+usage: distilled-envs COMMAND ...
+
+Reinforcement-learning environments distilled into one-batch supervised datasets.
+
+commands:
+{_LINES}
+
+`distilled-envs COMMAND --help` explains each; NAME is a name from `list`, a dataset
+folder, or a Hub repo, user/name.
+Try: distilled-envs evaluate cartpole_2d --instances min
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        argv: Arguments; None takes those of the process.
+
+    Returns:
+        Exit status: 0 done, 1 the user can mend it (one sentence on stderr), 2 wrong usage, 130
+        interrupted.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if not argv or argv[0] in ("-h", "--help"):
+        print(HELP, end="")
+        return 0 if argv else 2
+    if argv[0] == "--version":
+        print(f"distilled-envs {__version__}")
+        return 0
+    if argv[0] not in COMMANDS:
+        print(
+            f"distilled-envs: there is no command {argv[0]!r}, only {', '.join(COMMANDS)}.",
+            file=sys.stderr,
+        )
+        return 2
+    try:
+        with _messages_shown():
+            _run(argv[0], argv[1:])
+    except BrokenPipeError:  # e.g. `distilled-envs list | head`
+        sys.stderr.close()
+        return 141
+    except DistilledEnvsError as error:
+        print(f"distilled-envs: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:  # a full disk, a folder that can't be written
+        print(f"distilled-envs: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt as interrupt:
+        print(f"\ndistilled-envs: {str(interrupt) or 'interrupted'}", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _run(name: str, arguments: list[str]) -> None:
+    """Call a command's function with what the arguments say."""
+    import tyro
+
+    module, function = COMMANDS[name].home.split(":")
+    command: Callable[..., None] = getattr(importlib.import_module(module), function)
+    prog = f"distilled-envs {name}"
+    if name in ("distill", "refit"):  # the new dataset keeps the line that made it
+        command = partial(command, line=shlex.join(["distilled-envs", name, *arguments]))
+    if name == "distill":  # its flags have the settings of a preset as defaults
+        from distilled_envs.cli.distill import with_preset
+
+        command, wanted, arguments = with_preset(command, arguments)
+        prog += f" {wanted}"
+    tyro.cli(command, args=arguments, prog=prog)
+
+
+@contextmanager
+def _messages_shown() -> Iterator[None]:
+    """This package's messages on stderr; other packages see to their own."""
+    log, handler = logging.getLogger("distilled_envs"), logging.StreamHandler()
+    before = log.level, log.propagate
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(before[0])
+        log.propagate = before[1]

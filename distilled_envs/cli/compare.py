@@ -1,0 +1,96 @@
+"""The commands ``compare`` and ``generalize``."""
+
+from pathlib import Path
+
+from distilled_envs.cli.choice import Choice
+
+
+def compare(
+    choice: Choice,
+    *,
+    output: Path | None = None,
+    steps: int = 300_000,
+    evaluations: int = 20,
+    episodes: int = 10,
+    seeds: int = 3,
+    learners: int = 100,
+    baseline: tuple[str, ...] = ("ppo",),
+    html: bool = False,
+    progress: bool = True,
+) -> None:
+    """Set one-step learners beside Stable-Baselines3: same machine, seeds and evaluation.
+
+    Random actions; fresh networks, one gradient step each; networks trained on the rows with
+    Adam; SB3's PPO on the distilled environment; SB3's algorithms from scratch; PPO with the
+    settings of RL Zoo, where they are known; PPO started from the one-step policy. What is
+    finished is kept: after Ctrl-C the same command goes on.
+
+    Args:
+        choice: Which dataset.
+        output: Folder of the report; runs/compare-NAME if not given.
+        steps: Environment steps of each baseline.
+        evaluations: How often a baseline plays along the way.
+        episodes: Episodes each time.
+        seeds: Runs of each baseline.
+        learners: Fresh networks for the one step.
+        baseline: SB3's algorithms: ppo a2c, dqn for discrete actions, sac td3 for others.
+        html: Also write the report as one HTML file.
+        progress: Show a progress bar.
+    """
+    from distilled_envs.studies import comparison
+    from distilled_envs.studies.comparison_report import write_comparison
+
+    dataset = choice.load()
+    folder = output or Path("runs", f"compare-{dataset.spec.name}")
+    settings = comparison.ComparisonSettings(
+        steps, evaluations, episodes, seeds, learners, baseline
+    )
+    results = comparison.compare(dataset, folder, settings, progress=progress)
+    print(f"{write_comparison(folder, results, as_html=html)}\nreport: {folder}")
+
+
+def generalize(
+    choice: Choice,
+    *,
+    output: Path | None = None,
+    learners: int = 32,
+    episodes: int = 3,
+    html: bool = False,
+) -> None:
+    """Let other networks take the one step than those that a dataset was distilled for.
+
+    Args:
+        choice: Which dataset.
+        output: Folder of the report; runs/generalize-NAME if not given.
+        learners: Fresh networks of each kind.
+        episodes: Episodes of each, in each action mode.
+        html: Also write the report as one HTML file.
+    """
+    from distilled_envs.studies import generalization
+    from distilled_envs.studies.figures import score_bars
+    from distilled_envs.studies.reports import markdown_table, write_report
+
+    dataset = choice.load()
+    name = dataset.spec.name
+    folder = output or Path("runs", f"generalize-{name}")
+    results = generalization.generalize(
+        dataset,
+        learners=learners,
+        episodes=episodes,
+        progress=lambda family: print(f"{name}: {family}", flush=True),
+    )
+    table = generalization.generalization_table(results)
+    scores = {family: each["greedy"] for family, each in results["families"].items()}
+    write_report(
+        folder,
+        f"{name}: which networks can take the one step",
+        results,
+        table,
+        [
+            f"Mean return in {dataset.spec.env.id} ± standard deviation between networks: "
+            f"{learners} of each kind, one gradient step each, {episodes} episodes."
+        ],
+        {"networks": score_bars(f"{name}, likeliest actions", scores)},
+        as_html=html,
+    )
+    print(f"{markdown_table(table)}\nreport: {folder}")

@@ -1,0 +1,180 @@
+"""The commands that make datasets: ``distill`` and ``refit``."""
+
+import dataclasses
+import difflib
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import gymnasium as gym
+import tyro
+
+from distilled_envs import training
+from distilled_envs.cli.choice import Given
+from distilled_envs.cli.evaluate import run_evaluation
+from distilled_envs.dataset import DistilledDataset
+from distilled_envs.envs import atari
+from distilled_envs.errors import SettingsError
+from distilled_envs.loading import load_distilled
+from distilled_envs.training import PRESETS, GameSettings, ImitationSettings, Settings
+
+ALIASES = {
+    "--normalise-rewards": "--normalize-rewards",
+    "--no-normalise-rewards": "--no-normalize-rewards",
+}
+"""Flags as they were spelled before, which still work."""
+
+
+def distill(
+    settings: tyro.conf.OmitArgPrefixes[Settings],
+    *,
+    output: Path | None = None,
+    resume: bool = False,
+    progress: bool = True,
+    preset: Given[str] = "",
+    line: Given[str] = "",
+) -> None:
+    """Distill an environment into a dataset with meta-PPO.
+
+    Args:
+        settings: Settings of one distillation.
+        output: Folder of the run; runs/<name>-seed<seed> if not given.
+        resume: Go on with the run in the output folder.
+        progress: Show a progress bar.
+        preset: The dataset's name before flags changed the settings.
+        line: The whole command.
+    """
+    if settings.name == preset:  # it says what is distilled, unless the user named it
+        name = training.dataset_name(
+            settings.env_id,
+            settings.instances,
+            settings.dims,
+            getattr(settings, "encoder_level", None),
+        )
+        settings = dataclasses.replace(settings, name=name)
+    output = output or Path("runs") / f"{settings.name}-seed{settings.seed}"
+    dataset = training.distill(settings, output, resume=resume, progress=progress, command=line)
+    one_step = dataset.spec.evaluation["one_step"]
+    print(
+        f"\n{dataset.spec.name}: {len(dataset)} rows, distilled in "
+        f"{dataset.spec.provenance['wall_seconds']:.0f} s.\n"
+        f"{one_step['learners']} fresh networks, one gradient step each, "
+        f"{one_step['episodes']} episode{'s' * (one_step['episodes'] > 1)} each in the real "
+        f"{settings.env_id}:"
+    )
+    for mode in ("sampled", "greedy"):
+        score = one_step[mode]
+        print(
+            f"  {mode} actions: mean return {score['mean']:.1f} "
+            f"(standard deviation between networks {score['std']:.1f})"
+        )
+    print(f"dataset: {output / 'dataset'}\n  load_distilled({str(output / 'dataset')!r}).train()")
+
+
+def with_preset(
+    command: Callable[..., None], arguments: list[str]
+) -> tuple[Callable[..., None], str, list[str]]:
+    """Prepare :func:`distill` for what is named first in its arguments.
+
+    Returns:
+        The command with that preset's settings as defaults, what was named, and the flags.
+    """
+    wanted, flags = None, arguments
+    if arguments and not arguments[0].startswith("-"):
+        wanted, *flags = arguments
+    if wanted is None:
+        if not {"-h", "--help"} & set(flags):
+            raise SettingsError(f"distill needs the name of a preset first:\n{_presets()}")
+        print(
+            "usage: distilled-envs distill PRESET [flags]\n"
+            "       distilled-envs distill GYMNASIUM_ID [flags]   untuned settings\n\n"
+            f"presets:\n{_presets()}\n"
+        )
+        wanted = "cartpole-nd-2d-min"
+    settings = _settings(wanted)
+    flags = [_as_spelled_now(flag) for flag in flags]
+    # A game's own settings stay out of the help of other presets, and yet are flags of all.
+    if not isinstance(settings, GameSettings) and _names_game_settings(flags):
+        settings = GameSettings(**vars(settings))
+    return partial(command, settings=settings, preset=settings.name), wanted, flags
+
+
+def _presets() -> str:
+    return "\n".join(
+        f"  {name:22} {settings.instances:3} rows, {settings.total_steps / 1e6:g}M steps"
+        for name, settings in PRESETS.items()
+    )
+
+
+def _settings(wanted: str) -> Settings:
+    """The settings of a preset, or untuned ones for an environment."""
+    by_plain = {name.replace("-", ""): name for name in PRESETS}
+    if wanted.startswith("ALE/"):
+        atari.register(wanted)
+    preset = by_plain.get(wanted.lower().replace("-", "").replace("_", ""))
+    if preset is not None:
+        return PRESETS[preset]
+    if wanted in gym.registry or ":" in wanted:
+        return training.for_environment(wanted)
+    near = difflib.get_close_matches(wanted, [*PRESETS, *gym.registry], n=3, cutoff=0.4)
+    raise SettingsError(
+        f"There is no preset and no registered environment {wanted!r}; the nearest: "
+        f"{', '.join(near) or 'none'} (`distilled-envs distill --help` lists the presets)."
+    )
+
+
+def _as_spelled_now(argument: str) -> str:
+    flag, equals, value = argument.partition("=")
+    return ALIASES.get(flag.replace("_", "-"), flag) + equals + value
+
+
+def _names_game_settings(flags: list[str]) -> bool:
+    """Whether one of the flags is a setting that only :class:`GameSettings` have."""
+    own = {field.name for field in dataclasses.fields(GameSettings)}
+    own -= {field.name for field in dataclasses.fields(Settings)}
+    plain = {
+        flag.partition("=")[0].replace("-", "_").strip("_")
+        for flag in flags
+        if flag.startswith("--")
+    }
+    return not own.isdisjoint(plain | {name.removeprefix("no_") for name in plain})
+
+
+def refit(
+    name: tyro.conf.Positional[str],
+    settings: tyro.conf.OmitArgPrefixes[ImitationSettings],
+    *,
+    output: Path,
+    learners: int = 100,
+    episodes: int = 1,
+    progress: bool = True,
+    line: Given[str] = "",
+) -> None:
+    """Find rows for a dataset's behavior that other training than its one step can use too.
+
+    Args:
+        name: A name from `distilled-envs list`, or a dataset folder: the teacher.
+        settings: How the rows are found.
+        output: Folder of the new dataset.
+        learners: Fresh networks in the evaluation at the end.
+        episodes: Episodes of each, in each action mode.
+        progress: Show a progress bar.
+        line: The whole command.
+    """
+    if output.exists():
+        raise SettingsError(f"{output} exists already: choose another --output.")
+    if min(learners, episodes) < 1:
+        raise SettingsError("learners and episodes must be at least 1.")
+    dataset = training.imitate(
+        load_distilled(name), settings=settings, command=line, progress=progress
+    )
+    dataset.save(output)
+    run_evaluation(
+        DistilledDataset.load(output),
+        {"learners": learners, "episodes": episodes, "progress": progress},
+        None,
+        drop_in=False,
+        as_json=False,
+        save=True,
+    )
+    print(f"dataset: {output}\n  load_distilled({str(output)!r}).train()")

@@ -1,0 +1,367 @@
+"""``CartPoleND-v0``: N cart-poles that share one actuator, scalar and vectorized."""
+
+import math
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from gymnasium.envs.classic_control.utils import maybe_parse_reset_bounds
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+
+from distilled_envs.envs.cartpole_rendering import Painter
+
+# The constants of Gymnasium's CartPole-v1.
+GRAVITY = 9.8
+MASS_POLE = 0.1
+TOTAL_MASS = 1.0 + MASS_POLE
+HALF_LENGTH = 0.5
+POLE_MASS_LENGTH = MASS_POLE * HALF_LENGTH
+FORCE = 10.0
+TAU = 0.02
+THETA_LIMIT = 12 * 2 * math.pi / 360
+X_LIMIT = 2.4
+RESET_BOUND = 0.05
+
+
+def _spaces(dims: int) -> tuple[spaces.Box, spaces.Discrete]:
+    if not isinstance(dims, int | np.integer) or dims < 1:
+        raise ValueError(f"CartPoleND-v0 needs dims to be a whole number from 1 on, got {dims!r}.")
+    # Twice the failure thresholds, so that the failing observation is still inside.
+    axis = np.array([2 * X_LIMIT, np.inf, 2 * THETA_LIMIT, np.inf], dtype=np.float32)
+    high = np.tile(axis, dims)
+    return spaces.Box(-high, high, dtype=np.float32), spaces.Discrete(2 * dims)
+
+
+def _physics_step(state: np.ndarray, force: np.ndarray) -> np.ndarray:
+    """One Euler step of every cart-pole.
+
+    Args:
+        state: x, x_dot, theta, theta_dot along the first dimension, shape ``(4, ...)``.
+        force: Newton on each cart, shape ``(...)``.
+
+    Returns:
+        The state 0.02 s later, a new array of the same shape.
+    """
+    x, x_dot, theta, theta_dot = state
+    cos, sin = np.cos(theta), np.sin(theta)
+    # https://coneural.org/florian/papers/05_cart_pole.pdf
+    push = (force + POLE_MASS_LENGTH * np.square(theta_dot) * sin) / TOTAL_MASS
+    theta_acc = (GRAVITY * sin - cos * push) / (
+        HALF_LENGTH * (4.0 / 3.0 - MASS_POLE * np.square(cos) / TOTAL_MASS)
+    )
+    x_acc = push - POLE_MASS_LENGTH * theta_acc * cos / TOTAL_MASS
+    return np.stack(
+        (x + TAU * x_dot, x_dot + TAU * x_acc, theta + TAU * theta_dot, theta_dot + TAU * theta_acc)
+    )
+
+
+def _failed(state: np.ndarray) -> np.ndarray:
+    """Whether any axis has left its limits: ``(4, dims, ...)`` to ``(...)``."""
+    return ((np.abs(state[0]) > X_LIMIT) | (np.abs(state[2]) > THETA_LIMIT)).any(axis=0)
+
+
+class CartPoleNDEnv(gym.Env[np.ndarray, np.int64]):
+    """N cart-poles that share one actuator: each step pushes one cart and leaves the others alone.
+
+    ## Description
+
+    The N-dimensional cart-pole of Wilhelm & Ventura, "Distilling Reinforcement Learning into
+    Single-Batch Datasets" (arXiv 2508.09283), after Barto, Sutton and Anderson's cart-pole. Each
+    of the `dims` axes is one cart with one pole; the physics of an axis is that of Gymnasium's
+    `CartPole-v1`. The agent has one actuator: it chooses an axis and a direction. The carts that
+    are not pushed roll without force, so that the difficulty grows with `dims`. With `dims=1` the
+    environment follows `CartPole-v1` step for step.
+
+    ## Action Space
+
+    `Discrete(2 * dims)`:
+
+    | Num      | Action                          |
+    |----------|---------------------------------|
+    | `2i`     | push axis `i` to the left, -10 N  |
+    | `2i + 1` | push axis `i` to the right, +10 N |
+
+    ## Observation Space
+
+    `Box` of shape `(4 * dims,)`, `float32`, axis after axis. For axis `i`:
+
+    | Num      | Observation           | Min             | Max            |
+    |----------|-----------------------|-----------------|----------------|
+    | `4i`     | Cart position         | -4.8 m          | 4.8 m          |
+    | `4i + 1` | Cart velocity         | -Inf m/s        | Inf m/s        |
+    | `4i + 2` | Pole angle            | ~ -0.418 rad    | ~ 0.418 rad    |
+    | `4i + 3` | Pole angular velocity | -Inf rad/s      | Inf rad/s      |
+
+    ## Rewards
+
+    +1 for every step, the terminating one included.
+
+    ## Starting State
+
+    Every number uniformly random in (-0.05, 0.05).
+
+    ## Episode End
+
+    1. Termination: the pole angle of any axis leaves ±12°.
+    2. Termination: the cart position of any axis leaves ±2.4 m.
+    3. Truncation: after 500 steps (by the `TimeLimit` wrapper of `gymnasium.make`).
+
+    ## Arguments
+
+    | Parameter | Type    | Default | Description              |
+    |-----------|---------|---------|--------------------------|
+    | `dims`    | **int** | `2`     | Number of cart-pole axes |
+
+    `reset` takes `options={"low": ..., "high": ...}`, the bounds of the starting state, as
+    `CartPole-v1` does.
+
+    ```python
+    >>> import gymnasium as gym
+    >>> import distilled_envs
+    >>> env = gym.make("CartPoleND-v0", dims=3)
+    >>> env.action_space
+    Discrete(6)
+    >>> env.observation_space.shape
+    (12,)
+
+    ```
+
+    ## Vectorized environment
+
+    `gym.make_vec("CartPoleND-v0", num_envs=1024, dims=3)` steps all copies at once in NumPy.
+
+    ## Version History
+
+    * v0: Initial version.
+    """
+
+    metadata = {"render_modes": ["human", "rgb_array"], "render_fps": 50}  # noqa: RUF012
+
+    def __init__(self, dims: int = 2, render_mode: str | None = None):
+        self.observation_space, self.action_space = _spaces(dims)
+        self.dims = dims
+        self.render_mode = render_mode
+        self.state: np.ndarray | None = None  # (4, dims) float64
+        self._force = np.zeros(dims)
+        self._painter = Painter()
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Draw a starting state; see the class docstring for ``options``."""
+        super().reset(seed=seed)
+        low, high = maybe_parse_reset_bounds(options, -RESET_BOUND, RESET_BOUND)
+        # Axis-major draws, so that dims=1 starts exactly where CartPole-v1 does.
+        self.state = self.np_random.uniform(low, high, size=(self.dims, 4)).T.copy()
+        self._force = np.zeros(self.dims)
+        if self.render_mode == "human":
+            self.render()
+        return self._observation(), {}
+
+    def step(self, action: np.int64) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        """Push one cart for 0.02 s."""
+        if not self.action_space.contains(action):
+            raise ValueError(
+                f"{action!r} is not an action of CartPoleND-v0 with dims={self.dims}: "
+                f"expected a whole number from 0 to {2 * self.dims - 1}."
+            )
+        if self.state is None:
+            raise gym.error.ResetNeeded("Call reset() before step().")
+        self._force = np.zeros(self.dims)
+        self._force[action // 2] = FORCE if action % 2 else -FORCE
+        self.state = _physics_step(self.state, self._force)
+        if self.render_mode == "human":
+            self.render()
+        return self._observation(), 1.0, bool(_failed(self.state)), False, {}
+
+    def render(self) -> np.ndarray | None:
+        """Draw every axis, each in a panel of its own.
+
+        Returns:
+            The frame ``(height, width, 3)`` in ``rgb_array`` mode, None in ``human`` mode.
+        """
+        if self.render_mode is None:
+            gym.logger.warn(
+                "render() was called without a render mode; choose one when making the "
+                'environment, e.g. gym.make("CartPoleND-v0", render_mode="rgb_array").'
+            )
+            return None
+        if self.state is None:
+            raise gym.error.ResetNeeded("Call reset() before render().")
+        if self.render_mode == "human":
+            self._painter.show(self.state, self._force, self.metadata["render_fps"])
+            return None
+        return self._painter.frame(self.state, self._force)
+
+    def close(self) -> None:
+        """Close the window, if one is open."""
+        self._painter.close()
+
+    def _observation(self) -> np.ndarray:
+        assert self.state is not None
+        return self.state.T.reshape(-1).astype(np.float32)
+
+
+class CartPoleNDVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
+    """Many copies of :class:`CartPoleNDEnv`, stepped at once in NumPy.
+
+    Args:
+        num_envs: Number of copies.
+        dims: Number of cart-pole axes in each copy.
+        max_episode_steps: Steps after which an episode is truncated.
+        render_mode: None or ``"rgb_array"`` (:meth:`render` gives one frame a copy).
+        autoreset_mode: One of Gymnasium's autoreset modes, or its name. ``NEXT_STEP`` (the
+            default) spends the step after an episode's end on the reset, ``SAME_STEP`` resets at
+            once and puts the last observation under ``info["final_obs"]``, ``DISABLED`` leaves it
+            to ``reset(options={"reset_mask": mask})``.
+    """
+
+    metadata = {  # noqa: RUF012
+        "render_modes": ["rgb_array"],
+        "render_fps": 50,
+        "autoreset_mode": AutoresetMode.NEXT_STEP,
+    }
+
+    def __init__(
+        self,
+        num_envs: int = 1,
+        dims: int = 2,
+        max_episode_steps: int = 500,
+        render_mode: str | None = None,
+        autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
+    ):
+        self.single_observation_space, self.single_action_space = _spaces(dims)
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self.num_envs = num_envs
+        self.dims = dims
+        self.max_episode_steps = max_episode_steps
+        self.render_mode = render_mode
+        self.autoreset_mode = AutoresetMode(autoreset_mode)
+        self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
+        # Copies come last, so that every operation runs along contiguous memory.
+        self.state: np.ndarray | None = None  # (4, dims, num_envs) float64
+        self._low, self._high = -RESET_BOUND, RESET_BOUND
+        self._steps = np.zeros(num_envs, dtype=np.int32)
+        self._done = np.zeros(num_envs, dtype=bool)
+        self._copies = np.arange(num_envs)
+        self._force = np.zeros((dims, num_envs))
+        self._painter = Painter()
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Start new episodes: in all copies, or where ``options["reset_mask"]`` is True."""
+        super().reset(seed=seed)
+        options = dict(options or {})
+        mask = options.pop("reset_mask", np.ones(self.num_envs, dtype=bool))
+        if not isinstance(mask, np.ndarray) or mask.dtype != bool or mask.shape != (self.num_envs,):
+            raise ValueError(
+                f"options['reset_mask'] must be a boolean array of shape ({self.num_envs},)."
+            )
+        self._low, self._high = maybe_parse_reset_bounds(options, -RESET_BOUND, RESET_BOUND)
+        if self.state is None:
+            if not mask.all():
+                raise gym.error.ResetNeeded("The first reset must reset every copy.")
+            self.state = np.zeros((4, self.dims, self.num_envs))
+        self._restart(mask)
+        self._force = np.zeros((self.dims, self.num_envs))
+        return self._observation(), {}
+
+    def step(
+        self, actions: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """Push one cart in every copy for 0.02 s."""
+        actions = np.asarray(actions)
+        if actions.shape != (self.num_envs,) or not np.issubdtype(actions.dtype, np.integer):
+            raise ValueError(
+                f"CartPoleND-v0 with {self.num_envs} copies needs {self.num_envs} whole numbers "
+                f"as actions, got an array of {actions.dtype} with shape {actions.shape}."
+            )
+        if actions.min() < 0 or actions.max() >= 2 * self.dims:
+            raise ValueError(
+                f"Actions of CartPoleND-v0 with dims={self.dims} lie between 0 and "
+                f"{2 * self.dims - 1}, got {actions.min()} to {actions.max()}."
+            )
+        if self.state is None:
+            raise gym.error.ResetNeeded("Call reset() before step().")
+        if self.autoreset_mode is AutoresetMode.DISABLED and self._done.any():
+            raise gym.error.ResetNeeded(
+                "Episodes have ended: call reset(options={'reset_mask': mask}) before step()."
+            )
+        resetting = self._done
+        self._force = np.zeros((self.dims, self.num_envs))
+        self._force[actions >> 1, self._copies] = (actions & 1) * (2 * FORCE) - FORCE
+        self.state = _physics_step(self.state, self._force)
+        self._steps += 1
+        terminated = _failed(self.state)
+        truncated = self._steps >= self.max_episode_steps
+        reward = np.ones(self.num_envs, dtype=np.float32)
+        if resetting.any():  # NEXT_STEP: this step is the reset, whatever the action
+            self._restart(resetting)
+            terminated[resetting] = truncated[resetting] = False
+            reward[resetting] = 0.0
+        self._done = terminated | truncated
+        info: dict[str, Any] = {}
+        if self.autoreset_mode is AutoresetMode.SAME_STEP and self._done.any():
+            ended = self._done.copy()
+            info = {"final_obs": np.full(self.num_envs, None), "_final_obs": ended}
+            info["final_info"], info["_final_info"] = {}, ended
+            last = self._observation()
+            for copy in np.flatnonzero(ended):
+                info["final_obs"][copy] = last[copy]
+            self._restart(ended)
+        return self._observation(), reward, terminated, truncated, info
+
+    def get_state(self) -> dict[str, Any]:
+        """Everything that the next steps depend on, as arrays and plain values."""
+        if self.state is None:
+            raise gym.error.ResetNeeded("Call reset() before get_state().")
+        return {
+            "state": self.state.copy(),
+            "steps": self._steps.copy(),
+            "done": self._done.copy(),
+            "rng": self.np_random.bit_generator.state,
+        }
+
+    def set_state(self, saved: dict[str, Any]) -> np.ndarray:
+        """Go back to what :meth:`get_state` gave.
+
+        Returns:
+            The observations there, shape ``(num_envs, 4 * dims)``.
+        """
+        self.state = saved["state"].copy()
+        self._steps = saved["steps"].copy()
+        self._done = saved["done"].copy()
+        self.np_random.bit_generator.state = saved["rng"]
+        return self._observation()
+
+    def render(self) -> tuple[np.ndarray, ...] | None:
+        """One frame ``(height, width, 3)`` for each copy."""
+        if self.render_mode is None:
+            gym.logger.warn(
+                "render() was called without a render mode; make the environment with "
+                'render_mode="rgb_array".'
+            )
+            return None
+        if self.state is None:
+            raise gym.error.ResetNeeded("Call reset() before render().")
+        return tuple(
+            self._painter.frame(self.state[:, :, copy], self._force[:, copy])
+            for copy in self._copies
+        )
+
+    def _restart(self, mask: np.ndarray) -> None:
+        assert self.state is not None
+        draws = self.np_random.uniform(self._low, self._high, size=(mask.sum(), self.dims, 4))
+        self.state[:, :, mask] = draws.transpose()
+        self._steps[mask] = 0
+        self._done = self._done & ~mask
+
+    def _observation(self) -> np.ndarray:
+        assert self.state is not None
+        observations = np.empty((self.num_envs, self.dims, 4), dtype=np.float32)
+        observations[...] = self.state.transpose()
+        return observations.reshape(self.num_envs, -1)

@@ -1,0 +1,146 @@
+"""The real environment as a dataset saw it: built from its spec, under its fixed transform."""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from gymnasium.envs.registration import EnvSpec
+
+from distilled_envs.envs import atari
+from distilled_envs.errors import DatasetError, MissingExtraError
+from distilled_envs.spec import DistillationSpec, ObservationTransform
+
+
+def make_bare_env(spec: DistillationSpec, **kwargs: Any) -> gym.Env:
+    """The real environment without the dataset's transform; ``kwargs`` go to ``gym.make``.
+
+    Raises:
+        DatasetError: The environment is not registered here, or is not the one of the dataset.
+        MissingExtraError: What it is simulated with is not installed.
+    """
+    with _explained(spec):
+        env = gym.make(_registered(spec), **kwargs)
+        if spec.preprocessing == "atari":
+            env = atari.preprocess(env)
+    _check_shape(spec, env.observation_space)
+    return env
+
+
+def make_env(spec: DistillationSpec, **kwargs: Any) -> gym.Env:
+    """The real environment of a dataset; see :func:`make_bare_env`."""
+    env = make_bare_env(spec, **kwargs)
+    fixed = spec.observation_transform
+    if fixed is None:
+        return env
+    space = transformed_space(fixed, cast(spaces.Box, env.observation_space))
+    return gym.wrappers.TransformObservation(env, transform_function(fixed), space)
+
+
+def make_vec_env(spec: DistillationSpec, num_envs: int, **kwargs: Any) -> gym.vector.VectorEnv:
+    """Copies of the real environment of a dataset.
+
+    ``kwargs`` go to ``gym.make_vec``, for games to :func:`distilled_envs.envs.atari.make_vec`.
+
+    Raises:
+        DatasetError: The environment is not registered here, or is not the one of the dataset.
+        MissingExtraError: What it is simulated with is not installed.
+    """
+    with _explained(spec):
+        here = _registered(spec)
+        if spec.preprocessing == "atari":
+            env = atari.make_vec(here, num_envs, **kwargs)
+        else:
+            env = gym.make_vec(here, num_envs=num_envs, **kwargs)
+    _check_shape(spec, env.single_observation_space)
+    fixed = spec.observation_transform
+    if fixed is None:
+        return env
+    space = transformed_space(fixed, cast(spaces.Box, env.single_observation_space))
+    return gym.wrappers.vector.TransformObservation(
+        env, transform_function(fixed), single_observation_space=space
+    )
+
+
+def transform_function(fixed: ObservationTransform) -> Callable[[np.ndarray], np.ndarray]:
+    """The transform as a function of real observations; gives float32 ``(..., n_inputs)``."""
+    mean, std = np.array(fixed.mean), np.array(fixed.std)
+    coordinates = None if fixed.coordinates is None else list(fixed.coordinates)
+
+    def transform(observations: np.ndarray) -> np.ndarray:
+        if coordinates is not None:
+            observations = observations[..., coordinates]
+        normalized = np.clip((observations - mean) / std, -fixed.clip, fixed.clip)
+        return (fixed.scale * normalized).astype(np.float32)
+
+    return transform
+
+
+def transformed_space(fixed: ObservationTransform, space: spaces.Box) -> spaces.Box:
+    """The space of transformed observations."""
+    transform = transform_function(fixed)
+    low, high = transform(space.low), transform(space.high)
+    return spaces.Box(low, high, dtype=np.float32)
+
+
+def _registered(spec: DistillationSpec) -> EnvSpec:
+    """The environment as it is registered here, with the dataset's arguments and time limit.
+
+    What code runs is never taken from a dataset: an entry point in a file could be any function.
+    """
+    env_id = spec.env.id
+    if env_id.startswith("ALE/"):
+        atari.register(env_id)
+    try:
+        here = gym.spec(env_id)
+    except gym.error.Error as error:
+        raise DatasetError(
+            f"{spec.name}: the environment {env_id} is not registered: import the package that "
+            f"registers it first ({error})."
+        ) from None
+    for part in ("entry_point", "vector_entry_point", "additional_wrappers"):
+        if getattr(spec.env, part) != getattr(here, part):
+            raise DatasetError(
+                f"{spec.name}: distillation.json names {getattr(spec.env, part)!r} as the {part} "
+                f"of {env_id}, but {getattr(here, part)!r} is registered."
+            )
+    kwargs, limit = here.kwargs | spec.env.kwargs, spec.env.max_episode_steps
+    return dataclasses.replace(here, kwargs=kwargs, max_episode_steps=limit)
+
+
+@contextmanager
+def _explained(spec: DistillationSpec) -> Iterator[None]:
+    env_id = spec.env.id
+    try:
+        yield
+    except (ImportError, gym.error.DependencyNotInstalled) as error:
+        if isinstance(error, MissingExtraError):
+            raise
+        extra = "mujoco" if "mujoco" in str(error).lower() else "all"
+        raise MissingExtraError(f"more packages ({error})", env_id, extra) from error
+    except TypeError as error:
+        raise DatasetError(
+            f"{spec.name}: {env_id} does not take the arguments {spec.env.kwargs}: {error}"
+        ) from error
+
+
+def _check_shape(spec: DistillationSpec, space: spaces.Space[Any]) -> None:
+    """Refuse a real environment whose observations are not those that the dataset was made on."""
+    fixed, shown = spec.observation_transform, space.shape
+    coordinates = None if fixed is None else fixed.coordinates
+    if (
+        coordinates is not None
+        and shown is not None
+        and len(shown) == 1
+        and max(coordinates) < shown[0]
+    ):
+        shown = (len(coordinates),)
+    if shown != spec.task.observation_shape or (fixed is not None and shown != (len(fixed.mean),)):
+        wanted = "" if coordinates is None else f" from coordinates up to {max(coordinates)}"
+        raise DatasetError(
+            f"{spec.name}: its observations have shape {spec.task.observation_shape}{wanted}, "
+            f"those of {spec.env.id} have {space.shape}."
+        )

@@ -1,0 +1,286 @@
+"""The evaluation protocol: a score belongs to a dataset, so it averages over fresh learners."""
+
+import operator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypedDict
+
+import gymnasium as gym
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from distilled_envs.envs.real import make_vec_env
+from distilled_envs.errors import PolicyError, SettingsError
+from distilled_envs.evaluation.statistics import bootstrap_interval, interquartile_mean
+from distilled_envs.learners.actions import choose_actions, within_bounds
+from distilled_envs.learners.policies import policy_module, policy_outputs
+from distilled_envs.learners.population import Population
+from distilled_envs.learners.threads import torch_threads
+from distilled_envs.rows import Rows
+from distilled_envs.spec import LearnerSpec, TaskSpec
+
+EVALUATION_SEED = 1_000_000
+"""Default seed; distillation seeds are small numbers, so that learners here are new."""
+
+_MAX_COPIES = 64  # environments side by side when one policy plays many episodes
+
+
+@dataclass(frozen=True)
+class Score:
+    """Returns in the real environment, in one action mode.
+
+    Attributes:
+        returns: Undiscounted returns ``(learners, episodes)``.
+        mean: Mean over learners (each the mean of its episodes).
+        std: Standard deviation between learners; between episodes if there is one learner.
+        ci95: 95% percentile-bootstrap interval of the mean, resampling learners (or the episodes
+            of the only one); None for a single number.
+        iqm: Interquartile mean over learners (or episodes).
+    """
+
+    returns: np.ndarray
+    mean: float
+    std: float
+    ci95: tuple[float, float] | None
+    iqm: float
+
+    @classmethod
+    def of(cls, returns: np.ndarray) -> "Score":
+        """Summarize returns ``(learners, episodes)``."""
+        units = returns.mean(axis=1) if len(returns) > 1 else returns[0]
+        return cls(
+            returns=returns,
+            mean=float(units.mean()),
+            std=float(units.std(ddof=1)) if len(units) > 1 else 0.0,
+            ci95=bootstrap_interval(units),
+            iqm=float(interquartile_mean(units)),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Numbers for ``distillation.json``, rounded to three places."""
+        ci95 = None if self.ci95 is None else [round(bound, 3) for bound in self.ci95]
+        numbers = {key: round(getattr(self, key), 3) for key in ("mean", "std", "iqm")}
+        return numbers | {"ci95": ci95}
+
+    def __str__(self) -> str:
+        interval = "" if self.ci95 is None else f", 95% [{self.ci95[0]:.1f}, {self.ci95[1]:.1f}]"
+        return f"{self.mean:.1f}{interval}, std {self.std:.1f}, IQM {self.iqm:.1f}"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What :func:`evaluate` found.
+
+    Attributes:
+        sampled: Actions drawn from the policy.
+        greedy: The most likely action (the mean, for gaussian policies).
+        learners: Number of networks.
+        episodes: Episodes each network played, in each mode.
+        seed: Seed of initializations, environments and actions.
+    """
+
+    sampled: Score
+    greedy: Score
+    learners: int
+    episodes: int
+    seed: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record that ``distillation.json`` keeps."""
+        protocol = {"learners": self.learners, "episodes": self.episodes, "seed": self.seed}
+        return protocol | {"sampled": self.sampled.to_dict(), "greedy": self.greedy.to_dict()}
+
+    def __str__(self) -> str:
+        who = f"{self.learners} learners x " if self.learners > 1 else ""
+        spread = "between learners" if self.learners > 1 else "between episodes"
+        return (
+            f"mean return over {who}{self.episodes} episode{'s' * (self.episodes > 1)} "
+            f"(std {spread})\n"
+            f"  sampled  {self.sampled}\n"
+            f"  greedy   {self.greedy}"
+        )
+
+
+class EvaluationOptions(TypedDict, total=False):
+    """Keyword arguments of :func:`evaluate`, which says what they mean."""
+
+    learner: LearnerSpec | None
+    learners: int | None
+    episodes: int | None
+    seed: int
+    progress: bool
+
+
+def evaluate(
+    dataset: Rows,
+    policy: nn.Module | object | None = None,
+    *,
+    learner: LearnerSpec | None = None,
+    learners: int | None = None,
+    episodes: int | None = None,
+    seed: int = EVALUATION_SEED,
+    progress: bool = False,
+) -> Evaluation:
+    """Play in the real environment with its own reward, in both action modes.
+
+    Args:
+        dataset: The distilled dataset; its spec names the environment.
+        policy: A trained policy (module or Stable-Baselines3 model). None evaluates the dataset:
+            fresh learners, one gradient step each.
+        learner: Other networks than those that the dataset was distilled for; only without
+            ``policy``.
+        learners: Number of fresh learners (default 100, for a game 32); only without ``policy``.
+        episodes: Episodes for each learner (default 5, of a game 1), or for the policy (20).
+        seed: Seed of initializations, environments and sampled actions.
+        progress: Whether to show a bar of the episodes that have ended.
+
+    Returns:
+        Scores of both modes.
+
+    Raises:
+        SettingsError: Counts below 1, ``learner`` or ``learners`` together with a policy, or a
+            learner that does not fit the dataset's encoder.
+        PolicyError: The policy does not fit the environment.
+    """
+    if policy is not None and (learners, learner) != (None, None):
+        raise SettingsError(
+            "learner and learners describe fresh networks: leave them out when you give a policy."
+        )
+    usual = (1, 20)
+    if policy is None:  # games take minutes
+        usual = (100, 5) if dataset.spec.preprocessing is None else (32, 1)
+    learners = usual[0] if learners is None else learners
+    episodes = usual[1] if episodes is None else episodes
+    try:
+        learners, episodes, seed = map(operator.index, (learners, episodes, seed))
+    except TypeError:
+        raise SettingsError(
+            f"learners, episodes and seed are whole numbers, got {learners}, {episodes} and {seed}."
+        ) from None
+    if learners < 1 or episodes < 1 or seed < 0:
+        raise SettingsError(
+            "learners and episodes must be at least 1 and seed at least 0, "
+            f"got {learners}, {episodes} and {seed}."
+        )
+    if policy is None:
+        own = dataset.spec.learner
+        learner = own if learner is None else learner
+        # At level 4 the hidden layer is the encoder's.
+        kinds = [
+            (each.architecture, each.encoder_level, each.encoder_level == 4 and each.hidden_sizes)
+            for each in (learner, own)
+        ]
+        if kinds[0] != kinds[1]:
+            raise SettingsError(
+                f"{dataset.spec.name} is for learners of kind {own.architecture!r} behind an "
+                f"encoder of level {own.encoder_level}, and a {learner.architecture!r} with hidden "
+                f"layers {learner.hidden_sizes} at level {learner.encoder_level} does not fit."
+            )
+        outputs, copies = _fresh_learners(dataset, learner, learners, seed), learners
+    else:
+        outputs, copies = _one_policy(policy), min(episodes, _MAX_COPIES)
+    rounds = -(-episodes * learners // copies)
+    scores = {}
+    with (
+        torch_threads(1),  # small networks gain nothing from more, and lose much on a busy machine
+        tqdm(
+            total=2 * copies * rounds,
+            unit=" episodes",
+            leave=False,
+            dynamic_ncols=True,
+            disable=not progress,
+        ) as bar,
+    ):
+        for mode in ("sampled", "greedy"):
+            bar.set_description_str(f"{dataset.spec.name}: playing, {mode} actions")
+            env = make_vec_env(dataset.spec, copies)
+            with torch.random.fork_rng(devices=[]), _evaluating(policy):
+                torch.manual_seed(seed)
+                greedy = mode == "greedy"
+                returns = _play(env, dataset.spec.task, outputs, rounds, seed, greedy, bar)
+            env.close()
+            played = returns.reshape(-1)[: learners * episodes].reshape(learners, -1)
+            scores[mode] = Score.of(played)
+    return Evaluation(**scores, learners=learners, episodes=episodes, seed=seed)
+
+
+def pooled(evaluations: Iterable[Evaluation]) -> dict[str, Score]:
+    """The scores of several policies together, by action mode; each policy is one learner."""
+    each = list(evaluations)
+    return {
+        mode: Score.of(np.concatenate([getattr(evaluation, mode).returns for evaluation in each]))
+        for mode in ("sampled", "greedy")
+    }
+
+
+@contextmanager
+def _evaluating(policy: nn.Module | object | None) -> Iterator[None]:
+    """Evaluation mode for a user's module (dropout off, batch statistics fixed), then as before."""
+    if policy is None:
+        yield
+        return
+    module = policy_module(policy)
+    before = {each: each.training for each in module.modules()}
+    module.eval()
+    try:
+        yield
+    finally:
+        for each, training in before.items():
+            each.training = training
+
+
+def _fresh_learners(
+    dataset: Rows, learner: LearnerSpec, learners: int, seed: int
+) -> Callable[[Tensor], Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    fresh = Population.draw(learner, dataset.spec.task, learners, generator)
+    rate, encode = dataset.spec.inner.learning_rate, dataset.encoder or nn.Identity()
+    trained = fresh.step(dataset.features, dataset.targets, rate)
+    # Learner i acts in environment i.
+    return lambda seen: trained(encode(seen).unsqueeze(1)).squeeze(1)
+
+
+def _one_policy(policy: nn.Module | object) -> Callable[[Tensor], Tensor]:
+    parameter = next(policy_module(policy).parameters(), torch.empty(0))
+    return lambda observations: policy_outputs(policy, observations.to(parameter.device)).cpu()
+
+
+def _play(
+    env: gym.vector.VectorEnv,
+    task: TaskSpec,
+    outputs: Callable[[Tensor], Tensor],
+    episodes: int,
+    seed: int,
+    greedy: bool,
+    bar: tqdm,
+) -> np.ndarray:
+    """Returns ``(num_envs, episodes)`` of the first episodes in each environment.
+
+    Taking the first ones, not the ones that end first, keeps short episodes from counting more.
+    """
+    log_std = None if task.target_log_std is None else torch.tensor(task.target_log_std)
+    returns = np.zeros((env.num_envs, episodes + 1))  # the last column takes what comes after
+    episode = np.zeros(env.num_envs, dtype=int)
+    copies = np.arange(env.num_envs)
+    observations, _ = env.reset(seed=seed)
+    while episode.min() < episodes:
+        with torch.no_grad():
+            given = outputs(torch.as_tensor(observations, dtype=torch.float32))
+            if given.shape != (env.num_envs, task.n_outputs) or not given.isfinite().all():
+                raise PolicyError(
+                    f"The policy must give {task.n_outputs} finite outputs for each observation, "
+                    f"got shape {tuple(given.shape)} for {env.num_envs} observations"
+                    f"{'' if given.isfinite().all() else ', not all of them finite'}."
+                )
+            actions = choose_actions(task, given, log_std, greedy=greedy).numpy()
+        actions = within_bounds(env.single_action_space, actions)
+        # A reset step of Gymnasium's NEXT_STEP mode has reward 0, so it adds nothing.
+        observations, rewards, terminated, truncated, _ = env.step(actions)
+        returns[copies, episode] += rewards
+        ended = (terminated | truncated) & (episode < episodes)
+        episode += ended
+        bar.update(int(ended.sum()))
+    return returns[:, :episodes]

@@ -1,0 +1,1 @@
+"""Networks and their one gradient step: alone, many at once, behind an encoder, or a user's own."""

@@ -1,0 +1,86 @@
+"""One step of gradient descent on a distilled batch, for any policy, in place.
+
+A whole population takes the same step in :meth:`.population.Population.step`.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from distilled_envs.errors import PolicyError
+from distilled_envs.learners.policies import policy_module, policy_outputs
+
+
+def inner_loss(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Mean squared error over rows and outputs: ``(..., k, n_outputs)`` to ``(...)``."""
+    return (outputs - targets).square().mean((-2, -1))
+
+
+def train_one_step(
+    policy: nn.Module | object,
+    observations: Tensor,
+    targets: Tensor,
+    learning_rate: float,
+    target_log_std: Tensor | None = None,
+    parameters: list[nn.Parameter] | None = None,
+) -> None:
+    """One SGD step of any policy on the distilled batch, in place.
+
+    Args:
+        policy: A module that maps observations ``(k, *shape)`` to outputs ``(k, n_outputs)``, or
+            a Stable-Baselines3 actor-critic model or policy.
+        observations: Distilled observations ``(k, *shape)``.
+        targets: Distilled targets ``(k, n_outputs)``.
+        learning_rate: The inner learning rate.
+        target_log_std: Log standard deviations ``(n_outputs,)`` of a gaussian task: set on a policy
+            that has a parameter ``log_std``, as Stable-Baselines3's do.
+        parameters: What of the policy is trained; None for all that requires a gradient.
+
+    Raises:
+        PolicyError: The policy does not take these observations, its outputs don't have the
+            targets' shape, it has nothing to train, there can be no gradients, or the step would
+            make it non-finite.
+    """
+    module = policy_module(policy)
+    if getattr(module, "use_sde", False):
+        raise PolicyError(
+            f"{type(policy).__name__} explores by gSDE, whose deviations depend on the state, and "
+            "the dataset has one for each action dimension: make it without use_sde."
+        )
+    if parameters is None:
+        parameters = [p for p in module.parameters() if p.requires_grad]
+    if not parameters:
+        raise PolicyError(f"{type(policy).__name__} has no parameters that require a gradient.")
+    if torch.is_inference_mode_enabled() or any(p.is_inference() for p in parameters):
+        raise PolicyError(
+            "A step needs gradients, which torch.inference_mode rules out: make and train the "
+            "policy outside of it."
+        )
+    device = parameters[0].device
+    with torch.enable_grad():
+        outputs = policy_outputs(policy, observations.to(device))
+        if outputs.shape != targets.shape:
+            raise PolicyError(
+                f"{type(policy).__name__} maps the observations {tuple(observations.shape)} to "
+                f"outputs of shape {tuple(outputs.shape)}, but the targets have shape "
+                f"{tuple(targets.shape)}: the policy needs {targets.shape[-1]} outputs."
+            )
+        loss = inner_loss(outputs, targets.to(device))
+        gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
+    with torch.no_grad():
+        # SB3's critic gets no gradient: only what makes the outputs is trained.
+        stepped = [
+            (parameter, parameter - learning_rate * gradient)
+            for parameter, gradient in zip(parameters, gradients, strict=True)
+            if gradient is not None
+        ]
+        if not all(value.isfinite().all() for _, value in stepped):
+            raise PolicyError(
+                f"The step would make {type(policy).__name__} not finite, so it was left as it "
+                "was: check its parameters for NaN or infinity, and the inner learning rate "
+                f"({learning_rate:g})."
+            )
+        for parameter, value in stepped:
+            parameter.copy_(value)
+        log_std = getattr(module, "log_std", None)  # SB3's gaussian policies
+        if target_log_std is not None and isinstance(log_std, nn.Parameter):
+            log_std.copy_(target_log_std)

@@ -1,0 +1,1 @@
+"""What datasets are set beside: Stable-Baselines3, other networks, other trainings; the reports."""

@@ -1,0 +1,115 @@
+"""What a distilled dataset teaches beside its own one step: ordinary training, and RL on its rows.
+
+A dataset distilled as in the paper teaches through its own single SGD step and nothing else. The
+self-consistency term of the outer loss (see ``distilled_envs.training.meta_ppo``) makes the rows a
+dataset that other training can use too; how well is measured here.
+"""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from distilled_envs.dataset import DistilledDataset
+from distilled_envs.distilled_env import DistilledEnv
+from distilled_envs.errors import MissingExtraError
+from distilled_envs.evaluation import EVALUATION_SEED, pooled
+from distilled_envs.learners.one_step import inner_loss
+from distilled_envs.learners.policies import sb3_policy_for
+
+ADAM_STEPS = 5_000
+ADAM_LEARNING_RATE = 1e-3
+PPO_STEPS = 20_000
+
+
+def train_with_adam(
+    dataset: DistilledDataset,
+    *,
+    seed: int,
+    steps: int = ADAM_STEPS,
+    learning_rate: float = ADAM_LEARNING_RATE,
+) -> nn.Module:
+    """Train a fresh network on the rows as on any supervised dataset: Adam on MSE, to convergence.
+
+    Args:
+        dataset: The distilled dataset.
+        seed: Seed of the network's initialization.
+        steps: Full-batch steps.
+        learning_rate: Adam's.
+    """
+    policy = dataset.new_policy(seed=seed)
+    optimizer = torch.optim.Adam(policy.parameters(), lr=learning_rate)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        inner_loss(policy(dataset.observations), dataset.targets).backward()
+        optimizer.step()
+    return policy
+
+
+def train_ppo_on_bandit(dataset: DistilledDataset, *, seed: int, steps: int = PPO_STEPS) -> Any:
+    """Train Stable-Baselines3's PPO, default settings, on the dataset's bandit environment.
+
+    Args:
+        dataset: The distilled dataset.
+        seed: PPO's seed.
+        steps: Steps in the bandit; each is an episode.
+
+    Returns:
+        The trained ``stable_baselines3.PPO`` model.
+
+    Raises:
+        MissingExtraError: Stable-Baselines3 is not installed.
+    """
+    algorithm = _require_ppo()
+    env = DistilledEnv(dataset)
+    policy = sb3_policy_for(env.observation_space)
+    return algorithm(policy, env, seed=seed, device="cpu").learn(steps)
+
+
+def measure_drop_in(
+    dataset: DistilledDataset,
+    *,
+    seeds: int = 10,
+    episodes: int = 5,
+    adam_steps: int = ADAM_STEPS,
+    ppo_steps: int = PPO_STEPS,
+) -> dict[str, Any]:
+    """Returns in the real environment after both kinds of training.
+
+    Args:
+        dataset: The distilled dataset.
+        seeds: Networks of each kind, with the seeds from ``EVALUATION_SEED`` on.
+        episodes: Episodes of each network, in each action mode.
+        adam_steps: Steps of Adam on the rows.
+        ppo_steps: Steps of PPO in the bandit.
+
+    Returns:
+        For ``adam_to_convergence`` and ``sb3_ppo_on_bandit``: the protocol, and the scores of both
+        action modes over networks.
+
+    Raises:
+        MissingExtraError: Stable-Baselines3 is not installed.
+    """
+    _require_ppo()  # before minutes of training
+    trainings = {
+        "adam_to_convergence": (train_with_adam, adam_steps),
+        "sb3_ppo_on_bandit": (train_ppo_on_bandit, ppo_steps),
+    }
+    record = {}
+    for name, (train, steps) in trainings.items():
+        evaluations = [
+            dataset.evaluate(train(dataset, seed=seed, steps=steps), episodes=episodes, seed=seed)
+            for seed in range(EVALUATION_SEED, EVALUATION_SEED + seeds)
+        ]
+        record[name] = {"steps": steps, "learners": seeds, "episodes": episodes} | {
+            mode: score.to_dict() for mode, score in pooled(evaluations).items()
+        }
+    return record
+
+
+def _require_ppo() -> type:
+    try:
+        from stable_baselines3 import PPO
+    except ImportError:
+        raise MissingExtraError("stable-baselines3", "PPO on the bandit", "sb3") from None
+    return PPO

@@ -1,0 +1,300 @@
+"""Stable-Baselines3 as a baseline: default and RL Zoo settings, with evaluations along the way."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal, cast
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from torch import nn
+
+from distilled_envs.errors import MissingExtraError, SettingsError
+from distilled_envs.learners.policies import sb3_policy_for
+
+try:
+    import stable_baselines3 as sb3
+    from stable_baselines3.common.base_class import BaseAlgorithm
+    from stable_baselines3.common.callbacks import BaseCallback
+    from stable_baselines3.common.evaluation import evaluate_policy
+    from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecMonitor, VecNormalize
+except ImportError:
+    raise MissingExtraError("stable-baselines3", "A baseline", "sb3") from None
+
+ALGORITHMS = {
+    "ppo": sb3.PPO,
+    "a2c": sb3.A2C,
+    "dqn": sb3.DQN,
+    "sac": sb3.SAC,
+    "td3": sb3.TD3,
+}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How an algorithm is set up.
+
+    Attributes:
+        settings: Keyword arguments of the algorithm; SB3's defaults where not given.
+        num_envs: Environments side by side.
+        normalize: What is normalized by running statistics.
+    """
+
+    settings: dict[str, Any] = field(default_factory=dict)
+    num_envs: int = 1
+    normalize: Literal["nothing", "rewards", "observations and rewards"] = "nothing"
+
+
+def _linear(start: float) -> Callable[[float], float]:
+    return lambda remaining: start * remaining
+
+
+_WIDE = {
+    "log_std_init": -2,
+    "ortho_init": False,
+    "activation_fn": nn.ReLU,
+    "net_arch": {"pi": [256, 256], "vf": [256, 256]},
+}
+
+
+def _tuned(**settings: Any) -> Recipe:
+    return Recipe(settings, normalize="observations and rewards")
+
+
+# PPO's settings in RL Baselines3 Zoo (hyperparams/ppo.yml), made for -v3 (Reacher: -v2). Those of
+# cart-pole are CartPole-v1's: there are none for more axes.
+ZOO: dict[str, Recipe] = {
+    "CartPoleND": Recipe(
+        {
+            "n_steps": 32,
+            "batch_size": 256,
+            "gae_lambda": 0.8,
+            "gamma": 0.98,
+            "n_epochs": 20,
+            "learning_rate": _linear(1e-3),
+            "clip_range": _linear(0.2),
+        },
+        num_envs=8,
+    ),
+    "HalfCheetah": _tuned(
+        batch_size=64,
+        n_steps=512,
+        gamma=0.98,
+        learning_rate=2.0633e-05,
+        ent_coef=0.000401762,
+        clip_range=0.1,
+        n_epochs=20,
+        gae_lambda=0.92,
+        max_grad_norm=0.8,
+        vf_coef=0.58096,
+        policy_kwargs=_WIDE,
+    ),
+    "Hopper": _tuned(
+        batch_size=32,
+        n_steps=512,
+        gamma=0.999,
+        learning_rate=9.80828e-05,
+        ent_coef=0.00229519,
+        clip_range=0.2,
+        n_epochs=5,
+        gae_lambda=0.99,
+        max_grad_norm=0.7,
+        vf_coef=0.835671,
+        policy_kwargs=_WIDE,
+    ),
+    "Humanoid": _tuned(
+        batch_size=256,
+        n_steps=512,
+        gamma=0.95,
+        learning_rate=3.56987e-05,
+        ent_coef=0.00238306,
+        clip_range=0.3,
+        n_epochs=5,
+        gae_lambda=0.9,
+        max_grad_norm=2,
+        vf_coef=0.431892,
+        policy_kwargs=_WIDE,
+    ),
+    "HumanoidStandup": _tuned(
+        batch_size=32,
+        n_steps=512,
+        gamma=0.99,
+        learning_rate=2.55673e-05,
+        ent_coef=3.62109e-06,
+        clip_range=0.3,
+        n_epochs=20,
+        gae_lambda=0.9,
+        max_grad_norm=0.7,
+        vf_coef=0.430793,
+        policy_kwargs=_WIDE,
+    ),
+    "InvertedDoublePendulum": _tuned(
+        batch_size=128,  # the Zoo's 512 is more than the 128 steps of a rollout
+        n_steps=128,
+        gamma=0.98,
+        learning_rate=0.000155454,
+        ent_coef=1.05057e-06,
+        clip_range=0.4,
+        n_epochs=10,
+        gae_lambda=0.8,
+        max_grad_norm=0.5,
+        vf_coef=0.695929,
+    ),
+    "InvertedPendulum": _tuned(
+        batch_size=32,  # the Zoo's 64 is more than the 32 steps of a rollout
+        n_steps=32,
+        gamma=0.999,
+        learning_rate=0.000222425,
+        ent_coef=1.37976e-07,
+        clip_range=0.4,
+        n_epochs=5,
+        gae_lambda=0.9,
+        max_grad_norm=0.3,
+        vf_coef=0.19816,
+    ),
+    "Reacher": _tuned(
+        batch_size=32,
+        n_steps=512,
+        gamma=0.9,
+        learning_rate=0.000104019,
+        ent_coef=7.52585e-08,
+        clip_range=0.3,
+        n_epochs=5,
+        gae_lambda=1.0,
+        max_grad_norm=0.9,
+        vf_coef=0.950368,
+    ),
+    "Walker2d": _tuned(
+        batch_size=32,
+        n_steps=512,
+        gamma=0.99,
+        learning_rate=5.05041e-05,
+        ent_coef=0.000585045,
+        clip_range=0.1,
+        n_epochs=20,
+        gae_lambda=0.95,
+        max_grad_norm=1,
+        vf_coef=0.871923,
+    ),
+    "Ant": _tuned(),
+    "Swimmer": _tuned(gamma=0.9999),
+}
+
+
+def make_model(
+    algorithm: str, make_env: Callable[[], gym.Env], recipe: Recipe, seed: int
+) -> BaseAlgorithm:
+    """A fresh SB3 model on its training environment.
+
+    Args:
+        algorithm: A key of :data:`ALGORITHMS`.
+        make_env: Makes one copy of the environment.
+        recipe: How it is set up.
+        seed: Seed of networks, environments and exploration.
+    """
+    env: VecEnv = VecMonitor(DummyVecEnv([make_env] * recipe.num_envs))
+    if recipe.normalize != "nothing":
+        observations = recipe.normalize != "rewards"
+        env = VecNormalize(env, norm_obs=observations, gamma=recipe.settings.get("gamma", 0.99))
+    policy = sb3_policy_for(env.observation_space)
+    return ALGORITHMS[algorithm](policy, env, seed=seed, device="cpu", **recipe.settings)
+
+
+def check_fits(algorithm: str, space: spaces.Space[Any]) -> None:
+    """Refuse an algorithm that can't choose these actions.
+
+    Raises:
+        SettingsError: It can't, or there is no such algorithm.
+    """
+    if algorithm not in ALGORITHMS:
+        raise SettingsError(f"There is no baseline {algorithm!r}, only {', '.join(ALGORITHMS)}.")
+    discrete = isinstance(space, spaces.Discrete)
+    if algorithm == "dqn" and not discrete:
+        raise SettingsError("dqn chooses among discrete actions, and these are continuous.")
+    if algorithm in ("sac", "td3") and discrete:
+        raise SettingsError(f"{algorithm} needs continuous actions, and these are discrete.")
+
+
+def learn(
+    model: BaseAlgorithm,
+    make_env: Callable[[], gym.Env],
+    *,
+    steps: int,
+    evaluations: int,
+    episodes: int,
+    seed: int,
+    progress: Callable[[int, float], None] = lambda step, mean: None,
+    callbacks: tuple[BaseCallback, ...] = (),
+) -> dict[str, list[Any]]:
+    """Train a model, and play with it along the way, the likeliest actions, in the real reward.
+
+    Args:
+        model: From :func:`make_model`.
+        make_env: Makes one copy of the environment to play in.
+        steps: Environment steps of the training.
+        evaluations: How often it plays, evenly spread, besides at the start.
+        episodes: Episodes each time.
+        seed: Seed of the environments that it plays in.
+        progress: Called after each evaluation with the steps done and the mean return.
+        callbacks: Callbacks of SB3 beside the one that evaluates.
+
+    Returns:
+        For each evaluation the ``steps`` and the ``seconds`` of training up to it, evaluations
+        left out, and the ``returns`` of its episodes. Seconds are the processor's: with one thread
+        those on the clock of an idle machine, and whatever else runs there does not count.
+    """
+    curve = _Curve(make_env, steps, evaluations, episodes, seed, progress)
+    model.learn(steps, callback=[*callbacks, curve])
+    return {"steps": curve.steps, "seconds": curve.seconds, "returns": curve.returns}
+
+
+class _Curve(BaseCallback):
+    def __init__(
+        self,
+        make_env: Callable[[], gym.Env],
+        steps: int,
+        evaluations: int,
+        episodes: int,
+        seed: int,
+        progress: Callable[[int, float], None],
+    ):
+        super().__init__()
+        self.make_env, self.episodes, self.seed = make_env, episodes, seed
+        self.progress = progress
+        self.due = [round(steps * i / evaluations) for i in range(evaluations + 1)]
+        self.steps: list[int] = []
+        self.seconds: list[float] = []
+        self.returns: list[list[float]] = []
+        self.played = 0.0
+
+    def _on_training_start(self) -> None:
+        self.started = time.process_time()
+        self._play()
+
+    def _on_step(self) -> bool:
+        if len(self.steps) < len(self.due) - 1 and self.num_timesteps >= self.due[len(self.steps)]:
+            self._play()
+        return True
+
+    def _on_training_end(self) -> None:
+        self._play()
+
+    def _play(self) -> None:
+        began = time.process_time()
+        env: VecEnv = DummyVecEnv([self.make_env] * self.episodes)
+        seen = self.model.get_vec_normalize_env()
+        if seen is not None and seen.norm_obs:
+            env = VecNormalize(env, training=False, norm_reward=False)
+            env.obs_rms = seen.obs_rms
+        env.seed(self.seed)
+        # Returns are those of the environment: no wrapper changes rewards here.
+        returns, _ = evaluate_policy(
+            self.model, env, self.episodes, return_episode_rewards=True, warn=False
+        )
+        env.close()
+        self.steps.append(self.num_timesteps)
+        self.seconds.append(round(began - self.started - self.played, 3))
+        self.returns.append([round(float(each), 3) for each in cast(list[float], returns)])
+        self.played += time.process_time() - began
+        self.progress(self.num_timesteps, float(np.mean(returns)))
