@@ -1,11 +1,26 @@
-"""Distilling environments into datasets: meta-PPO, its settings and presets, and the run around it.
+"""Making datasets: meta-PPO, imitation, their settings and presets, and the run around them.
 
 Imported as ``distilled_envs.training``.
 """
 
-from distilled_envs.training.presets import PRESETS, dataset_name, for_environment
-from distilled_envs.training.refitting import refit
+from distilled_envs.training.imitation import imitate, refit
+from distilled_envs.training.presets import PRESETS, for_environment
 from distilled_envs.training.run import distill
-from distilled_envs.training.settings import Settings
+from distilled_envs.training.settings import (
+    GameSettings,
+    ImitationSettings,
+    Settings,
+    dataset_name,
+)
 
-__all__ = ["PRESETS", "Settings", "dataset_name", "distill", "for_environment", "refit"]
+__all__ = [
+    "PRESETS",
+    "GameSettings",
+    "ImitationSettings",
+    "Settings",
+    "dataset_name",
+    "distill",
+    "for_environment",
+    "imitate",
+    "refit",
+]

@@ -1,26 +1,31 @@
-"""The vector environments that learners are trained in: EnvPool's where it has the id, ALE's own.
+"""The environment of a run, checked before work starts, and its vector environment.
 
-All of them behave as Gymnasium's NEXT_STEP mode: the step that ends an episode shows its last
-observation, and the next step is the reset, with reward 0. A vectorised implementation of an
-environment's own (cart-pole) comes through Gymnasium too.
+Vector environments come from EnvPool where it has the id, for games from ALE, and otherwise from
+Gymnasium, which knows cart-pole's own. All of them behave as Gymnasium's NEXT_STEP mode: the step
+that ends an episode shows its last observation, and the next step is the reset, with reward 0.
 """
 
+import copy
 import dataclasses
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from gymnasium import spaces
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from distilled_envs import atari
-from distilled_envs.training.settings import Settings
+from distilled_envs.envs import atari
+from distilled_envs.errors import SettingsError
+from distilled_envs.spec import TaskSpec
+from distilled_envs.training.settings import GameSettings, Settings
 
 
 class EnvPoolVectorEnv(VectorEnv):
     """EnvPool's environments, stepped by C++ threads, as a Gymnasium vector environment.
 
-    Its autoreset is NEXT_STEP's. Its seed is given when it is made, not on resetting.
+    EnvPool takes its seed when it is made; a seed on resetting has no effect.
 
     Args:
         env_id: An id that EnvPool knows.
@@ -63,10 +68,10 @@ class EnvPoolVectorEnv(VectorEnv):
 
 
 def make_training_envs(settings: Settings, seed: int, count: int | None = None) -> VectorEnv:
-    """The environments of a run.
+    """The vector environment of a run.
 
     EnvPool is used for ids that it has, unless the settings ask for Gymnasium. Atari games come
-    from ALE's vector environment, which shows what Gymnasium's wrappers show.
+    from ALE's vector environment, with the same observations as Gymnasium's Atari wrappers.
 
     Args:
         settings: The run's settings.
@@ -74,7 +79,7 @@ def make_training_envs(settings: Settings, seed: int, count: int | None = None) 
         count: Copies; None makes ``learners * envs_per_learner``.
     """
     count = count or settings.learners * settings.envs_per_learner
-    if settings.encoder_level is not None:
+    if settings.env_id.startswith("ALE/"):
         atari.register(settings.env_id)
         spec = gym.spec(settings.env_id)
         spec = dataclasses.replace(spec, kwargs=spec.kwargs | settings.env_kwargs)
@@ -90,3 +95,51 @@ def _in_envpool(env_id: str) -> bool:
     except ImportError:
         return False
     return env_id in envpool.list_all_envs()
+
+
+def checked_environment(settings: Settings) -> tuple[EnvSpec, TaskSpec]:
+    """The environment's spec and task, before any work starts.
+
+    Raises:
+        SettingsError: The environment can't be made, or not be distilled.
+        DatasetError: A game's ROM is missing.
+    """
+    is_atari = settings.env_id.startswith("ALE/")
+    if is_atari:
+        atari.register(settings.env_id)
+    try:
+        env = gym.make(settings.env_id, **settings.env_kwargs)  # imports the module of "module:id"
+        env_spec = copy.deepcopy(gym.spec(settings.env_id.split(":")[-1]))
+        env_spec.kwargs.update(settings.env_kwargs)
+    except (gym.error.Error, ImportError, TypeError, ValueError) as error:
+        raise SettingsError(f"{settings.env_id} can't be made: {error}") from None
+    if is_atari:
+        env = atari.preprocess(env)
+    observations, actions = env.observation_space, env.action_space
+    env.close()
+    dimensions = 3 if is_atari else 1
+    if not isinstance(observations, spaces.Box) or len(observations.shape) != dimensions:
+        raise SettingsError(
+            f"{settings.env_id} can't be distilled: its observations are {observations}, and only "
+            "Box spaces with one dimension, and the frames of Atari games (ALE/...), are supported."
+        )
+    shown = observations.shape
+    if settings.coordinates is not None:
+        if not all(0 <= place < shown[0] for place in settings.coordinates):
+            raise SettingsError(
+                f"coordinates must lie in 0..{shown[0] - 1} for {settings.env_id}, "
+                f"got {settings.coordinates}."
+            )
+        shown = (len(settings.coordinates),)
+    if isinstance(actions, spaces.Discrete) and actions.start == 0:
+        return env_spec, TaskSpec("categorical", shown, int(actions.n))
+    if isinstance(actions, spaces.Box) and len(actions.shape) == 1 and actions.is_bounded():
+        if isinstance(settings, GameSettings) and settings.constant_start:
+            raise SettingsError(
+                f"constant_start is for discrete actions; those of {settings.env_id} are {actions}."
+            )
+        return env_spec, TaskSpec("gaussian", shown, actions.shape[0])
+    raise SettingsError(
+        f"{settings.env_id} can't be distilled: its actions are {actions}, and only Discrete "
+        "spaces that start at 0 and bounded Box spaces with one dimension are supported."
+    )

@@ -1,11 +1,13 @@
-"""Where a dataset came from: everything that is needed to make it again."""
+"""Where a dataset came from: what is needed to make it again, and what it took."""
 
 import dataclasses
+import math
 import os
 import platform
 import subprocess
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import gymnasium as gym
 import numpy as np
@@ -16,14 +18,54 @@ from distilled_envs.dataset import DistilledDataset
 from distilled_envs.training.settings import Settings
 
 
+@dataclass
+class TrainingLog:
+    """What a run has taken so far, and its returns; a part of every checkpoint.
+
+    Attributes:
+        seconds: Wall time.
+        trial_steps: Environment steps of a trial before the first iteration; see
+            :func:`~distilled_envs.training.starts.best_constant_action`.
+        returns: Environment steps and mean return of recent episodes, for each iteration in which
+            there was one.
+    """
+
+    seconds: float = 0.0
+    trial_steps: int = 0
+    returns: list[tuple[int, float]] = field(default_factory=list)
+
+    @classmethod
+    def from_checkpoint(cls, state: dict[str, Any]) -> Self:
+        """What a checkpoint holds; a field that it lacks starts empty."""
+        return cls(**{name: state[name] for name in cls.__dataclass_fields__ if name in state})
+
+    def to_checkpoint(self) -> dict[str, Any]:
+        """What :meth:`from_checkpoint` reads."""
+        return asdict(self)
+
+    def note(self, steps: int, value: float) -> None:
+        """Add an iteration's return; before the first episode has ended there is none."""
+        if math.isfinite(value):
+            self.returns.append((steps, value))
+
+    def curve(self, points: int = 60) -> dict[str, list[float]]:
+        """Returns over environment steps, thinned out."""
+        last = len(self.returns) - 1
+        places = {round(i * last / (points - 1)) for i in range(points)} if self.returns else ()
+        chosen = [self.returns[place] for place in sorted(places)]
+        return {
+            "env_steps": [steps for steps, _ in chosen],
+            "return": [round(value, 2) for _, value in chosen],
+        }
+
+
 def provenance(
     settings: Settings,
     *,
     command: str | None,
     changes: list[dict[str, Any]],
     env_steps: int,
-    wall_seconds: float,
-    training_curve: dict[str, list[float]],
+    log: TrainingLog,
     teacher: DistilledDataset | None = None,
 ) -> dict[str, Any]:
     """The record that ``distillation.json`` keeps of a distillation.
@@ -32,10 +74,10 @@ def provenance(
         settings: The settings at its end.
         command: The shell command that started it.
         changes: Settings that were changed on resuming, and in which iteration.
-        env_steps: Environment steps taken.
-        wall_seconds: Seconds it took, pauses not counted.
-        training_curve: Mean return over environment steps.
-        teacher: The dataset that the run learned from; its cost comes on top.
+        env_steps: Environment steps of its iterations; those of a trial are added.
+        log: Its time, trial and returns.
+        teacher: The dataset that learners or the guide learned from, if any. What that one took is
+            recorded with it, and not added.
     """
     taught = {}
     if teacher is not None:
@@ -50,14 +92,14 @@ def provenance(
         "settings": dataclasses.asdict(settings),
         "changed_on_resuming": changes,
         "seed": settings.seed,
-        "env_steps": env_steps,
-        "wall_seconds": round(wall_seconds, 1),
+        "env_steps": log.trial_steps + env_steps,
+        "wall_seconds": round(log.seconds, 1),
         "cpu_cores": os.cpu_count(),
         "torch_threads": settings.threads or torch.get_num_threads(),
         "versions": {"python": platform.python_version()}
         | {name: module.__version__ for name, module in packages.items()},
         "git_revision": git_revision(Path(__file__)),
-        "training_curve": training_curve,
+        "training_curve": log.curve(),
     } | taught
 
 

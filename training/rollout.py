@@ -11,11 +11,11 @@ import torch
 from gymnasium.vector import AutoresetMode
 from torch import Tensor
 
-from distilled_envs.actions import choose_actions, within_bounds
+from distilled_envs.learners.actions import choose_actions, within_bounds
 from distilled_envs.spec import TaskSpec
-from distilled_envs.training.normalisation import (
-    ObservationNormaliser,
-    RewardNormaliser,
+from distilled_envs.training.normalization import (
+    ObservationNormalizer,
+    RewardNormalizer,
     RewardSign,
 )
 
@@ -45,7 +45,7 @@ class Rollout:
     valid: Tensor
 
     def advantages(self, values: Tensor, discount: float, gae_lambda: float) -> Tensor:
-        """Generalised advantage estimation (Schulman et al., 2016).
+        """Generalized advantage estimation (Schulman et al., 2016).
 
         A truncated episode bootstraps from the value of its last observation, a terminated one
         does not. What stands at steps that are not valid means nothing.
@@ -74,10 +74,10 @@ class Actors:
         env: Vector environment in NEXT_STEP autoreset mode.
         task: How learners' outputs become actions.
         seed: Seed of its first reset.
-        observations: Normaliser of what learners see; None shows observations as they are.
-        rewards: Normaliser of what advantages are made of; None takes rewards as they are.
-        lives: Whether a life lost counts as an end where the environment tells of lives. The
-            episode goes on all the same, and so does its return.
+        observations: Normalizer of what learners see; None shows observations as they are.
+        rewards: Normalizer of what advantages are made of; None takes rewards as they are.
+        lives: Whether a lost life counts as the end of an episode for advantages. The episode and
+            its return go on.
 
     Attributes:
         recent_returns: Undiscounted, real returns of the last episodes that ended.
@@ -88,15 +88,15 @@ class Actors:
         env: gym.vector.VectorEnv,
         task: TaskSpec,
         seed: int,
-        observations: ObservationNormaliser | None = None,
-        rewards: RewardNormaliser | RewardSign | None = None,
+        observations: ObservationNormalizer | None = None,
+        rewards: RewardNormalizer | RewardSign | None = None,
         lives: bool = False,
     ):
         if env.metadata["autoreset_mode"] is not AutoresetMode.NEXT_STEP:
             raise ValueError("Rollouts need a vector environment in NEXT_STEP autoreset mode.")
         self.env = env
         self._task = task
-        self._normalise_observations, self._normalise_rewards = observations, rewards
+        self._normalize_observations, self._normalize_rewards = observations, rewards
         self._observations, infos = env.reset(seed=seed)
         self._lives = infos["lives"] if lives else None
         if observations is not None:
@@ -115,39 +115,40 @@ class Actors:
             log_std: Log standard deviations of a gaussian task's actions ``(n_outputs,)``.
             horizon: Steps T.
         """
-        columns: dict[str, list] = {name: [] for name in Rollout.__dataclass_fields__}
+        lists: dict[str, list] = {name: [] for name in Rollout.__dataclass_fields__}
         seen = []
         for _ in range(horizon):
             observations = self._shown()
             with torch.no_grad():
                 given = outputs(observations)
                 actions = choose_actions(self._task, given, log_std, greedy=False)
-            columns["observations"].append(observations)
-            columns["actions"].append(actions)
-            columns["outputs"].append(given)
-            columns["valid"].append(~self._ended)
+            lists["observations"].append(observations)
+            lists["actions"].append(actions)
+            lists["outputs"].append(given)
+            lists["valid"].append(~self._ended)
             rewards, terminated, truncated, lost = self._step(actions.numpy())
             self._ended = terminated | truncated
-            columns["rewards"].append(rewards)
-            columns["terminated"].append(terminated | lost)
-            columns["done"].append(self._ended | lost)
-            if self._normalise_observations is not None:
+            lists["rewards"].append(rewards)
+            lists["terminated"].append(terminated | lost)
+            lists["done"].append(self._ended | lost)
+            if self._normalize_observations is not None:
                 seen.append(self._observations)
-        columns["observations"].append(self._shown())
-        if self._normalise_observations is not None:
-            self._normalise_observations.update(np.concatenate(seen))
+        lists["observations"].append(self._shown())
+        if self._normalize_observations is not None:
+            self._normalize_observations.update(np.concatenate(seen))
+        columns = {
+            name: torch.stack(lists[name]) for name in ("observations", "actions", "outputs")
+        }
         for name in ("rewards", "terminated", "done", "valid"):
-            columns[name] = torch.from_numpy(np.stack(columns[name])).float()
-        for name in ("observations", "actions", "outputs"):
-            columns[name] = torch.stack(columns[name])
+            columns[name] = torch.from_numpy(np.stack(lists[name])).float()
         return Rollout(**columns)
 
     def at_random(self, horizon: int, count: int = 512) -> Tensor:
-        """Some of what a random player sees, ``(count, *shape)``; its returns don't count.
+        """Observations of a random player ``(count, *shape)``, whose returns are not recorded.
 
         Args:
             horizon: Steps that it plays.
-            count: Observations, or as many as there are.
+            count: Observations, or as many as it has seen.
         """
 
         def play(observations: Tensor) -> Tensor:
@@ -158,22 +159,22 @@ class Actors:
         return seen[torch.randperm(len(seen))[:count]]
 
     def _shown(self) -> Tensor:
-        if self._normalise_observations is None:
+        if self._normalize_observations is None:
             frames = self._observations.dtype == np.uint8  # a quarter of the memory
             return torch.from_numpy(self._observations.astype(np.uint8 if frames else np.float32))
-        return torch.from_numpy(self._normalise_observations(self._observations))
+        return torch.from_numpy(self._normalize_observations(self._observations))
 
     def _step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Act; (normalised) rewards, terminations, truncations, and lives lost, ``(B,)`` each."""
-        # Learning is about the action as drawn; the bounds are the environment's affair.
+        """Act; (normalized) rewards, terminations, truncations, and lives lost, ``(B,)`` each."""
+        # Actions are clipped for the environment alone: log-probabilities are of those drawn.
         actions = within_bounds(self.env.single_action_space, actions)
         self._observations, rewards, terminated, truncated, infos = self.env.step(actions)
         done = terminated | truncated
         self._returns += rewards
         self.recent_returns.extend(self._returns[done].tolist())
         self._returns[done] = 0
-        if self._normalise_rewards is not None:
-            rewards = self._normalise_rewards(rewards, done)
+        if self._normalize_rewards is not None:
+            rewards = self._normalize_rewards(rewards, done)
         lost = np.zeros_like(done)
         if self._lives is not None:
             lost, self._lives = infos["lives"] < self._lives, infos["lives"]
@@ -185,10 +186,10 @@ class Actors:
         An environment without ``get_state`` gives none, and starts new episodes on resuming.
         """
         state: dict[str, Any] = {"recent_returns": list(self.recent_returns)}
-        for name in ("_normalise_observations", "_normalise_rewards"):
+        for name in ("_normalize_observations", "_normalize_rewards"):
             if getattr(self, name) is not None:
                 state[name] = _to_tensors(getattr(self, name).get_state())
-        env = self.env.unwrapped
+        env: Any = self.env.unwrapped
         if hasattr(env, "get_state"):
             arrays = {"ended": self._ended, "returns": self._returns}
             state["env"] = _to_tensors(arrays | env.get_state())
@@ -197,13 +198,14 @@ class Actors:
     def set_state(self, state: dict[str, Any]) -> None:
         """Go on from :meth:`get_state`."""
         self.recent_returns.extend(state["recent_returns"])
-        for name in ("_normalise_observations", "_normalise_rewards"):
+        for name in ("_normalize_observations", "_normalize_rewards"):
             if name in state:
                 getattr(self, name).set_state(_to_arrays(state[name]))
         if "env" in state:
             arrays = _to_arrays(state["env"])
             self._ended, self._returns = arrays.pop("ended"), arrays.pop("returns")
-            self._observations = self.env.unwrapped.set_state(arrays)
+            env: Any = self.env.unwrapped
+            self._observations = env.set_state(arrays)
 
 
 def _to_tensors(values: dict[str, Any]) -> dict[str, Any]:

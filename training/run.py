@@ -1,6 +1,5 @@
 """One distillation as a run: progress, log, checkpoints, and the dataset at the end."""
 
-import copy
 import dataclasses
 import logging
 import signal
@@ -10,28 +9,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import gymnasium as gym
 import torch
-from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
+from gymnasium.vector import VectorEnv
 from tqdm import tqdm
 
-from distilled_envs import atari
 from distilled_envs.dataset import DistilledDataset
-from distilled_envs.errors import MissingExtraError, SettingsError
+from distilled_envs.errors import DivergedError, MissingExtraError, SettingsError
+from distilled_envs.learners.threads import torch_threads
 from distilled_envs.spec import DistillationSpec, InnerSpec, TaskSpec
-from distilled_envs.storage import read_spec
-from distilled_envs.threads import torch_threads
-from distilled_envs.training.backends import make_training_envs
-from distilled_envs.training.centred import plain
-from distilled_envs.training.constant_start import best_constant_action, prefer
-from distilled_envs.training.divergence import DivergedError
+from distilled_envs.storage.folder import read_spec
+from distilled_envs.training.backends import checked_environment, make_training_envs
+from distilled_envs.training.guided import Guided
+from distilled_envs.training.imitation import Imitation
 from distilled_envs.training.meta_ppo import MetaPPO
-from distilled_envs.training.progress import Progress
-from distilled_envs.training.provenance import provenance
+from distilled_envs.training.provenance import TrainingLog, provenance
 from distilled_envs.training.run_folder import RunFolder
-from distilled_envs.training.settings import Settings
-from distilled_envs.training.teacher import load_teacher
+from distilled_envs.training.settings import GameSettings, Settings
+from distilled_envs.training.starts import best_constant_action, prefer
+from distilled_envs.training.teachers import as_teacher, load_guide_start, load_teacher
+from distilled_envs.training.views import make_view
 
 logger = logging.getLogger(__name__)
 
@@ -44,13 +41,13 @@ def distill(
     progress: bool = True,
     command: str | None = None,
 ) -> DistilledDataset:
-    """Distil an environment into a dataset.
+    """Distill an environment into a dataset.
 
     Ctrl-C (and SIGTERM) finishes the iteration, writes a checkpoint and raises KeyboardInterrupt;
     a second one stops at once, and the last checkpoint stands.
 
     Args:
-        settings: What to distil and how.
+        settings: What to distill and how.
         output: Folder of the run.
         resume: Go on with the run in ``output``. On one thread, a resumed run gives the same
             dataset as one that was never stopped, for environments that can tell their state
@@ -71,26 +68,20 @@ def distill(
         MissingExtraError: tensorboard is not installed.
     """
     env_spec, task = checked_environment(settings)
-    try:
-        torch.empty(0, device=settings.device)
-    except (RuntimeError, AssertionError) as error:  # an assertion, where CUDA was left out
-        raise SettingsError(f"The device {settings.device!r} can't be used: {error}") from None
-    output, teacher = Path(output), None
+    _check_device(settings.device)
+    output = Path(output)
     if resume:
         folder = RunFolder.resume(output, settings)
         if folder.dataset.exists() and folder.iteration() >= settings.iterations:
             logger.info("%s is finished already", output)
             return DistilledDataset.load(folder.dataset)
-        if settings.teacher is not None:
-            teacher = load_teacher(folder.teacher, env_spec)
+        source = _load_source(settings, env_spec, folder.teacher)
     else:
         _log_writer()  # before anything is written
-        if settings.teacher is not None:
-            guide = settings.learner if settings.guide_share else None
-            teacher = load_teacher(settings.teacher, env_spec, guide)
+        source = _load_source(settings, env_spec)
         folder = RunFolder.start(output, settings, command)
-        if teacher is not None:  # whatever becomes of the name, the run goes on with this one
-            teacher.save(folder.teacher)
+        if source is not None:  # whatever becomes of the name, the run goes on with this one
+            source.save(folder.teacher)
     state = folder.load_checkpoint()
     # Environments that can't go on from where they were get new episodes, not the first ones again.
     env_seed = settings.seed + (state["algorithm"]["iteration"] if state else 0)
@@ -100,8 +91,8 @@ def distill(
         torch_threads(settings.threads or torch.get_num_threads()),
     ):
         torch.manual_seed(settings.seed)
-        algorithm = MetaPPO(settings, env, task, env_seed, teacher)
-        done = Progress()
+        algorithm = make_algorithm(settings, env, task, env_seed, source)
+        log = TrainingLog()
         if state is not None:
             try:
                 algorithm.load_state_dict(state["algorithm"])
@@ -111,29 +102,80 @@ def distill(
                     "are built otherwise: go on with that one, or start again with another "
                     "--output."
                 ) from None
-            done = Progress.from_checkpoint(state)
-        elif settings.constant_start:
+            log = TrainingLog.from_checkpoint(state)
+        elif isinstance(settings, GameSettings) and settings.constant_start:
             started = time.monotonic()
             action, steps = best_constant_action(settings, task.n_outputs, progress=progress)
             logger.info("a player of action %d alone gets most, and learners start so", action)
             prefer(algorithm, action)
-            done = Progress(time.monotonic() - started, steps)
+            log = TrainingLog(time.monotonic() - started, steps)
         # This call's command, not the first one's: settings may have changed on resuming.
         again = "--resume" if command is None else f"`{command}{'' if resume else ' --resume'}`"
-        _train(algorithm, folder, done, progress, again)
+        _train(algorithm, folder, log, progress, again)
     env.close()
-    return _finish(algorithm, folder, env_spec, done, teacher, progress)
+    return _finish(algorithm, folder, env_spec, log, source, progress)
+
+
+def make_algorithm(
+    settings: Settings,
+    env: VectorEnv,
+    task: TaskSpec,
+    env_seed: int,
+    source: DistilledDataset | None = None,
+) -> MetaPPO:
+    """The algorithm that settings ask for, before its first iteration.
+
+    Args:
+        settings: The run's.
+        env: ``learners * envs_per_learner`` copies of its environment.
+        task: How outputs become actions.
+        env_seed: Seed of the environments' first reset.
+        source: The dataset that is the learners' teacher, or that a guide starts from.
+    """
+    encoder = None if source is None else source.encoder
+    actors, view = make_view(settings, env, task, env_seed, encoder)
+    if isinstance(settings, GameSettings) and settings.guide_share:
+        return Guided(settings, task, actors, view, source)
+    imitation = None
+    if source is not None:
+        imitation = Imitation(as_teacher(source, settings.device), task)
+    return MetaPPO(settings, task, actors, view, imitation)
+
+
+def _load_source(
+    settings: Settings, env_spec: EnvSpec, copy: Path | None = None
+) -> DistilledDataset | None:
+    """The dataset that a run learns from: its teacher, or what its guide starts from.
+
+    Args:
+        settings: The run's, which name it.
+        env_spec: The environment of the run.
+        copy: The folder's copy of it, where a run goes on; None loads what settings name.
+    """
+    if isinstance(settings, GameSettings) and settings.guide_start is not None:
+        return load_guide_start(copy or settings.guide_start, env_spec, settings.learner)
+    if settings.teacher is not None:
+        return load_teacher(copy or settings.teacher, env_spec)
+    return None
+
+
+def _check_device(device: str) -> None:
+    """Find out before any work starts."""
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # an assertion, where CUDA was left out
+        raise SettingsError(f"The device {device!r} can't be used: {error}") from None
 
 
 def _train(
-    algorithm: MetaPPO, folder: RunFolder, done: Progress, progress: bool, again: str
+    algorithm: MetaPPO, folder: RunFolder, log: TrainingLog, progress: bool, again: str
 ) -> None:
     """Iterate to the end, or to the first Ctrl-C.
 
     Args:
         algorithm: The state to go on from.
         folder: Where checkpoints and scalars go.
-        done: What the run has done before; brought up to date.
+        log: What the run has done before; brought up to date.
         progress: Whether to show a progress bar.
         again: What goes on with the run after Ctrl-C.
     """
@@ -152,12 +194,12 @@ def _train(
     smaller = f"--learning-rate (it was {settings.learning_rate:g})"
     if settings.target_learning_rate is not None:
         smaller += f" or --target-learning-rate (it was {settings.target_learning_rate:g})"
-    spent, started = done.seconds, time.monotonic()
+    spent, started = log.seconds, time.monotonic()
     saved = started
 
     def save() -> None:
-        done.seconds = spent + time.monotonic() - started
-        folder.save_checkpoint({"algorithm": algorithm.state_dict()} | done.to_checkpoint())
+        log.seconds = spent + time.monotonic() - started
+        folder.save_checkpoint({"algorithm": algorithm.state_dict()} | log.to_checkpoint())
 
     with _stop_on_signal() as stop, writer, bar:
         while algorithm.iteration < settings.iterations and not stop.is_set():
@@ -172,7 +214,7 @@ def _train(
             metrics["steps_per_second"] = (steps - before) / (time.monotonic() - started)
             for name, value in metrics.items():
                 writer.add_scalar(name, value, steps)
-            done.note(steps, metrics["return"])
+            log.note(steps, metrics["return"])
             bar.set_postfix_str(f"return {metrics['return']:.1f}", refresh=False)
             bar.update(settings.steps_per_iteration)
             if time.monotonic() - saved >= settings.checkpoint_seconds:
@@ -190,37 +232,32 @@ def _finish(
     algorithm: MetaPPO,
     folder: RunFolder,
     env_spec: EnvSpec,
-    done: Progress,
-    teacher: DistilledDataset | None,
+    log: TrainingLog,
+    source: DistilledDataset | None,
     progress: bool,
 ) -> DistilledDataset:
     """Evaluate what was distilled, and write it."""
-    settings, batch, normaliser = algorithm.settings, algorithm.batch, algorithm.normaliser
+    settings, batch, view = algorithm.settings, algorithm.batch, algorithm.view
     spec = DistillationSpec(
         name=settings.name,
         env=env_spec,
-        task=dataclasses.replace(algorithm.task, target_log_std=algorithm.target_log_std()),
+        task=dataclasses.replace(algorithm.task, target_log_std=batch.log_std()),
         inner=InnerSpec(learning_rate=batch.learning_rate.item()),
-        learner=algorithm.learner,
-        observation_transform=None if normaliser is None else normaliser.frozen(),
-        preprocessing=None if settings.encoder_level is None else "atari",
+        learner=settings.learner,
+        observation_transform=view.transform(),
+        preprocessing=view.preprocessing,
         provenance=provenance(
             settings,
             command=folder.record["command"],
             changes=folder.record["changes"],
-            env_steps=done.trial_steps + algorithm.iteration * settings.steps_per_iteration,
-            wall_seconds=done.seconds,
-            training_curve=done.curve(),
-            teacher=teacher,
+            env_steps=algorithm.iteration * settings.steps_per_iteration,
+            log=log,
+            teacher=source,
         ),
     )
-    encoder = None
-    if settings.encoder_level:  # as it is kept in the file
-        encoder = {
-            name: e.cpu().half().float()
-            for name, e in plain(algorithm.encoder).state_dict().items()
-        }
-    dataset = DistilledDataset(batch.observations, batch.targets, spec, encoder=encoder)
+    dataset = DistilledDataset(
+        batch.observations, batch.targets, spec, encoder=view.encoder_state()
+    )
     evaluation = dataset.evaluate(
         learners=settings.eval_learners, episodes=settings.eval_episodes, progress=progress
     )
@@ -239,49 +276,6 @@ def _log_writer() -> type:
     except ImportError as error:
         raise MissingExtraError(error.name or "tensorboard", "Distilling", "train") from None
     return SummaryWriter
-
-
-def checked_environment(settings: Settings) -> tuple[EnvSpec, TaskSpec]:
-    """The environment's spec and task, checked before any work starts."""
-    is_atari = settings.env_id.startswith("ALE/")
-    if is_atari:
-        atari.register(settings.env_id)
-    try:
-        env = gym.make(settings.env_id, **settings.env_kwargs)  # imports the module of "module:id"
-        env_spec = copy.deepcopy(gym.spec(settings.env_id.split(":")[-1]))
-        env_spec.kwargs.update(settings.env_kwargs)
-    except (gym.error.Error, ImportError, TypeError, ValueError) as error:
-        raise SettingsError(f"{settings.env_id} can't be made: {error}") from None
-    if is_atari:
-        env = atari.preprocess(env)
-    observations, actions = env.observation_space, env.action_space
-    env.close()
-    dimensions = 3 if is_atari else 1
-    if not isinstance(observations, spaces.Box) or len(observations.shape) != dimensions:
-        raise SettingsError(
-            f"{settings.env_id} can't be distilled: its observations are {observations}, and only "
-            "Box spaces with one dimension, and the frames of Atari games (ALE/...), are supported."
-        )
-    shown = observations.shape
-    if settings.coordinates is not None:
-        if not all(0 <= place < shown[0] for place in settings.coordinates):
-            raise SettingsError(
-                f"coordinates must lie in 0..{shown[0] - 1} for {settings.env_id}, "
-                f"got {settings.coordinates}."
-            )
-        shown = (len(settings.coordinates),)
-    if isinstance(actions, spaces.Discrete) and actions.start == 0:
-        return env_spec, TaskSpec("categorical", shown, int(actions.n))
-    if isinstance(actions, spaces.Box) and len(actions.shape) == 1 and actions.is_bounded():
-        if settings.constant_start:
-            raise SettingsError(
-                f"constant_start is for discrete actions; those of {settings.env_id} are {actions}."
-            )
-        return env_spec, TaskSpec("gaussian", shown, actions.shape[0])
-    raise SettingsError(
-        f"{settings.env_id} can't be distilled: its actions are {actions}, and only Discrete "
-        "spaces that start at 0 and bounded Box spaces with one dimension are supported."
-    )
 
 
 @contextmanager

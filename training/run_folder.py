@@ -17,11 +17,11 @@ from typing import Any
 import torch
 
 from distilled_envs.errors import SettingsError
-from distilled_envs.storage import atomic_path
-from distilled_envs.training.settings import Settings
+from distilled_envs.storage.files import atomic_path
+from distilled_envs.training.settings import GameSettings, Settings
 
 WITHOUT_EFFECT = {"threads", "device", "checkpoint_seconds", "eval_learners", "eval_episodes"}
-"""Settings that don't touch what is learned: they may change on resuming."""
+"""Settings without an effect on what is learned. They may change on resuming."""
 
 MAY_CHANGE = {
     "learning_rate",
@@ -32,8 +32,8 @@ MAY_CHANGE = {
     "entropy",
     "total_steps",
 }
-"""Settings that may change on resuming, from one number to another, to get past a divergence or to
-go on for longer; the change is recorded."""
+"""Settings that may change on resuming, from one number to another: to get past a divergence, or to
+go on for longer. The change is recorded."""
 
 
 class RunFolder:
@@ -85,12 +85,20 @@ class RunFolder:
             ) from None
         except ValueError as error:
             raise SettingsError(f"{path / 'run.json'} is damaged: {error}.") from None
+        # A setting may be newer than the run, and those of games may be left out.
+        defaults = {field.name: field.default for field in dataclasses.fields(GameSettings)}
+        unknown = record["settings"].keys() - defaults
+        if unknown:
+            raise SettingsError(
+                f"The run in {path} is of another version of distilled-envs (it has the settings "
+                f"{', '.join(sorted(unknown))}): go on with that one, or start again with another "
+                "--output."
+            )
         now = json.loads(json.dumps(dataclasses.asdict(settings)))
-        defaults = {field.name: field.default for field in dataclasses.fields(Settings)}
-        before = defaults | record["settings"]  # a setting may be newer than the run
+        before, after = defaults | record["settings"], defaults | now
         changed = {
             name: [before[name], value]
-            for name, value in now.items()
+            for name, value in after.items()
             if before[name] != value and name not in WITHOUT_EFFECT
         }
         fixed = [

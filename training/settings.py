@@ -1,9 +1,11 @@
-"""Every setting of a distillation."""
+"""Every setting of a distillation, of a game's, and of imitation."""
 
 import math
+import re
 from dataclasses import dataclass
+from typing import Any
 
-from distilled_envs.atari import ENV_KWARGS
+from distilled_envs.envs.atari import ENV_KWARGS
 from distilled_envs.errors import SettingsError
 from distilled_envs.spec import ENCODER_LEVELS, LearnerSpec
 
@@ -15,7 +17,7 @@ class Settings:
     name: str
     """Name of the dataset, "<family>-<variant>"."""
     env_id: str
-    """Gymnasium id of the environment to distil."""
+    """Gymnasium id of the environment to distill."""
     instances: int
     """Rows of the distilled dataset, k."""
     total_steps: int
@@ -28,10 +30,7 @@ class Settings:
     """Threads of torch; None leaves torch's own choice, 1 makes runs repeat bit for bit."""
 
     hidden_sizes: tuple[int, ...] = (64, 64)
-    """Hidden layers of the learner; of a CNN the one after its convolutions."""
-    encoder_level: int | None = None
-    """Atari games only: how many layers of the CNN are learned with the rows and shared by all
-    learners, 0 to 4."""
+    """Hidden layers of the learner; of a game's CNN the one after its convolutions."""
     learners: int = 32
     """Fresh networks trained and rolled out side by side in one iteration, the population L."""
     envs_per_learner: int = 8
@@ -46,70 +45,55 @@ class Settings:
     learning_rate: float = 1e-2
     """Outer learning rate (Adam) of observations, targets and log inner learning rate."""
     target_learning_rate: float | None = None
-    """Learning rate (Adam) of targets, if it is another; their gradient is then bounded by
-    itself."""
+    """Learning rate (Adam) of targets; None takes learning_rate. With one of their own their
+    gradient norm is bounded by itself."""
     critic_learning_rate: float = 1e-3
-    """Learning rate (Adam) of the value network, and of the guide."""
-    encoder_learning_rate: float = 2.5e-4
-    """Learning rate (Adam) of the shared layers."""
+    """Learning rate (Adam) of the critic, and of a game's guide."""
     value_weight: float = 1.0
-    """Weight of the critic's loss, which the shared layers learn from too."""
+    """Weight of the critic's loss. A game's encoder learns from it too."""
     anneal: bool = True
-    """Whether all learning rates fall linearly to 0 over the run; with a guide they do so over its
-    part, and again over the learners'."""
+    """Whether all learning rates fall linearly to 0 over the run; with a guide over its phase, and
+    again over the learners'."""
     discount: float = 0.99
     """Reward discount, gamma."""
     gae_lambda: float = 0.95
-    """Lambda of generalised advantage estimation."""
+    """Lambda of generalized advantage estimation."""
     clip: float = 0.2
     """PPO's clipping range of the probability ratio."""
     max_grad_norm: float = 0.5
-    """Bound on the norm of the gradient of the batch, of the encoder's, of the critic's, and of the
-    guide's."""
+    """Bound on the gradient norm of each of: the batch, the critic, a game's encoder and guide."""
     target_kl: float | None = None
-    """Mean KL divergence at which an iteration takes no more epochs; None takes them all."""
+    """KL divergence of an update, in nats, after which an iteration skips its other epochs; None
+    takes them all."""
     consistency: float = 0.1
-    """Weight of the normalised inner loss after the step; 0 distils as in the paper."""
+    """Weight of the consistency loss, the learners' error on the rows after their step; 0 distills
+    as in the paper."""
     initial_inner_learning_rate: float = 1.0
-    """Where the inner learning rate starts; it is learned in log space."""
+    """Initial value of the inner learning rate, which is learned."""
 
     observation_scale: float | None = None
-    """Factor on observations after running normalisation; None shows them as they are."""
+    """Factor on observations after running normalization; None leaves them as they are."""
     coordinates: tuple[int, ...] | None = None
-    """Observation coordinates that learners see, under observation_scale; None shows all."""
-    normalise_rewards: bool = False
+    """Places in the observation that learners see, with observation_scale; None shows all."""
+    normalize_rewards: bool = False
     """Whether to divide rewards by the running standard deviation of the return."""
-    reward_sign: bool = False
-    """Whether only the sign of a reward counts for learning."""
-    end_at_lost_life: bool = False
-    """Whether learning takes a lost life for the end of an episode; scores never do."""
     initial_std: float = 0.6
-    """Where the standard deviation of gaussian actions starts, in units of the action bounds."""
+    """Initial standard deviation of gaussian actions, in units of the action bounds."""
     min_std: float = 0.0
-    """Floor under that standard deviation, in the same units."""
-    constant_start: bool = False
-    """Whether learners start by playing mostly the action that paid best in a trial, where nothing
-    else was played. The trial's steps come on top of ``total_steps``."""
+    """Lower bound of that standard deviation, in the same units."""
     entropy: float = 0.0
-    """Weight of the policy's entropy in the outer loss."""
+    """Weight of the entropy bonus."""
     teacher: str | None = None
-    """Name, folder or Hub repo of a dataset whose learners' answers are followed beside the
-    rewards, less and less until the end; the run's encoder starts with the layers of its own. A
-    guide is not taught by it, but starts as one of its learners if they are like its own."""
-    guide_share: float = 0.0
-    """Share of the run, from its start, that is led by a guide: a network that is trained by
-    ordinary PPO, and which learners follow. Then they lead, and are held to its last answers beside
-    the rewards, less and less. The return that a run shows is that of who leads."""
+    """Name, folder or Hub repo of a dataset whose learners are imitated beside the rewards, with a
+    weight that falls to 0 over the run. A game's encoder starts with the teacher's layers."""
     use_envpool: bool = True
     """Whether to use EnvPool for the ids that it has, if it is installed."""
 
     device: str = "cpu"
     """Torch's device of all networks, such as "cuda"; environments stay on the CPU."""
-    bfloat16: bool = False
-    """Whether the shared layers compute in bfloat16, for devices that have it in hardware."""
 
     checkpoint_seconds: float = 30.0
-    """Wall time between checkpoints."""
+    """Seconds between checkpoints."""
     eval_learners: int = 100
     """Fresh learners in the final evaluation."""
     eval_episodes: int = 5
@@ -117,13 +101,13 @@ class Settings:
 
     def __post_init__(self):
         for name, lowest, above in _BOUNDS:
-            value = getattr(self, name)
+            value = getattr(self, name, None)  # some are a game's
             if value is None:
                 continue
             if not math.isfinite(value) or value < lowest or (above and value == lowest):
                 word = "above" if above else "at least"
                 raise SettingsError(f"{name} must be {word} {lowest}, got {value}.")
-        for name in ("discount", "gae_lambda", "guide_share"):
+        for name in ("discount", "gae_lambda"):
             if not 0 <= getattr(self, name) <= 1:
                 raise SettingsError(f"{name} must lie in 0..1, got {getattr(self, name)}.")
         if not self.hidden_sizes or min(self.hidden_sizes) < 1:
@@ -133,6 +117,72 @@ class Settings:
                 raise SettingsError("coordinates needs an observation_scale.")
             if not self.coordinates or len(set(self.coordinates)) < len(self.coordinates):
                 raise SettingsError(f"coordinates must be different, got {self.coordinates}.")
+        if self.teacher is not None and self.observation_scale is not None:
+            raise SettingsError("A teacher sees plain observations: leave out observation_scale.")
+        if self.env_id.startswith("ALE/") and not isinstance(self, GameSettings):
+            raise SettingsError(
+                f"{self.env_id} is a game, whose settings are GameSettings, with an encoder_level."
+            )
+        if self.minibatches > self.horizon * self.envs_per_learner:
+            raise SettingsError(
+                f"minibatches={self.minibatches} is more than the "
+                f"{self.horizon * self.envs_per_learner} steps of a learner in one iteration."
+            )
+
+    @property
+    def env_kwargs(self) -> dict[str, Any]:
+        """Arguments of ``gym.make`` beside the id."""
+        return {} if self.dims is None else {"dims": self.dims}
+
+    @property
+    def learner(self) -> LearnerSpec:
+        """The network that is distilled for."""
+        return LearnerSpec(hidden_sizes=self.hidden_sizes)
+
+    @property
+    def steps_per_iteration(self) -> int:
+        """Environment steps in one iteration."""
+        return self.learners * self.envs_per_learner * self.horizon
+
+    @property
+    def iterations(self) -> int:
+        """Iterations of the whole run, at least one."""
+        return max(1, self.total_steps // self.steps_per_iteration)
+
+
+@dataclass(frozen=True)
+class GameSettings(Settings):
+    """Settings of a distillation, with those that only games need.
+
+    An environment of vectors can have them too, all but an encoder level.
+    """
+
+    encoder_level: int | None = None
+    """Layers of the CNN, 0 to 4, that all learners share and that ship with the rows; None where
+    observations are no frames."""
+    encoder_learning_rate: float = 2.5e-4
+    """Learning rate (Adam) of the shared layers."""
+    bfloat16: bool = False
+    """Whether the shared layers compute in bfloat16, for devices that have it in hardware."""
+    reward_sign: bool = False
+    """Whether learning sees only the signs of rewards."""
+    end_at_lost_life: bool = False
+    """Whether a lost life ends an episode for learning; scores are always of whole games."""
+    constant_start: bool = False
+    """Whether learners start by playing mostly the constant action that paid best in a trial, whose
+    steps come on top of total_steps."""
+    guide_share: float = 0.0
+    """Share of the run, from its start, in which a guide plays: a network that is trained by
+    ordinary PPO, and that learners imitate. Then learners play and go on imitating it, with a
+    weight that falls to 0. The return that a run shows is that of whichever plays."""
+    guide_start: str | None = None
+    """Name, folder or Hub repo of a dataset that the guide starts from, as one of its learners, and
+    the run's encoder, with its layers."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not 0 <= self.guide_share <= 1:
+            raise SettingsError(f"guide_share must lie in 0..1, got {self.guide_share}.")
         if self.env_id.startswith("ALE/") != (self.encoder_level is not None):
             raise SettingsError(
                 f"encoder_level is for Atari games (ALE/...), and needed there; {self.env_id} with "
@@ -149,46 +199,80 @@ class Settings:
                 raise SettingsError("Frames are shown as they are: leave out observation_scale.")
         elif self.end_at_lost_life:
             raise SettingsError("end_at_lost_life is for Atari games, where lives are counted.")
-        if self.teacher is not None and self.observation_scale is not None:
-            raise SettingsError("A teacher sees plain observations: leave out observation_scale.")
         if self.guide_share and self.constant_start:
             raise SettingsError(
                 "With a guide_share learners follow a guide from the start: leave out "
                 "constant_start."
             )
-        if self.normalise_rewards and self.reward_sign:
-            raise SettingsError("normalise_rewards and reward_sign exclude each other.")
-        if self.minibatches > self.horizon * self.envs_per_learner:
+        if self.guide_share and self.teacher is not None:
             raise SettingsError(
-                f"minibatches={self.minibatches} is more than the "
-                f"{self.horizon * self.envs_per_learner} steps of a learner in one iteration."
+                "With a guide_share the guide is the learners' teacher: leave out teacher, or give "
+                "its dataset as guide_start."
             )
+        if self.guide_start is not None and not self.guide_share:
+            raise SettingsError("guide_start is for a guide: give a guide_share too.")
+        if self.normalize_rewards and self.reward_sign:
+            raise SettingsError("normalize_rewards and reward_sign exclude each other.")
 
     @property
-    def env_kwargs(self) -> dict[str, int | float]:
+    def env_kwargs(self) -> dict[str, Any]:
         """Arguments of ``gym.make`` beside the id."""
-        if self.encoder_level is not None:
-            return ENV_KWARGS
-        return {} if self.dims is None else {"dims": self.dims}
+        return super().env_kwargs if self.encoder_level is None else ENV_KWARGS
 
     @property
     def learner(self) -> LearnerSpec:
-        """The network that is distilled for."""
+        """The network that is distilled for: of frames the Nature CNN."""
         if self.encoder_level is None:
-            return LearnerSpec(hidden_sizes=self.hidden_sizes)
+            return super().learner
         return LearnerSpec(
             "nature-cnn", self.hidden_sizes, "relu", encoder_level=self.encoder_level
         )
 
-    @property
-    def steps_per_iteration(self) -> int:
-        """Environment steps in one iteration."""
-        return self.learners * self.envs_per_learner * self.horizon
 
-    @property
-    def iterations(self) -> int:
-        """Iterations of the whole run, at least one."""
-        return max(1, self.total_steps // self.steps_per_iteration)
+@dataclass(frozen=True)
+class ImitationSettings:
+    """Settings of imitation without rewards; see :func:`~distilled_envs.training.imitate`."""
+
+    instances: int = 64
+    """Rows of the new dataset, k."""
+    visited: float = 0.5
+    """Share of the rows that start at states which the teacher visits; the others start in random
+    directions."""
+    steps: int = 3_000
+    """Gradient steps, a hundredth of a second each."""
+    consistency: float = 0.3
+    """Weight of the learners' error on the rows after their step."""
+    shrink: float = 0.5
+    """Factor on the scale of normalized observations. With smaller inputs networks of other widths
+    learn the same: at 0.5 HalfCheetah's of width 256 get 4,486, at 1 only 1,324."""
+    learning_rate: float = 1e-2
+    """Learning rate (Adam), which falls linearly to 0."""
+    seed: int = 0
+    """Seed of rows, learners and environments."""
+
+    def __post_init__(self):
+        if (
+            min(self.instances, self.steps) < 1
+            or not 0 <= self.visited <= 1
+            or self.consistency < 0
+            or min(self.shrink, self.learning_rate) <= 0
+        ):
+            raise SettingsError(
+                "Imitation needs instances and steps of at least 1, visited within 0 and 1, a "
+                "consistency of at least 0 and a shrink and a learning_rate above 0, got "
+                f"{self.instances}, {self.steps}, {self.visited}, {self.consistency}, "
+                f"{self.shrink} and {self.learning_rate}."
+            )
+
+
+def dataset_name(
+    env_id: str, instances: int, dims: int | None = None, encoder_level: int | None = None
+) -> str:
+    """The name ``<family>-<variant>`` of a dataset."""
+    if dims is not None:
+        return f"cartpole-nd-{dims}d-{'min' if instances == dims + 1 else instances}"
+    family = re.sub(r"-v[0-9]+$", "", re.split("[/:]", env_id)[-1]).lower()
+    return f"{family}-{instances if encoder_level is None else f'level{encoder_level}'}"
 
 
 _COUNTS = (

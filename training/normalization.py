@@ -1,7 +1,7 @@
-"""Running normalisation of observations and rewards during a distillation.
+"""Running normalization of observations and rewards during a distillation.
 
 Observations: the statistics are frozen into the dataset at the end. Rewards: only the outer loop
-sees them normalised; scores are always real returns.
+sees them normalized; scores are always real returns.
 """
 
 from typing import Any
@@ -9,21 +9,21 @@ from typing import Any
 import numpy as np
 from gymnasium.wrappers.utils import RunningMeanStd
 
-from distilled_envs.environments import transform_function
+from distilled_envs.envs.real import transform_function
 from distilled_envs.spec import ObservationTransform
 
 
-class ObservationNormaliser:
+class ObservationNormalizer:
     """Observations under their running mean and standard deviation, clipped and scaled.
 
-    The statistics change between rollouts only, so that within an iteration learners see one and
-    the same transform.
+    The statistics change only between rollouts, so that within an iteration learners see the same
+    transform all the time.
 
     Args:
         n_inputs: Observation coordinates that learners see.
-        scale: Factor after normalising. Small inputs keep tanh networks near their linear range,
-            where every initialisation learns nearly the same from a batch.
-        coordinates: Which of the real observation's they are; None for all.
+        scale: Factor after normalizing. Small inputs keep tanh networks in their linear range,
+            where all draws of a network learn nearly the same from a batch.
+        coordinates: Places in the real observation that they are taken from; None for all.
         clip: Bound, in standard deviations.
     """
 
@@ -66,7 +66,7 @@ class ObservationNormaliser:
         self._apply = transform_function(self.frozen())
 
 
-class RewardNormaliser:
+class RewardNormalizer:
     """Rewards divided by the running standard deviation of the discounted return.
 
     Args:
@@ -81,14 +81,14 @@ class RewardNormaliser:
         self._returns = np.zeros(num_envs)
 
     def __call__(self, rewards: np.ndarray, done: np.ndarray) -> np.ndarray:
-        """Take in one step's rewards ``(num_envs,)`` and ends of episodes, and normalise them."""
+        """Take in one step's rewards ``(num_envs,)`` and ends of episodes, and normalize them."""
         self._returns = self._returns * self._discount + rewards
         self._statistics.update(self._returns)
         self._returns[done] = 0
         return np.clip(rewards / np.sqrt(self._statistics.var + 1e-8), -self._clip, self._clip)
 
     def get_state(self) -> dict[str, Any]:
-        """The statistics; returns under way belong to the environments' state."""
+        """The statistics; the returns of running episodes start anew."""
         return _moments(self._statistics)
 
     def set_state(self, state: dict[str, Any]) -> None:
@@ -97,7 +97,7 @@ class RewardNormaliser:
 
 
 class RewardSign:
-    """The sign of each reward, as is usual for Atari: games count in points of all sizes."""
+    """The sign of each reward, as is usual for Atari, whose games count in units of their own."""
 
     def __call__(self, rewards: np.ndarray, done: np.ndarray) -> np.ndarray:
         """Signs of one step's rewards ``(num_envs,)``."""

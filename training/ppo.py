@@ -1,0 +1,71 @@
+"""PPO without distillation: the steps of a rollout, minibatches, probability ratio, clipped loss.
+
+Schulman et al., "Proximal Policy Optimization Algorithms", arXiv 1707.06347.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Environment steps by learner, ``(L, n, ...)``: a minibatch has equally many of each learner.
+
+    Attributes:
+        observations: What the environments showed ``(L, n, *shape)``.
+        actions: What was done ``(L, n)``, or ``(L, n, action dimensions)``.
+        log_probs: Log-probabilities of those actions under the policy that drew them ``(L, n)``.
+        advantages: Generalized advantage estimates ``(L, n)``.
+        returns: Advantages plus values, the critic's targets ``(L, n)``.
+        valid: 0 where the step was the reset of an environment and no transition, else 1.
+        advice: A teacher's outputs ``(L, n, n_outputs)``; None without a teacher.
+    """
+
+    observations: Tensor
+    actions: Tensor
+    log_probs: Tensor
+    advantages: Tensor
+    returns: Tensor
+    valid: Tensor
+    advice: Tensor | None = None
+
+    def minibatches(self, count: int) -> Iterator["Steps"]:
+        """All steps once, in ``count`` parts, shuffled by torch's global generator."""
+        columns = {name: value for name, value in vars(self).items() if value is not None}
+        for chosen in torch.randperm(self.valid.shape[1]).chunk(count):
+            yield Steps(**{name: value[:, chosen] for name, value in columns.items()})
+
+    @property
+    def weights(self) -> Tensor:
+        """One over the number of valid steps, and 0 at resets: a weighted sum is a mean."""
+        return self.valid / self.valid.sum().clamp(min=1)
+
+
+def log_ratio(log_probs: Tensor, steps: Steps) -> Tensor:
+    """Log of the new policy's probability of each action over the old policy's; 0 at resets."""
+    return (log_probs - steps.log_probs).where(steps.valid.bool(), 0)
+
+
+def clipped_loss(log_ratio: Tensor, steps: Steps, clip: float) -> Tensor:
+    """PPO's clipped surrogate, a scalar.
+
+    Args:
+        log_ratio: From :func:`log_ratio`, ``(L, n)``.
+        steps: The minibatch; its advantages are normalized here.
+        clip: How far from 1 the ratio may go before its gradient is cut.
+    """
+    weights, advantages = steps.weights, steps.advantages
+    mean = (advantages * weights).sum()
+    std = ((advantages - mean).square() * weights).sum().sqrt()
+    advantages = (advantages - mean) / (std + 1e-8)
+    ratio = log_ratio.exp()
+    clipped = ratio.clamp(1 - clip, 1 + clip)
+    return -(torch.minimum(ratio * advantages, clipped * advantages) * weights).sum()
+
+
+def approximate_kl(log_ratio: Tensor, steps: Steps) -> Tensor:
+    """KL divergence from the old policy to the new one (http://joschu.net/blog/kl-approx.html)."""
+    return ((log_ratio.exp() - 1 - log_ratio) * steps.weights).sum()
