@@ -11,9 +11,9 @@ import pytest
 import torch
 
 import distilled_envs  # noqa: F401
-from distilled_envs import atari
 from distilled_envs.dataset import DistilledDataset
-from distilled_envs.learner import make_encoder
+from distilled_envs.envs import atari
+from distilled_envs.learners.encoder import make_encoder
 from distilled_envs.spec import DistillationSpec, InnerSpec, LearnerSpec, TaskSpec
 from distilled_envs.training import Settings, distill
 from distilled_envs.training.meta_ppo import MetaPPO
@@ -24,24 +24,24 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # tests of the Hub talk to their own, on loo
 
 @pytest.fixture(autouse=True)
 def one_thread_and_one_seed():
-    """Two test processes share two cores; what a test draws does not depend on its neighbours."""
+    """Two test processes share two cores; what a test draws does not depend on its neighbors."""
     torch.set_num_threads(1)
     torch.manual_seed(1)
 
 
 @pytest.fixture
 def interrupted(monkeypatch) -> Callable[[Settings, Path], None]:
-    """Distil, with a Ctrl-C in the first of two iterations."""
-    one = MetaPPO.iterate
+    """Distill, with a Ctrl-C in the first of two iterations."""
+    end_iteration = MetaPPO.end_iteration
 
-    def iterate_and_interrupt(run):
-        metrics = one(run)
+    def end_and_interrupt(algorithm, *args):
+        metrics = end_iteration(algorithm, *args)
         signal.raise_signal(signal.SIGINT)
         return metrics
 
     def run(settings: Settings, output: Path) -> None:
         with monkeypatch.context() as patch:
-            patch.setattr(MetaPPO, "iterate", iterate_and_interrupt)
+            patch.setattr(MetaPPO, "end_iteration", end_and_interrupt)
             with pytest.raises(KeyboardInterrupt, match="stopped after 1 of 2 iterations"):
                 distill(settings, output, progress=False)
 

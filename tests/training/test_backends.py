@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from gymnasium.vector import SyncVectorEnv
 
-from distilled_envs.cartpole_nd import CartPoleNDVectorEnv
+from distilled_envs.envs.cartpole_nd import CartPoleNDVectorEnv
 from distilled_envs.training import PRESETS, for_environment
 from distilled_envs.training.backends import EnvPoolVectorEnv, make_training_envs
 

@@ -4,7 +4,14 @@ import pytest
 import torch
 from torch import nn
 
-from distilled_envs.training.centred import ALIKE, Centred, alike_slowly, centre, centred, plain
+from distilled_envs.training.centering import (
+    SHARED_GRADIENT,
+    Centered,
+    center,
+    centered,
+    damp_shared_gradient,
+    plain,
+)
 
 
 def network() -> nn.Sequential:
@@ -16,8 +23,8 @@ def network() -> nn.Sequential:
 def test_it_is_the_same_function_there_and_back():
     ordinary, inputs = network(), 3 + torch.rand(16, 2, 7, 7)
     expected = ordinary(inputs)
-    changed = centred(ordinary)
-    centre(changed, inputs)
+    changed = centered(ordinary)
+    center(changed, inputs)
     torch.testing.assert_close(changed(inputs), expected)
     for parameter in changed.parameters():
         parameter.data += 0.1 * torch.randn_like(parameter)
@@ -27,11 +34,11 @@ def test_it_is_the_same_function_there_and_back():
     assert [*back.state_dict()] == [*network().state_dict()]
 
 
-def test_it_can_be_centred_anew():
-    one, inputs = centred(network()), 5 + torch.rand(16, 2, 7, 7)
-    centre(one, torch.rand(8, 2, 7, 7))
+def test_it_can_be_centered_anew():
+    one, inputs = centered(network()), 5 + torch.rand(16, 2, 7, 7)
+    center(one, torch.rand(8, 2, 7, 7))
     before = one(inputs)
-    torch.testing.assert_close(centre(one, inputs), before, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(center(one, inputs), before, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(one(inputs), before, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(one[0].mean, inputs.mean((0, 2, 3)))
     torch.testing.assert_close(one[3].mean, one[:3](inputs).mean(0))
@@ -41,8 +48,8 @@ def test_it_can_be_centred_anew():
 def test_what_moves_all_answers_alike_moves_the_bias_alone(layer):
     shape = (32, 4) if isinstance(layer, nn.Linear) else (32, 4, 5, 5)
     inputs = 10 + torch.rand(shape)
-    part = Centred(layer)
-    part.centre(inputs)
+    part = Centered(layer)
+    part.center(inputs)
     part(inputs).sum().backward()
     assert layer.weight.grad.abs().max() < 0.05 * layer.bias.grad.abs().max()
     assert layer.bias.grad.abs().min() > 1
@@ -50,21 +57,21 @@ def test_what_moves_all_answers_alike_moves_the_bias_alone(layer):
 
 def test_a_mean_survives_saving():
     inputs = torch.rand(8, 2, 7, 7)
-    one, other = centred(network()), centred(network())
-    centre(one, inputs)
-    centre(other, torch.rand(8, 2, 7, 7))
+    one, other = centered(network()), centered(network())
+    center(one, inputs)
+    center(other, torch.rand(8, 2, 7, 7))
     other.load_state_dict(one.state_dict())
     torch.testing.assert_close(other(inputs), one(inputs))
 
 
-def test_answers_change_alike_slowly():
+def test_the_gradient_that_all_share_is_damped():
     outputs = torch.randn(2, 8, 3, requires_grad=True)
-    torch.testing.assert_close(alike_slowly(outputs), outputs)
+    torch.testing.assert_close(damp_shared_gradient(outputs), outputs)
     wanted = torch.randn(2, 8, 3)
-    (alike_slowly(outputs) * wanted).sum().backward()
+    (damp_shared_gradient(outputs) * wanted).sum().backward()
     mean = wanted.mean((0, 1))
-    torch.testing.assert_close(outputs.grad.mean((0, 1)), ALIKE * mean)
-    torch.testing.assert_close(outputs.grad - ALIKE * mean, wanted - mean)
+    torch.testing.assert_close(outputs.grad.mean((0, 1)), SHARED_GRADIENT * mean)
+    torch.testing.assert_close(outputs.grad - SHARED_GRADIENT * mean, wanted - mean)
 
 
 @pytest.mark.parametrize("layer", [nn.Linear(4, 3), nn.Conv2d(4, 3, 2)])
@@ -73,8 +80,8 @@ def test_rounding_leaves_gradients(layer):
     torch.manual_seed(0)
     layer.reset_parameters()  # drawn anew: of what is rounded some errors are larger than others
     inputs = 1 + 0.1 * torch.randn(shape)
-    part, wanted = Centred(layer), 1 + inputs.flatten(1)[:, :1]
-    part.centre(inputs)
+    part, wanted = Centered(layer), 1 + inputs.flatten(1)[:, :1]
+    part.center(inputs)
     gradients = []
     for rounded in (False, True):
         with torch.autocast("cpu", torch.bfloat16, enabled=rounded):

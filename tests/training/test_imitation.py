@@ -6,10 +6,10 @@ import torch
 from distilled_envs import load_distilled
 from distilled_envs.cli import main
 from distilled_envs.dataset import DistilledDataset
-from distilled_envs.drop_in import train_with_adam
 from distilled_envs.errors import SettingsError
-from distilled_envs.inner_step import inner_loss
-from distilled_envs.training import refit
+from distilled_envs.learners.one_step import inner_loss
+from distilled_envs.studies.drop_in import train_with_adam
+from distilled_envs.training import ImitationSettings, imitate, refit
 
 
 def inconsistency(dataset: DistilledDataset) -> float:
@@ -19,6 +19,7 @@ def inconsistency(dataset: DistilledDataset) -> float:
     return (inner_loss(outputs, dataset.targets) / dataset.targets.square().mean()).item()
 
 
+@pytest.mark.slow
 def test_refitted_rows_teach_in_one_step_and_to_convergence():
     """Three rows of cart-pole teach through their one step only; 64 others, both ways."""
     three = load_distilled("cartpole_2d", instances=3)
@@ -59,15 +60,19 @@ def test_refit_of_fewer_rows_than_inputs(dataset, visited):
     assert fitted.observations.shape == (3, 8)
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [{"instances": 0}, {"visited": 1.5}, {"steps": 0}, {"consistency": -1.0}, {"shrink": 0.0}],
-)
-def test_refit_refuses_what_makes_no_sense(dataset, wrong):
-    with pytest.raises(SettingsError, match="refit needs"):
-        refit(dataset, **wrong)
+def test_refit_is_imitate_with_the_dataset_as_teacher(dataset):
+    one = refit(dataset, instances=4, steps=3, seed=2, progress=False)
+    two = imitate(dataset, ImitationSettings(instances=4, steps=3, seed=2), progress=False)
+    assert torch.equal(one.observations, two.observations)
+    assert torch.equal(one.targets, two.targets)
 
 
+def test_rows_of_frames_are_refused(toy):
+    with pytest.raises(SettingsError, match="rows of frames"):
+        imitate(toy(4), progress=False)
+
+
+@pytest.mark.slow
 def test_refit_command(tmp_path, capsys):
     command = ["refit", "swimmer", "--steps=1000", "--learners=3", "--no-progress"]
     assert main([*command, f"--output={tmp_path / 'new'}"]) == 0

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from distilled_envs.spec import TaskSpec
-from distilled_envs.training.normalisation import ObservationNormaliser, RewardNormaliser
+from distilled_envs.training.normalization import ObservationNormalizer, RewardNormalizer
 from distilled_envs.training.rollout import Actors, Rollout
 
 TWO = TaskSpec("categorical", (1,), 2)
@@ -90,15 +90,15 @@ def test_other_autoreset_modes_are_refused():
         Actors(env, TWO, seed=0)
 
 
-def test_learners_see_normalised_observations_and_real_returns_are_kept():
+def test_learners_see_normalized_observations_and_real_returns_are_kept():
     env = gym.make_vec("CartPoleND-v0", num_envs=64, dims=1)
-    normaliser = ObservationNormaliser(4, scale=0.2)
-    actors = Actors(env, TWO, 0, normaliser, RewardNormaliser(64, discount=0.99))
+    normalizer = ObservationNormalizer(4, scale=0.2)
+    actors = Actors(env, TWO, 0, normalizer, RewardNormalizer(64, discount=0.99))
     actors.collect(uniform, None, 400)
-    before = normaliser.frozen()
+    before = normalizer.frozen()
     rollout = actors.collect(uniform, None, 200)
     seen = rollout.observations.flatten(0, 1)
-    assert normaliser.frozen() != before  # statistics move between rollouts ...
+    assert normalizer.frozen() != before  # statistics move between rollouts ...
     torch.testing.assert_close(seen.std(0), torch.full((4,), 0.2), atol=0.05, rtol=0)
     assert seen.mean(0).abs().max() < 0.1
     rewards = rollout.rewards[rollout.valid.bool()]
@@ -108,9 +108,9 @@ def test_learners_see_normalised_observations_and_real_returns_are_kept():
     assert np.mean(actors.recent_returns) > 10
 
 
-def test_normalisers_go_on_from_their_state():
+def test_normalizers_go_on_from_their_state():
     rng = np.random.default_rng(0)
-    one, two = ObservationNormaliser(3, 0.5), ObservationNormaliser(3, 0.5)
+    one, two = ObservationNormalizer(3, 0.5), ObservationNormalizer(3, 0.5)
     one.update(rng.normal(2, 3, (1000, 3)))
     two.set_state(one.get_state())
     assert one.frozen() == two.frozen()

@@ -9,14 +9,9 @@ import torch
 
 from distilled_envs import load_distilled
 from distilled_envs.errors import DatasetError, SettingsError
-from distilled_envs.inner_step import inner_step
-from distilled_envs.learner import forward, initial_parameters
-from distilled_envs.spec import TaskSpec
 from distilled_envs.training import PRESETS, Settings, distill
-from distilled_envs.training.backends import make_training_envs
-from distilled_envs.training.centred import plain
-from distilled_envs.training.meta_ppo import MetaPPO
-from distilled_envs.training.teacher import LEARNERS, answers, load_teacher
+from distilled_envs.training.centering import plain
+from distilled_envs.training.teachers import LEARNERS, as_teacher, load_teacher
 
 
 @pytest.fixture
@@ -27,42 +22,33 @@ def cartpole(small_cartpole) -> Settings:
 def test_answers_are_the_mean_of_learners():
     teacher = load_distilled("cartpole_2d")
     torch.manual_seed(0)
-    say = answers(teacher, torch.device("cpu"))
+    answer = as_teacher(teacher, "cpu")
     torch.manual_seed(0)
     states = 0.1 * torch.randn(50, 8, generator=torch.Generator().manual_seed(1))
-    initial = initial_parameters(teacher.spec.learner, (8,), 4, LEARNERS)
-    rate = teacher.spec.inner.learning_rate
-    learners = inner_step(
-        teacher.spec.learner, initial, teacher.observations, teacher.targets, rate
-    )
-    each = forward(teacher.spec.learner, learners, states)
-    torch.testing.assert_close(say(states), each.mean(0))
-    assert not torch.allclose(say(states), each[0], rtol=1e-3)
+    each = teacher.new_learners(LEARNERS)(states)
+    torch.testing.assert_close(answer(states), each.mean(0))
+    assert not torch.allclose(answer(states), each[0], rtol=1e-3)
 
 
-def test_students_come_to_answer_as_the_teacher_does(cartpole):
+def test_students_come_to_answer_as_the_teacher_does(cartpole, start):
     """Without rewards' help: the discount leaves nothing to learn from them."""
     settings = dataclasses.replace(cartpole, discount=0.0, gae_lambda=0.0)
-    torch.manual_seed(0)
-    env = make_training_envs(settings, 0)
-    task = TaskSpec("categorical", (8,), 4)
-    run = MetaPPO(settings, env, task, teacher=load_distilled("cartpole_2d"))
+    run = start(settings, load_distilled("cartpole_2d"))
     seen = [run.iterate() for _ in range(40)]
     assert np.mean([m["following"] for m in seen[-5:]]) < 0.75 * seen[0]["following"]
     assert seen[-1]["return"] > 2 * seen[0]["return"]
-    alone = MetaPPO(dataclasses.replace(settings, teacher=None), env, task)
+    alone = start(dataclasses.replace(settings, teacher=None))
     assert "following" not in alone.iterate()
 
 
 @pytest.mark.parametrize(("level", "shared"), [(0, 0), (1, 1), (2, 2), (3, 2)])
-def test_a_student_starts_with_the_teachers_layers(level, shared, toy):
+def test_a_student_starts_with_the_teachers_layers(level, shared, toy, start):
     settings = dataclasses.replace(
         PRESETS["pong-level3"], encoder_level=level, learners=2, horizon=4, minibatches=2
     )
-    env = make_training_envs(settings, 0)
     teacher = toy(2)
-    run = MetaPPO(settings, env, TaskSpec("categorical", (4, 84, 84), 6), teacher=teacher)
-    own, theirs = plain(run.encoder).state_dict(), teacher.encoder.state_dict()
+    run = start(settings, teacher)
+    own, theirs = plain(run.view.encoder).state_dict(), teacher.encoder.state_dict()
     weights = {name: value for name, value in own.items() if name.endswith("weight")}
     cosine = [
         torch.nn.functional.cosine_similarity(value.flatten(), theirs[name].flatten(), dim=0)
@@ -74,7 +60,6 @@ def test_a_student_starts_with_the_teachers_layers(level, shared, toy):
     if level == 2:
         assert all(torch.allclose(value, theirs[name], atol=1e-5) for name, value in own.items())
     assert run.iterate()["following"] > 0
-    env.close()
 
 
 def test_a_run_with_a_teacher_says_so_and_goes_on_with_it(tmp_path, interrupted, cartpole):
@@ -93,6 +78,7 @@ def test_a_run_with_a_teacher_says_so_and_goes_on_with_it(tmp_path, interrupted,
     assert "training_curve" not in record
 
 
+@pytest.mark.slow
 def test_a_game_teaches_from_a_folder(tmp_path, toy):
     toy(2).save(tmp_path / "teacher")
     settings = dataclasses.replace(

@@ -11,30 +11,25 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.errors import DatasetError, SettingsError
 from distilled_envs.spec import TaskSpec
-from distilled_envs.storage import ENCODER_FILE
-from distilled_envs.training import centred as centring
-from distilled_envs.training import distill
-from distilled_envs.training.backends import make_training_envs
+from distilled_envs.storage.folder import ENCODER_FILE
+from distilled_envs.training import centering, distill
+from distilled_envs.training.backends import checked_environment
 from distilled_envs.training.batch import DistilledBatch
-from distilled_envs.training.centred import Centred
-from distilled_envs.training.constant_start import prefer
+from distilled_envs.training.centering import Centered
 from distilled_envs.training.meta_ppo import MetaPPO
-from distilled_envs.training.normalisation import RewardSign
+from distilled_envs.training.normalization import RewardSign
 from distilled_envs.training.rollout import Actors
-from distilled_envs.training.run import checked_environment
+from distilled_envs.training.starts import prefer
 
 
 @pytest.mark.parametrize("level", range(5))
-def test_an_iteration_moves_rows_and_encoder(level, tiny):
+def test_an_iteration_moves_rows_and_encoder(level, tiny, start):
     settings = dataclasses.replace(tiny, encoder_level=level)
-    _, task = checked_environment(settings)
-    env = make_training_envs(settings, 0)
-    run = MetaPPO(settings, env, task)
-    parts = {"rows": [run.batch.rows], "encoder": [*run.encoder.parameters()]}
+    run = start(settings)
+    parts = {"rows": [run.batch.rows], "encoder": [*run.view.encoder.parameters()]}
     before = {name: [p.detach().clone() for p in part] for name, part in parts.items()}
     critic = [p.detach().clone() for p in run.critic.parameters()]
     metrics = run.iterate()
-    env.close()
     assert all(np.isfinite(v) for name, v in metrics.items() if name != "return")
     for name, part in parts.items():
         moved = [not torch.equal(p, b) for p, b in zip(part, before[name], strict=True)]
@@ -47,27 +42,24 @@ def test_an_iteration_moves_rows_and_encoder(level, tiny):
 
 
 @pytest.mark.parametrize("level", [0, 3, 4])
-def test_networks_that_last_are_centred(level, tiny):
+def test_networks_that_last_are_centered(level, tiny, start):
     settings = dataclasses.replace(tiny, encoder_level=level)
-    _, task = checked_environment(settings)
-    run = MetaPPO(settings, make_training_envs(settings, 0), task)
-    for network in (run.encoder, run.critic):
+    run = start(settings)
+    for network in (run.view.encoder, run.critic):
         parts = [part for part in network if [*part.parameters()]]
-        assert all(isinstance(part, Centred) for part in parts)
-    assert len([part for part in run.encoder if isinstance(part, Centred)]) == level
+        assert all(isinstance(part, Centered) for part in parts)
+    assert len([part for part in run.view.encoder if isinstance(part, Centered)]) == level
 
 
-def test_what_all_frames_share_is_learned_slowly(tiny, monkeypatch):
+def test_what_all_frames_share_is_learned_slowly(tiny, monkeypatch, start):
     """Targets that lift an action everywhere: entropy alone would push it down again."""
     settings = dataclasses.replace(tiny, entropy=1.0, value_weight=0.0, clip=1e-9, anneal=False)
-    _, task = checked_environment(settings)
     norms = []
-    for alike in (1.0, 0.0):
-        monkeypatch.setattr(centring, "ALIKE", alike)
-        torch.manual_seed(0)
-        run = MetaPPO(settings, make_training_envs(settings, 0), task)
+    for share in (1.0, 0.0):
+        monkeypatch.setattr(centering, "SHARED_GRADIENT", share)
+        run = start(settings)
         prefer(run, 1)
-        run._descend = lambda loss, run=run: norms.append(
+        run.descend = lambda loss, run=run: norms.append(
             torch.autograd.grad(loss, run.batch.targets)[0].norm()
         )
         run.iterate()
@@ -85,14 +77,12 @@ def test_rows_of_frames_do_not_all_order_two_actions_alike(instances):
         assert order.any(0).all() and not order.all(0).any()
 
 
-def test_there_may_be_more_rows_than_frames_were_seen(tiny):
+def test_there_may_be_more_rows_than_frames_were_seen(tiny, start):
     settings = dataclasses.replace(tiny, instances=40)
-    env = make_training_envs(settings, 0)
-    run = MetaPPO(settings, env, TaskSpec("categorical", (4, 84, 84), 6))
+    run = start(settings)
     assert run.batch.observations.shape == (40, 4, 84, 84)
     assert np.isfinite(run.iterate()["policy_loss"])
     assert not run.actors.recent_returns
-    env.close()
 
 
 def test_a_run_makes_a_dataset_of_frames(tmp_path, tiny):
@@ -111,6 +101,7 @@ def test_a_run_makes_a_dataset_of_frames(tmp_path, tiny):
     assert env.observation_space == real.observation_space
 
 
+@pytest.mark.slow
 def test_a_run_goes_on(tmp_path, monkeypatch, interrupted, tiny):
     one = MetaPPO.iterate
     interrupted(tiny, tmp_path / "run")
@@ -118,12 +109,12 @@ def test_a_run_goes_on(tmp_path, monkeypatch, interrupted, tiny):
     seen = []
 
     def look_and_iterate(run):
-        seen.append(run.encoder.state_dict()["1.layer.weight"].clone())
+        seen.append(run.view.state_dict()["encoder.1.layer.weight"].clone())
         return one(run)
 
     monkeypatch.setattr(MetaPPO, "iterate", look_and_iterate)
     dataset = distill(tiny, tmp_path / "run", resume=True, progress=False)
-    assert torch.equal(seen[0], state["encoder"]["1.layer.weight"])
+    assert torch.equal(seen[0], state["view"]["encoder.1.layer.weight"])
     assert len(seen) == 1
     assert dataset.spec.provenance["env_steps"] == 32
 
@@ -132,8 +123,8 @@ def test_networks_of_another_version_are_told(tmp_path, interrupted, tiny):
     interrupted(tiny, tmp_path / "run")
     path = tmp_path / "run" / "checkpoint.pt"
     state = torch.load(path, weights_only=True)
-    encoder = state["algorithm"]["encoder"]
-    encoder["1.weight"] = encoder.pop("1.layer.weight")
+    view = state["algorithm"]["view"]
+    view["encoder.1.weight"] = view.pop("encoder.1.layer.weight")
     torch.save(state, path)
     with pytest.raises(SettingsError, match="of another version"):
         distill(tiny, tmp_path / "run", resume=True, progress=False)

@@ -1,0 +1,28 @@
+"""Algorithms before their first iteration."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from distilled_envs.dataset import DistilledDataset
+from distilled_envs.training import Settings
+from distilled_envs.training.backends import checked_environment, make_training_envs
+from distilled_envs.training.meta_ppo import MetaPPO
+from distilled_envs.training.run import make_algorithm
+
+
+@pytest.fixture
+def start() -> Callable[..., MetaPPO]:
+    """Makes the algorithm of settings, from one and the same state of torch's generator."""
+    envs = []
+
+    def make(settings: Settings, source: DistilledDataset | None = None) -> MetaPPO:
+        _, task = checked_environment(settings)
+        torch.manual_seed(0)
+        envs.append(make_training_envs(settings, 0))
+        return make_algorithm(settings, envs[-1], task, 0, source)
+
+    yield make
+    for env in envs:
+        env.close()
