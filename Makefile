@@ -1,21 +1,31 @@
 # `make demo` and `make test` do all set-up: a virtual environment with the pinned versions.
 PYTHON ?= python3
 BIN := .venv/bin
-INSTALL = $(BIN)/pip install --disable-pip-version-check -q -c constraints.txt -e
+PIP_INSTALL = $(BIN)/pip install --disable-pip-version-check -q
+PYTEST = SDL_VIDEODRIVER=dummy $(BIN)/python -m pytest -n 2
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test test-all lint types bench clean
 
 demo: .venv/train
 	$(BIN)/distilled-envs distill cartpole-nd-2d-min --output "runs/demo-$$(date +%Y%m%d-%H%M%S)"
 
 test: .venv/dev
-	SDL_VIDEODRIVER=dummy $(BIN)/python -m pytest -n 2
+	$(PYTEST) -m "not slow"
 
-lint: .venv/dev
+test-all: .venv/dev
+	$(PYTEST)
+
+lint: build/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
+	cd build/installed && ../../$(BIN)/lint-imports --no-cache ../../pyproject.toml
+
+types: build/installed
+	cd build/installed && ../../$(BIN)/mypy --config-file ../../pyproject.toml -p distilled_envs
 
 bench: .venv/dev
+	$(BIN)/python tests/bench/command_line.py
 	$(BIN)/python tests/bench/cartpole_nd.py
 	$(BIN)/python tests/bench/halfcheetah.py
 	$(BIN)/python tests/bench/atari.py
@@ -24,7 +34,13 @@ bench: .venv/dev
 	$(PYTHON) -m venv .venv
 
 .venv/train .venv/dev: pyproject.toml constraints.txt | .venv/bin/python
-	$(INSTALL) ".[$(@F)]"
+	$(PIP_INSTALL) -c constraints.txt -e ".[$(@F)]"
+	touch $@
+
+# The package as its users get it: training and hub are inside.
+build/installed: .venv/dev $(shell find distilled_envs training hub -type f)
+	rm -rf build
+	$(PIP_INSTALL) --no-deps --target build/installed .
 	touch $@
 
 clean:
