@@ -1,4 +1,4 @@
-"""Steps per second of vectorised cart-poles at 1,024 copies, as ratios; run by ``make bench``."""
+"""Steps per second of vectorized cart-poles at 1,024 copies, as ratios; run by ``make bench``."""
 
 import time
 

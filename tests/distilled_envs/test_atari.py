@@ -13,15 +13,21 @@ from PIL import Image
 from stable_baselines3 import A2C
 from torch import nn
 
-from distilled_envs import atari
-from distilled_envs.catalog import load_distilled
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.distilled_env import DistilledEnv
+from distilled_envs.envs import atari
 from distilled_envs.errors import DatasetError, PolicyError, SettingsError
-from distilled_envs.inner_step import inner_step
-from distilled_envs.learner import SILENT, forward, initial_parameters, make_encoder, make_policy
+from distilled_envs.learners.networks import (
+    SILENT,
+    forward,
+    initial_parameters,
+    make_encoder,
+    make_policy,
+)
+from distilled_envs.learners.one_step import inner_step
+from distilled_envs.loading import load_distilled
 from distilled_envs.spec import LearnerSpec, TaskSpec
-from distilled_envs.storage import ENCODER_FILE, ROWS_FILE, SPEC_FILE, sha256
+from distilled_envs.storage.folder import ENCODER_FILE, ROWS_FILE, SPEC_FILE, sha256
 
 GAMES = ("Pong", "Centipede", "SpaceInvaders", "MsPacman", "Breakout")
 LEVELS = range(5)
@@ -172,7 +178,7 @@ def picture(mode: str, size: tuple[int, int]) -> bytes:
     ("content", "message"),
     [
         (b"nothing", "row 1 that is not readable as PNG"),
-        (picture("L", (90, 84)), r"grey images of 84 x 84 pixels, and row 1 has .*\(90, 84\)"),
+        (picture("L", (90, 84)), r"gray images of 84 x 84 pixels, and row 1 has .*\(90, 84\)"),
         (picture("RGB", (84, 84)), "row 1 has one of mode RGB"),
     ],
 )

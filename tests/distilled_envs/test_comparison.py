@@ -5,13 +5,14 @@ import re
 import numpy as np
 import pytest
 
-from distilled_envs import comparison, load_distilled
+from distilled_envs import load_distilled
 from distilled_envs.cli import main
-from distilled_envs.comparison import ComparisonSettings, compare, summarise
-from distilled_envs.comparison_report import comparison_table
 from distilled_envs.errors import SettingsError
-from distilled_envs.sb3_baselines import ALGORITHMS, ZOO, Recipe, learn, make_model
-from distilled_envs.statistics import bootstrap_interval, interquartile_mean
+from distilled_envs.evaluation.statistics import bootstrap_interval, interquartile_mean
+from distilled_envs.studies import comparison
+from distilled_envs.studies.comparison import ComparisonSettings, compare, summarize
+from distilled_envs.studies.comparison_report import comparison_table
+from distilled_envs.studies.sb3 import ALGORITHMS, ZOO, Recipe, learn, make_model
 
 TINY = ComparisonSettings(steps=64, evaluations=2, episodes=2, seeds=1, learners=3)
 
@@ -45,7 +46,7 @@ def test_the_summary_says_who_gets_there_and_when(dataset):
         ("ppo", 1): curve([0, 10, 20], [0.0, 5.0, 9.0], [[5.0], [99.0], [130.0]]),
         ("a2c", 0): curve([0, 10, 20], [0.0, 1.0, 2.0], [[5.0], [7.0], [9.0]]),
     }
-    results = summarise(dataset, dataclasses.replace(TINY, baselines=("ppo", "a2c")), records)
+    results = summarize(dataset, dataclasses.replace(TINY, baselines=("ppo", "a2c")), records)
     players = results["players"]
     assert players["one_step"]["score"]["mean"] == 100.0
     assert players["random"]["score"]["mean"] == 2.0
@@ -124,7 +125,7 @@ def test_curves_start_untrained_and_leave_evaluations_out_of_the_clock():
 
 
 @pytest.mark.parametrize("name", ["hopper-64", "cartpole_2d"])
-def test_zoo_recipes_are_taken_by_sb3_and_normalise_what_is_played(name):
+def test_zoo_recipes_are_taken_by_sb3_and_normalize_what_is_played(name):
     dataset = load_distilled(name)
     recipe = ZOO[dataset.spec.env.name]
     model = make_model("ppo", dataset.make_env, recipe, seed=0)

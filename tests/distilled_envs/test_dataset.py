@@ -7,10 +7,10 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from distilled_envs import storage
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.errors import DatasetError, MissingExtraError
 from distilled_envs.spec import DistillationSpec, InnerSpec, ObservationTransform, TaskSpec
+from distilled_envs.storage import folder as storage
 
 
 @pytest.fixture

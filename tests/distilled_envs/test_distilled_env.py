@@ -106,7 +106,7 @@ def test_checkers_say_no_more_than_of_the_real_environment(mode, dims):
         check_env(env.unwrapped)
         sb3_check_env(env)
     messages = [str(w.message) for w in caught]
-    if mode == "supervised":  # targets are what they are, not normalised to [-1, 1]
+    if mode == "supervised":  # targets are what they are, not normalized to [-1, 1]
         messages = [m for m in messages if "symmetric and normalized" not in m]
     real = "A Box observation space (minimum|maximum) value is -?infinity"
     assert [m for m in messages if not re.search(real, m)] == []

@@ -82,7 +82,7 @@ def test_the_bar_counts_the_episodes_of_both_modes(dataset, monkeypatch):
             bars.append((self.n, self.total, self.disable))
             super().close()
 
-    monkeypatch.setattr("distilled_envs.evaluation.tqdm", Bar)
+    monkeypatch.setattr("distilled_envs.evaluation.protocol.tqdm", Bar)
     monkeypatch.setattr(dataset, "make_vec_env", Alternating)
     assert evaluate(dataset, learners=np.int64(4), episodes=3, progress=True).learners == 4
     assert bars[0] == (24, 24, False)

@@ -5,9 +5,9 @@ import torch
 
 from distilled_envs import load_distilled
 from distilled_envs.cli import main
-from distilled_envs.generalisation import SB3, families, generalise
-from distilled_envs.learner import initial_parameters
-from distilled_envs.spec import InitialisationSpec, LearnerSpec
+from distilled_envs.learners.networks import initial_parameters
+from distilled_envs.spec import InitializationSpec, LearnerSpec
+from distilled_envs.studies.generalization import SB3, families, generalize
 
 
 def test_families_differ_in_one_thing_each():
@@ -22,8 +22,8 @@ def test_families_differ_in_one_thing_each():
 
 
 @pytest.mark.parametrize("kind", ["xavier", "pytorch"])
-def test_initialisations_are_torchs(kind):
-    learner = LearnerSpec(initialisation=InitialisationSpec(kind), hidden_sizes=(50,))
+def test_initializations_are_torchs(kind):
+    learner = LearnerSpec(initialization=InitializationSpec(kind), hidden_sizes=(50,))
     ours = initial_parameters(learner, (20,), 3, 400, torch.Generator().manual_seed(0))
     torch.manual_seed(0)
     for place, (n_in, n_out) in (("0", (20, 50)), ("2", (50, 3))):
@@ -41,7 +41,7 @@ def test_initialisations_are_torchs(kind):
 
 
 def test_the_study_finds_what_the_step_is_for():
-    results = generalise(load_distilled("cartpole_2d", instances="min"), learners=4, episodes=1)
+    results = generalize(load_distilled("cartpole_2d", instances="min"), learners=4, episodes=1)
     means = {name: scores["greedy"]["mean"] for name, scores in results["families"].items()}
     assert means["as distilled for"] == 500
     assert means[SB3] == 500

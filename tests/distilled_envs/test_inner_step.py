@@ -4,8 +4,8 @@ from torch import nn
 
 from distilled_envs import load_distilled
 from distilled_envs.errors import PolicyError
-from distilled_envs.inner_step import inner_loss, inner_step, train_one_step
-from distilled_envs.learner import forward, initial_parameters
+from distilled_envs.learners.networks import forward, initial_parameters
+from distilled_envs.learners.one_step import inner_loss, inner_step, train_one_step
 from distilled_envs.spec import LearnerSpec
 
 
@@ -64,7 +64,7 @@ def test_population_step_equals_sgd_on_each_network(dataset):
 
 def test_the_step_lowers_the_loss_of_any_module(dataset):
     class Odd(nn.Module):
-        """Another depth, normalisation, and a parameter that no output needs."""
+        """Another depth, normalization, and a parameter that no output needs."""
 
         def __init__(self):
             super().__init__()

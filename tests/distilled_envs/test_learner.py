@@ -1,13 +1,13 @@
 import pytest
 import torch
 
-from distilled_envs.learner import forward, initial_parameters, make_policy
-from distilled_envs.spec import InitialisationSpec, LearnerSpec
+from distilled_envs.learners.networks import forward, initial_parameters, make_policy
+from distilled_envs.spec import InitializationSpec, LearnerSpec
 
 
 @pytest.mark.parametrize(("n_inputs", "n_outputs"), [(8, 4), (100, 4), (3, 70)])
 def test_initial_weights_are_orthogonal_with_the_gains(n_inputs, n_outputs):
-    spec = LearnerSpec(initialisation=InitialisationSpec(hidden_gain=1.5, output_gain=0.1))
+    spec = LearnerSpec(initialization=InitializationSpec(hidden_gain=1.5, output_gain=0.1))
     parameters = initial_parameters(spec, (n_inputs,), n_outputs, 3)
     gains = {"0.weight": 1.5, "2.weight": 1.5, "4.weight": 0.1}
     for name, gain in gains.items():

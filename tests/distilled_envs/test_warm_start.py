@@ -1,7 +1,7 @@
 import torch
 
 from distilled_envs import load_distilled
-from distilled_envs.warm_start import make_warm_model
+from distilled_envs.studies.warm_start import make_warm_model
 
 
 def parameters(model, part):

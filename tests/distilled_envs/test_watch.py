@@ -17,7 +17,7 @@ def test_videos_show_a_learner_that_holds_the_poles(tmp_path, ending, capsys):
     assert "episode 1: return 60.0" in shown.out
     assert "Episode 1 goes on after the 60 steps that are shown." in shown.err
     frames = imageio.imread(video)
-    # A gif has every second frame, and those that equal their neighbour are merged.
+    # A gif has every second frame, and those that equal their neighbor are merged.
     assert frames.shape[0] == 60 if ending == "mp4" else 15 <= frames.shape[0] <= 30
     assert frames.shape[1:] == (240, 720, 3)
     assert (frames[0] != frames[-1]).any()

@@ -48,7 +48,7 @@ def test_show(capsys):
     assert "row 3: [" not in out
 
 
-def test_distil_then_evaluate_and_save(tmp_path, capsys):
+def test_distill_then_evaluate_and_save(tmp_path, capsys):
     run = tmp_path / "run"
     assert main(["distill", "cartpole_nd_1d_min", *TINY, f"--output={run}"]) == 0
     out = capsys.readouterr().out
@@ -88,7 +88,7 @@ def test_names_say_what_was_distilled(tmp_path, capsys):
 
 
 def test_drop_in_measurement(monkeypatch, capsys):
-    from distilled_envs import drop_in
+    from distilled_envs.studies import drop_in
 
     small = {"seeds": 2, "episodes": 1, "adam_steps": 1000, "ppo_steps": 64}
     monkeypatch.setattr(drop_in.measure_drop_in, "__kwdefaults__", small)
