@@ -218,7 +218,7 @@ class DistillationSpec:
     def to_json(self) -> str:
         """The text of ``distillation.json``."""
         record = {key: getattr(self, key) for key in ("format_version", "name")} | {
-            "env": json.loads(self.env.to_json())
+            "env": _renamed(json.loads(self.env.to_json()), _HOME, _HOME_IN_FILES)
         }
         for part in ("task", "inner", "learner", "observation_transform"):
             value = getattr(self, part)
@@ -254,7 +254,9 @@ class DistillationSpec:
             if key not in values:
                 raise DatasetError(f"distillation.json lacks {key!r}.")
         try:
-            values["env"] = EnvSpec.from_json(json.dumps(_at_home(values["env"])))
+            values["env"] = EnvSpec.from_json(
+                json.dumps(_renamed(values["env"], _HOME_IN_FILES, _HOME))
+            )
         except (ValueError, TypeError, AttributeError, KeyError) as error:
             raise DatasetError(f"distillation.json: env is not an EnvSpec: {error}.") from None
         parts = {
@@ -312,8 +314,8 @@ _TUPLES = {
 _KEYS = {"initialization": "initialisation"}
 """Keys of the file, where they are not the names of the attributes."""
 
-_FORMER_HOMES = {"distilled_envs.cartpole_nd:": "distilled_envs.envs.cartpole_nd:"}
-"""Modules that files of this format name by where they were before."""
+_HOME, _HOME_IN_FILES = "distilled_envs.envs.cartpole_nd:", "distilled_envs.cartpole_nd:"
+"""The module of cart-pole here, and its name in files, which every version of the package knows."""
 
 
 def _to_record(part: Any) -> dict[str, Any]:
@@ -321,12 +323,11 @@ def _to_record(part: Any) -> dict[str, Any]:
     return {_KEYS.get(key, key): value for key, value in dataclasses.asdict(part).items()}
 
 
-def _at_home(env: dict[str, Any]) -> dict[str, Any]:
-    """An environment's record, with this package's own entry points where they are now."""
+def _renamed(env: dict[str, Any], before: str, now: str) -> dict[str, Any]:
+    """An environment's record, with entry points in module ``before`` renamed to ``now``."""
     for part in ("entry_point", "vector_entry_point"):
-        for before, now in _FORMER_HOMES.items():
-            if isinstance(env.get(part), str) and env[part].startswith(before):
-                env = env | {part: now + env[part].removeprefix(before)}
+        if isinstance(env.get(part), str) and env[part].startswith(before):
+            env = env | {part: now + env[part].removeprefix(before)}
     return env
 
 

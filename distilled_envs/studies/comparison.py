@@ -27,8 +27,9 @@ from distilled_envs.learners.threads import torch_threads
 from distilled_envs.storage.files import atomic_path
 from distilled_envs.storage.folder import ROWS_FILE
 from distilled_envs.studies.drop_in import train_ppo_on_bandit, train_with_adam
-from distilled_envs.studies.sb3 import ZOO, Recipe, check_fits, learn, make_model
+from distilled_envs.studies.sb3 import check_fits, learn, make_model
 from distilled_envs.studies.warm_start import make_warm_model
+from distilled_envs.studies.zoo import ZOO, Recipe
 
 if TYPE_CHECKING:
     from stable_baselines3.common.base_class import BaseAlgorithm

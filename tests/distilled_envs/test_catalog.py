@@ -11,6 +11,7 @@ from gymnasium.utils.env_checker import check_env
 from distilled_envs import load_distilled
 from distilled_envs.catalog import entries, find
 from distilled_envs.errors import DatasetError, HubError, SettingsError
+from distilled_envs.spec import LearnerSpec
 from distilled_envs.training import PRESETS
 
 
@@ -125,6 +126,7 @@ def test_specs_keep_the_protocol():
         assert one_step["seed"] != entry.spec.provenance["seed"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("game", "promised", "of_four"),
     [
@@ -163,6 +165,7 @@ def test_all_of_gymnasiums_mujoco_is_there():
     assert {preset.env_id for preset in PRESETS.values()} >= known
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("entry", MUJOCO, ids=lambda entry: entry.spec.name)
 def test_bundled_mujoco_sets_teach_what_they_say(entry):
     dataset = load_distilled(entry.spec.env.id, instances=entry.instances)
@@ -202,3 +205,16 @@ def test_sb3_takes_the_spread_of_a_gaussian_set_too():
     expected = torch.tensor(dataset.spec.task.target_log_std)
     torch.testing.assert_close(model.policy.log_std.detach(), expected)
     assert dataset.evaluate(model, episodes=5).greedy.mean > 900
+
+
+@pytest.mark.parametrize("level", [-1, 5, 2.5])
+def test_levels_outside_0_to_4_are_refused(level):
+    with pytest.raises((SettingsError, DatasetError), match="encoder_level"):
+        load_distilled("cartpole_2d", encoder_level=level)
+    with pytest.raises(DatasetError, match=r"learner\.encoder_level"):
+        LearnerSpec("nature-cnn", (512,), "relu", encoder_level=level)
+
+
+def test_a_level_that_is_not_there_is_named():
+    with pytest.raises(DatasetError, match="no variant with encoder_level=3"):
+        load_distilled("cartpole_2d", encoder_level=3)

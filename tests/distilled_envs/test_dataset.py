@@ -9,7 +9,7 @@ import torch
 
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.errors import DatasetError, MissingExtraError
-from distilled_envs.spec import DistillationSpec, InnerSpec, ObservationTransform, TaskSpec
+from distilled_envs.spec import ObservationTransform, TaskSpec
 from distilled_envs.storage import folder as storage
 
 
@@ -308,17 +308,3 @@ def test_shapes_are_checked_in_memory(dataset):
         DistilledDataset(torch.zeros(0, 8), torch.zeros(0, 4), spec)
     with pytest.raises(DatasetError, match="hold inf"):
         DistilledDataset(torch.zeros(1, 8), torch.full((1, 4), float("inf")), spec)
-
-
-def test_spec_round_trip_with_every_part():
-    spec = DistillationSpec(
-        name="hopper-64",
-        env=gym.spec("CartPole-v1"),
-        task=TaskSpec("gaussian", (2,), 3, (-1.0, -0.5, 0.0)),
-        inner=InnerSpec(2.5),
-        observation_transform=ObservationTransform((0.0, 1.0), (1.0, 2.0), 0.2, 10.0),
-        provenance={"seed": 3},
-        evaluation={"one_step": {"learners": 100}},
-        files={"train.parquet": "00"},
-    )
-    assert DistillationSpec.from_json(spec.to_json()) == spec

@@ -154,3 +154,12 @@ def test_bad_input_is_refused_in_words(dataset):
     dataset.observations[3, 2] = 1.0  # a pole angle of 57 degrees
     with pytest.raises(DatasetError, match="row 3 lies outside"):
         DistilledEnv(dataset)
+
+
+def test_the_drop_in_has_the_games_spaces(toy):
+    dataset = toy(0)
+    env, real = DistilledEnv(dataset), dataset.make_env()
+    assert (env.observation_space, env.action_space) == (real.observation_space, real.action_space)
+    observation, info = env.reset(options={"index": 1})
+    assert observation.dtype == np.uint8
+    assert env.step(int(info["target"].argmax()))[1] == 0

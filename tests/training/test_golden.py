@@ -44,8 +44,8 @@ GOLDEN = {
     "pong, with a teacher": [0.4109899, 0.7587807, 0.09985919, 41593.86, 32662.21],
     "pong, guided": [0.4109743, 0.9513582, 0.02977186, 77704.23, 0.2633948],
 }
-"""Root mean squares of rows and targets, inner learning rate, absolute sums of the view's layers and
-of the critic's."""
+"""Root mean squares of rows and targets, inner learning rate, sums of absolute weights of the view
+and of the critic."""
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -8,11 +8,11 @@ import pytest
 from distilled_envs import load_distilled
 from distilled_envs.cli import main
 from distilled_envs.errors import SettingsError
-from distilled_envs.evaluation.statistics import bootstrap_interval, interquartile_mean
 from distilled_envs.studies import comparison
 from distilled_envs.studies.comparison import ComparisonSettings, compare, summarize
 from distilled_envs.studies.comparison_report import comparison_table
-from distilled_envs.studies.sb3 import ALGORITHMS, ZOO, Recipe, learn, make_model
+from distilled_envs.studies.sb3 import ALGORITHMS, learn, make_model
+from distilled_envs.studies.zoo import ZOO, Recipe
 
 TINY = ComparisonSettings(steps=64, evaluations=2, episodes=2, seeds=1, learners=3)
 
@@ -61,6 +61,7 @@ def test_the_summary_says_who_gets_there_and_when(dataset):
     assert table["A2C"][2:] == ["never within 20 steps", "at once"]
 
 
+@pytest.mark.slow
 def test_a_comparison_goes_on_where_it_was(tmp_path, monkeypatch, short):
     dataset, ran = load_distilled("cartpole_1d", instances="min"), []
     run = comparison._run
@@ -139,15 +140,7 @@ def test_all_recipes_name_settings_that_ppo_has():
         assert set(recipe.settings) <= set(ALGORITHMS["ppo"].__init__.__annotations__)
 
 
-def test_statistics_agree_with_their_definitions():
-    units = np.array([0.0, 1.0, 2.0, 30.0])
-    assert interquartile_mean(units) == 1.5
-    low, high = bootstrap_interval(units)
-    assert 0 <= low < units.mean() < high <= 30
-    assert bootstrap_interval(units[:1]) is None
-    assert bootstrap_interval(np.ones(3)) == (1.0, 1.0)
-
-
+@pytest.mark.slow
 def test_the_command_writes_a_report_that_repeats(tmp_path, capsys, short):
     command = [
         "compare", "cartpole_3d", "--steps=64", "--evaluations=2", "--episodes=2", "--seeds=2",

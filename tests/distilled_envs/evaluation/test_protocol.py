@@ -8,7 +8,7 @@ from distilled_envs import load_distilled
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.distilled_env import DistilledEnv
 from distilled_envs.errors import PolicyError, SettingsError
-from distilled_envs.evaluation import Score, evaluate
+from distilled_envs.evaluation import Score, evaluate, protocol
 from distilled_envs.spec import LearnerSpec
 
 
@@ -68,7 +68,7 @@ class Alternating(gym.vector.VectorEnv):
 
 
 def test_short_episodes_do_not_count_more(dataset, monkeypatch):
-    monkeypatch.setattr(dataset, "make_vec_env", Alternating)
+    monkeypatch.setattr(protocol, "make_vec_env", lambda spec, count: Alternating(count))
     result = evaluate(dataset, learners=4, episodes=3)
     expected = [[9, 1, 9], [1, 9, 1]] * 2
     np.testing.assert_array_equal(result.greedy.returns, expected)
@@ -82,8 +82,8 @@ def test_the_bar_counts_the_episodes_of_both_modes(dataset, monkeypatch):
             bars.append((self.n, self.total, self.disable))
             super().close()
 
-    monkeypatch.setattr("distilled_envs.evaluation.protocol.tqdm", Bar)
-    monkeypatch.setattr(dataset, "make_vec_env", Alternating)
+    monkeypatch.setattr(protocol, "tqdm", Bar)
+    monkeypatch.setattr(protocol, "make_vec_env", lambda spec, count: Alternating(count))
     assert evaluate(dataset, learners=np.int64(4), episodes=3, progress=True).learners == 4
     assert bars[0] == (24, 24, False)
     bars.clear()
@@ -164,3 +164,10 @@ def test_bad_counts_are_refused(dataset):
         dataset.evaluate(learners=0)
     with pytest.raises(SettingsError, match="leave them out"):
         dataset.evaluate(dataset.new_policy(), learners=3)
+
+
+@pytest.mark.slow
+def test_fresh_learners_play_whole_games_for_points(toy):
+    evaluation = toy(4).evaluate(learners=2, episodes=1)
+    # A game of Pong ends at 21 points; noise loses it.
+    assert -21 <= evaluation.sampled.returns.min() <= evaluation.sampled.returns.max() <= -10

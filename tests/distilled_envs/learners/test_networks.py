@@ -1,14 +1,14 @@
 import pytest
 import torch
 
-from distilled_envs.learners.networks import forward, initial_parameters, make_policy
+from distilled_envs.learners.networks import draw_parameters, make_policy
 from distilled_envs.spec import InitializationSpec, LearnerSpec
 
 
 @pytest.mark.parametrize(("n_inputs", "n_outputs"), [(8, 4), (100, 4), (3, 70)])
 def test_initial_weights_are_orthogonal_with_the_gains(n_inputs, n_outputs):
     spec = LearnerSpec(initialization=InitializationSpec(hidden_gain=1.5, output_gain=0.1))
-    parameters = initial_parameters(spec, (n_inputs,), n_outputs, 3)
+    parameters = draw_parameters(spec, (n_inputs,), n_outputs, 3)
     gains = {"0.weight": 1.5, "2.weight": 1.5, "4.weight": 0.1}
     for name, gain in gains.items():
         weight = parameters[name].double() / gain
@@ -22,20 +22,8 @@ def test_initial_weights_are_orthogonal_with_the_gains(n_inputs, n_outputs):
 
 def test_orthogonal_draws_are_spread_like_torchs():
     """Signs of the first entry are even, as under the uniform distribution."""
-    weight = initial_parameters(LearnerSpec(hidden_sizes=(8,)), (8,), 2, 400)["0.weight"]
+    weight = draw_parameters(LearnerSpec(hidden_sizes=(8,)), (8,), 2, 400)["0.weight"]
     assert 140 < (weight[:, 0, 0] > 0).sum() < 260
-
-
-@pytest.mark.parametrize("activation", ["tanh", "relu"])
-def test_population_gives_what_each_network_gives(activation):
-    spec = LearnerSpec(hidden_sizes=(16, 8), activation=activation)
-    parameters = initial_parameters(spec, (6,), 3, 4)
-    shared, own = torch.randn(5, 6), torch.randn(4, 5, 6)
-    for i in range(4):
-        policy = make_policy(spec, (6,), 3)
-        policy.load_state_dict({name: value[i] for name, value in parameters.items()})
-        torch.testing.assert_close(forward(spec, parameters, shared)[i], policy(shared))
-        torch.testing.assert_close(forward(spec, parameters, own)[i], policy(own[i]))
 
 
 def test_seed_decides_the_network():
@@ -45,7 +33,26 @@ def test_seed_decides_the_network():
 
 
 def test_large_layers_are_orthogonal_too():
-    """They are drawn by another factorisation."""
-    weight = initial_parameters(LearnerSpec(hidden_sizes=(256,)), (600,), 2, 2)["0.weight"]
+    """They are drawn by another factorization."""
+    weight = draw_parameters(LearnerSpec(hidden_sizes=(256,)), (600,), 2, 2)["0.weight"]
     identity = 2 * torch.eye(256).expand(2, -1, -1)
     torch.testing.assert_close(weight @ weight.mT, identity, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("kind", ["xavier", "pytorch"])
+def test_initializations_are_torchs(kind):
+    learner = LearnerSpec(initialization=InitializationSpec(kind), hidden_sizes=(50,))
+    ours = draw_parameters(learner, (20,), 3, 400, torch.Generator().manual_seed(0))
+    torch.manual_seed(0)
+    for place, (n_in, n_out) in (("0", (20, 50)), ("2", (50, 3))):
+        layers = [torch.nn.Linear(n_in, n_out) for _ in range(400)]
+        if kind == "xavier":
+            for layer in layers:
+                torch.nn.init.xavier_uniform_(layer.weight)
+                torch.nn.init.zeros_(layer.bias)
+        for name in ("weight", "bias"):
+            theirs = torch.stack([getattr(layer, name).detach() for layer in layers])
+            mine = ours[f"{place}.{name}"]
+            assert mine.shape == theirs.shape
+            torch.testing.assert_close(mine.std(), theirs.std(), rtol=0.05, atol=1e-6)
+            torch.testing.assert_close(mine.abs().max(), theirs.abs().max(), rtol=0.02, atol=1e-6)

@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from distilled_envs import load_distilled
@@ -9,6 +10,7 @@ def parameters(model, part):
     return torch.cat([p.detach().clone().flatten() for p in module.parameters()])
 
 
+@pytest.mark.slow
 def test_the_critic_learns_first_and_the_policy_after_it():
     dataset = load_distilled("invertedpendulum")
     model, callbacks = make_warm_model(dataset, seed=0, critic_steps=2048)

@@ -1,0 +1,129 @@
+"""Layers that all learners share."""
+
+import gymnasium as gym
+import pytest
+import torch
+from stable_baselines3 import A2C
+from torch import nn
+
+from distilled_envs.dataset import DistilledDataset
+from distilled_envs.envs import atari
+from distilled_envs.errors import DatasetError, PolicyError, SettingsError
+from distilled_envs.learners.encoder import SILENT, make_encoder
+from distilled_envs.spec import LearnerSpec
+
+LEVELS = range(5)
+
+
+def cnn(level: int) -> LearnerSpec:
+    return LearnerSpec("nature-cnn", (512,), "relu", encoder_level=level)
+
+
+@pytest.mark.parametrize("level", LEVELS[1:])
+def test_an_encoder_starts_with_features_that_tell_frames_apart(level):
+    """Nearly equal frames: all the same but for a square of 6 pixels somewhere."""
+    frames = torch.full((64, *atari.FRAMES), 100.0)
+    for frame, (row, column) in zip(frames, torch.randint(0, 78, (64, 2)), strict=True):
+        frame[:, row : row + 6, column : column + 6] = 200
+    encoder = make_encoder(cnn(level), frames)
+    layers = [place for place, layer in enumerate(encoder) if hasattr(layer, "weight")]
+    assert len(layers) == level
+    features = encoder(frames).detach().flatten(1)
+    if level < 4:  # the last convolution
+        assert (features > 1e-3).float().mean() < 2 * (1 - SILENT)
+        assert features.square().mean() == pytest.approx(1, abs=1e-3)
+        layers = layers[:-1]
+    cosine = torch.nn.functional.cosine_similarity(features[:32], features[32:])
+    assert cosine.mean() < 0.5
+    for place in layers:  # before the activation
+        given = encoder[: place + 1](frames).detach()
+        others = (0, 2, 3)[: given.dim() - 1]
+        torch.testing.assert_close(
+            given.mean(others), torch.zeros(given.shape[1]), atol=1e-3, rtol=0
+        )
+        assert given.std(others).median() == pytest.approx(1, abs=1e-3)
+        assert given.std(others).max() < 1.001
+
+
+def test_an_encoder_of_another_level_is_refused(toy):
+    dataset, other = toy(2), toy(3)
+    with pytest.raises(DatasetError, match="an encoder of level 2 has the tensors"):
+        DistilledDataset(
+            dataset.observations, dataset.targets, dataset.spec, encoder=other.encoder.state_dict()
+        )
+    with pytest.raises(DatasetError, match="encoder level 2 needs an encoder"):
+        DistilledDataset(dataset.observations, dataset.targets, dataset.spec)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_sb3s_cnn_takes_the_step(level, toy):
+    """The same weights give the same outputs after it, in SB3's policy and in ours."""
+    dataset = toy(level)
+    model = A2C("CnnPolicy", dataset.make_env(), device="cpu", seed=0)
+    ours, policy = dataset.new_policy(seed=5), model.policy
+    theirs = [*policy.pi_features_extractor.modules(), policy.action_net]
+    theirs = [each for each in theirs if hasattr(each, "weight")]
+    mine = [each for each in ours.modules() if hasattr(each, "weight")]
+    assert [each.weight.shape for each in theirs] == [each.weight.shape for each in mine]
+    with torch.no_grad():
+        for source, to in zip(mine, theirs, strict=True):
+            to.weight.copy_(source.weight)
+            to.bias.copy_(source.bias)
+    before = [each.weight.clone() for each in theirs]
+    dataset.train(model)
+    dataset.train(ours)
+    for place, (source, to) in enumerate(zip(mine, theirs, strict=True)):
+        torch.testing.assert_close(to.weight, source.weight)
+        assert torch.equal(to.weight, before[place]) == (place < level)
+    assert all(p.requires_grad for p in policy.parameters())
+
+
+def toy_with_other_encoder(toy) -> DistilledDataset:
+    dataset = toy(4)
+    state = {name: 2 * value for name, value in dataset.encoder.state_dict().items()}
+    return DistilledDataset(dataset.observations, dataset.targets, dataset.spec, encoder=state)
+
+
+def test_policies_do_not_share_the_encoder(toy):
+    dataset = toy(3)
+    policy = dataset.new_policy()
+    policy.double().requires_grad_(True)
+    assert dataset.train()(dataset.observations).dtype == torch.float32
+    assert not any(p.requires_grad for p in dataset.encoder.parameters())
+
+
+def test_a_model_that_does_not_fit_is_left_as_it_is(toy):
+    atari.register("ALE/Breakout-v5")
+    four_actions = atari.preprocess(gym.make("ALE/Breakout-v5", **atari.ENV_KWARGS))
+    model = A2C("CnnPolicy", four_actions, device="cpu")
+    before = [p.clone() for p in model.policy.parameters()]
+    with pytest.raises(PolicyError, match="has 4 outputs, and pong-level2 needs 6"):
+        toy(2).train(model)
+    assert all(torch.equal(p, b) for p, b in zip(model.policy.parameters(), before, strict=True))
+
+
+@pytest.mark.parametrize(
+    "learner",
+    [LearnerSpec(), LearnerSpec("nature-cnn", (512,), "relu", encoder_level=3)],
+)
+def test_learners_that_do_not_fit_the_encoder_are_refused(learner, toy):
+    with pytest.raises(SettingsError, match="pong-level2 is for learners of kind 'nature-cnn'"):
+        toy(2).evaluate(learner=learner, learners=1, episodes=1)
+
+
+def test_a_learner_of_ones_own_goes_behind_the_encoder(toy):
+    dataset = toy(4)
+    policy = dataset.train(dataset.with_encoder(nn.Linear(512, 6)))
+    assert policy(dataset.observations).shape == (3, 6)
+    with pytest.raises(PolicyError, match=r"does not take the encoder's features .*\(1, 512\)"):
+        dataset.with_encoder(nn.Linear(100, 6))
+    with pytest.raises(PolicyError, match=r"gives outputs of shape \(1, 4\)"):
+        dataset.with_encoder(nn.Linear(512, 4))
+    with pytest.raises(PolicyError, match=r"must be a torch\.nn\.Module, got function"):
+        dataset.with_encoder(lambda features: features)
+    with pytest.raises(PolicyError, match=r"dataset\.with_encoder\(learner\)"):
+        dataset.train(nn.Sequential(nn.Flatten(), nn.Linear(4 * 84 * 84, 6)))
+    with pytest.raises(PolicyError, match="has another encoder than pong-level4"):
+        dataset.train(toy_with_other_encoder(toy).new_policy())
+    with pytest.raises(DatasetError, match="has no encoder"):
+        toy(0).with_encoder(nn.Linear(512, 6))
