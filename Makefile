@@ -22,7 +22,7 @@ lint: build/installed
 	cd build/installed && ../../$(BIN)/lint-imports --no-cache ../../pyproject.toml
 
 types: build/installed
-	cd build/installed && ../../$(BIN)/mypy --config-file ../../pyproject.toml -p distilled_envs
+	cd build/installed && ../../$(BIN)/mypy --config-file ../../pyproject.toml --cache-dir ../mypy -p distilled_envs
 
 bench: .venv/dev
 	$(BIN)/python tests/bench/command_line.py
@@ -39,7 +39,7 @@ bench: .venv/dev
 
 # The package as its users get it: training and hub are inside.
 build/installed: .venv/dev $(shell find distilled_envs training hub -type f)
-	rm -rf build
+	rm -rf build/installed build/lib
 	$(PIP_INSTALL) --no-deps --target build/installed .
 	touch $@
 

@@ -94,6 +94,11 @@ def find(
 
     Raises:
         DatasetError: There is none; the message lists the nearest names, or what there is.
+
+    >>> find("cartpole_2d", instances="min").spec.name
+    'cartpole-nd-2d-min'
+    >>> find("Hopper-v5").instances
+    256
     """
     named = [entry for entry in entries() if _plain(name) in entry.names]
     if not named:

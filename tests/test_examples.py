@@ -18,6 +18,11 @@ ARGUMENTS = {
     "readme_tables.py": ["--check"],  # and so no table of the README is out of date
     "warm_start_sb3.py": ["--name=cartpole_1d", "--steps=64", "--seeds=1", "--evaluations=2"],
 }
+QUICK = ("inspect_dataset.py", "readme_tables.py")
+SCRIPTS = [
+    pytest.param(script, marks=[] if script in QUICK else [pytest.mark.slow])
+    for script in ARGUMENTS
+]
 
 
 def run(script: str, *arguments: str, cwd: Path | None = None) -> str:
@@ -40,7 +45,7 @@ def test_every_example_is_known_here():
     assert set(listed) == scripts
 
 
-@pytest.mark.parametrize("script", ARGUMENTS)
+@pytest.mark.parametrize("script", SCRIPTS)
 def test_example_runs(script, tmp_path):
     assert run(script, *ARGUMENTS[script], cwd=tmp_path).strip()
 

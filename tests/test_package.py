@@ -1,14 +1,38 @@
 """What import and installation promise."""
 
+import inspect
 import json
-import re
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import distilled_envs
 
 ROOT = Path(__file__).parent.parent
+PUBLIC = [
+    "DatasetError",
+    "DistillationSpec",
+    "DistilledDataset",
+    "DistilledEnvsError",
+    "DivergedError",
+    "Evaluation",
+    "GameSettings",
+    "HubError",
+    "HubUnreachableError",
+    "ImitationSettings",
+    "MissingExtraError",
+    "PRESETS",
+    "PolicyError",
+    "Settings",
+    "SettingsError",
+    "__version__",
+    "distill",
+    "evaluate",
+    "imitate",
+    "load_distilled",
+]
 
 
 def loaded_after(code: str) -> set[str]:
@@ -32,20 +56,34 @@ def test_import_is_light():
     assert extras & loaded_after(use) == set()
 
 
-def test_public_names_are_there():
-    for name in distilled_envs.__all__:
-        assert getattr(distilled_envs, name) is not None
-    assert set(distilled_envs.__all__) <= set(dir(distilled_envs))
+@pytest.mark.parametrize("command", [["--help"], ["list"], ["show", "cartpole_2d"]])
+def test_commands_that_only_read_start_at_once(command):
+    heavy = {"torch", "scipy", "matplotlib", "pandas", "stable_baselines3", "datasets"}
+    heavy |= {"pyarrow", "tyro"} if command == ["--help"] else set()
+    assert heavy & loaded_after(f"from distilled_envs.cli import main; main({command})") == set()
 
 
-def test_core_does_not_import_training_or_hub_at_module_level():
-    for path in (ROOT / "distilled_envs").glob("*.py"):
-        assert not re.search(
-            r"^(from|import) distilled_envs\.(training|hub)", path.read_text(), re.M
-        )
+def test_public_names_are_these():
+    assert sorted(distilled_envs.__all__) == dir(distilled_envs) == PUBLIC
+    for name in PUBLIC:
+        public = getattr(distilled_envs, name)
+        assert inspect.getdoc(public), name
+    names: dict = {}
+    exec("from distilled_envs import *", names)
+    assert set(PUBLIC) <= names.keys()
 
 
 def test_no_file_grows_too_long():
     for folder in ("distilled_envs", "training", "hub"):
         for path in (ROOT / folder).rglob("*.py"):
             assert len(path.read_text().splitlines()) <= 400, path
+    algorithm = (ROOT / "training" / "meta_ppo.py").read_text()
+    assert len(algorithm.splitlines()) < 300
+
+
+def test_an_iteration_is_short_and_knows_no_guests():
+    from distilled_envs.training.meta_ppo import MetaPPO
+
+    source = inspect.getsource(MetaPPO.iterate)
+    assert len(source.splitlines()) < 40
+    assert not {"guide", "frames", "encoder", "teacher"} & set(source.replace("_", " ").split())

@@ -45,7 +45,13 @@ class Steps:
 
 
 def log_ratio(log_probs: Tensor, steps: Steps) -> Tensor:
-    """Log of the new policy's probability of each action over the old policy's; 0 at resets."""
+    """Log of the new policy's probability of each action over the old policy's; 0 at resets.
+
+    >>> one = torch.ones(1, 2)
+    >>> steps = Steps(one, one, -one, one, one, valid=torch.tensor([[1.0, 0.0]]))
+    >>> log_ratio(torch.tensor([[-0.5, 9.0]]), steps)
+    tensor([[0.5000, 0.0000]])
+    """
     return (log_probs - steps.log_probs).where(steps.valid.bool(), 0)
 
 

@@ -268,7 +268,15 @@ class ImitationSettings:
 def dataset_name(
     env_id: str, instances: int, dims: int | None = None, encoder_level: int | None = None
 ) -> str:
-    """The name ``<family>-<variant>`` of a dataset."""
+    """The name ``<family>-<variant>`` of a dataset.
+
+    >>> dataset_name("CartPoleND-v0", 3, dims=2)
+    'cartpole-nd-2d-min'
+    >>> dataset_name("Hopper-v5", 64)
+    'hopper-64'
+    >>> dataset_name("ALE/Pong-v5", 4, encoder_level=3)
+    'pong-level3'
+    """
     if dims is not None:
         return f"cartpole-nd-{dims}d-{'min' if instances == dims + 1 else instances}"
     family = re.sub(r"-v[0-9]+$", "", re.split("[/:]", env_id)[-1]).lower()

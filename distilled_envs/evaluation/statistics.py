@@ -11,7 +11,11 @@ from scipy import stats
 
 
 def interquartile_mean(units: np.ndarray, axis: int = -1) -> np.ndarray:
-    """The mean of the middle half along an axis."""
+    """The mean of the middle half along an axis.
+
+    >>> float(interquartile_mean(np.array([0.0, 1.0, 2.0, 30.0])))
+    1.5
+    """
     return stats.trim_mean(units, 0.25, axis=axis)
 
 

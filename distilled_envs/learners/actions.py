@@ -49,7 +49,11 @@ def choose_actions(
 
 
 def within_bounds(space: spaces.Space[Any], actions: np.ndarray) -> np.ndarray:
-    """Actions as the environment takes them: clipped to a ``Box``'s bounds, others as they are."""
+    """Actions as the environment takes them: clipped to a ``Box``'s bounds, others as they are.
+
+    >>> within_bounds(spaces.Box(-1, 1, (2,)), np.array([0.5, 3.0]))
+    array([0.5, 1. ])
+    """
     if isinstance(space, spaces.Box):
         return np.clip(actions, space.low, space.high)
     return actions

@@ -11,7 +11,11 @@ from distilled_envs.learners.policies import policy_module, policy_outputs
 
 
 def inner_loss(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Mean squared error over rows and outputs: ``(..., k, n_outputs)`` to ``(...)``."""
+    """Mean squared error over rows and outputs: ``(..., k, n_outputs)`` to ``(...)``.
+
+    >>> inner_loss(torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.tensor([[1.0, 2.0], [3.0, 6.0]]))
+    tensor(1.)
+    """
     return (outputs - targets).square().mean((-2, -1))
 
 

@@ -47,7 +47,13 @@ def write_report(
 
 
 def markdown_table(table: list[list[str]]) -> str:
-    """Rows of cells, the first the head, as a Markdown table."""
+    """Rows of cells, the first the head, as a Markdown table.
+
+    >>> print(markdown_table([["rows", "return"], ["3", "500.0"]]))
+    | rows | return |
+    |---|---|
+    | 3 | 500.0 |
+    """
     head, *rows = (f"| {' | '.join(row)} |" for row in table)
     return "\n".join([head, "|" + "---|" * len(table[0]), *rows])
 
