@@ -121,6 +121,8 @@ def _load(dataset: DistilledDataset | str | Path) -> DistilledDataset:
         if (folder / SPEC_FILE).is_file():
             return DistilledDataset.load(folder)
     if not isinstance(dataset, str) or "/" in dataset:
+        if not Path(dataset).is_dir():
+            raise DatasetError(f"There is no folder {dataset}.")
         raise DatasetError(f"{dataset} is no folder of a dataset: it has no {SPEC_FILE}.")
     return DistilledDataset.load(catalog.find(dataset).folder)
 

@@ -2,26 +2,33 @@
 
 import copy
 import importlib.util
-import os
-import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
-spec = importlib.util.spec_from_file_location("loopback", Path(__file__).with_name("loopback.py"))
-loopback = importlib.util.module_from_spec(spec)
-sys.modules["loopback"] = loopback  # so that the tests beside this file can import it
-spec.loader.exec_module(loopback)
+
+def _beside(name: str) -> ModuleType:
+    """A module beside this file, which the tests here can then import too."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+forks, loopback = _beside("forks"), _beside("loopback")
 
 PRELUDE = """
+import time
 import torch
 from distilled_envs import load_distilled
 from distilled_envs.catalog import entries
 from distilled_envs.cli import main
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.errors import DistilledEnvsError
-from distilled_envs.hub import download, publish
+from distilled_envs.hub import download, pictures, publish
 
 def sentence(function, *arguments, **keywords):
     try:
@@ -29,7 +36,13 @@ def sentence(function, *arguments, **keywords):
     except DistilledEnvsError as error:
         return f"{type(error).__name__}: {error}"
     return "no error"
+
+def sleep(seconds, sleep=time.sleep):  # patience is tested, and not how long it lasts
+    sleep(seconds / 10)
+
+time.sleep = sleep
 """
+UNDRAWN = "pictures.pictures = lambda dataset: {}\n"  # half of what publishing takes
 
 
 def variables(hub, home: Path) -> dict[str, str]:
@@ -45,19 +58,18 @@ def variables(hub, home: Path) -> dict[str, str]:
     }
 
 
-def run(code: str, cwd: Path, environment: dict[str, str]) -> str:
+def run(server: forks.Forks, code: str, cwd: Path, environment: dict[str, str]) -> str:
     """What Python code prints in a process of its own."""
-    done = subprocess.run(
-        [sys.executable, "-c", PRELUDE + code],
-        env=os.environ | environment,
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    done = server.run(PRELUDE + code, cwd, environment)
     assert done.returncode == 0, done.stderr
     assert environment["HF_TOKEN"] not in done.stdout + done.stderr
     return done.stdout
+
+
+@pytest.fixture(scope="session")
+def fork_server():
+    with forks.Forks() as server:
+        yield server
 
 
 @pytest.fixture
@@ -72,11 +84,12 @@ def environment(hub, tmp_path):
 
 
 @pytest.fixture
-def client(environment, tmp_path):
+def client(fork_server, environment, tmp_path):
     """Runs Python code as a user would, with an empty cache at first; gives what it prints."""
 
-    def client(code: str, **changes: str) -> str:
-        out = run(code, tmp_path, environment | changes)
+    def client(code: str, *, draw: bool = False, **changes: str) -> str:
+        code = code if draw else UNDRAWN + code
+        out = run(fork_server, code, tmp_path, environment | changes)
         token = (environment | changes)["HF_TOKEN"].encode()
         kept = [path for path in tmp_path.rglob("*") if path.is_file()]
         assert not any(token in path.read_bytes() for path in kept)
@@ -86,7 +99,7 @@ def client(environment, tmp_path):
 
 
 @pytest.fixture(scope="session")
-def published(tmp_path_factory):
+def published(fork_server, tmp_path_factory):
     """Repositories with Hopper and a cart-pole of 64 rows."""
     home = tmp_path_factory.mktemp("home")
     with loopback.LoopbackHub() as server:
@@ -94,7 +107,7 @@ def published(tmp_path_factory):
 publish(load_distilled("hopper-64"), "ada/distilled-hopper")
 publish(load_distilled("cartpole_2d"), "ada/distilled-cartpole-nd")
 """
-        run(code, home, variables(server, home))
+        run(fork_server, UNDRAWN + code, home, variables(server, home))
         return server.repos
 
 

@@ -130,7 +130,8 @@ class LoopbackHub:
         self.cdn = f"http://localhost:{self._server.server_port}"
 
     def __enter__(self) -> "LoopbackHub":
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        serve = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+        serve.start()
         return self
 
     def __exit__(self, *error) -> None:

@@ -6,6 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from loopback import Blob, Refused, Stall
 
+pytestmark = pytest.mark.hub
+
 LOAD = 'print(sentence(load_distilled, "ada/distilled-hopper"))'
 
 

@@ -1,9 +1,8 @@
 """``load_distilled`` and the commands that find and show what is on the Hub."""
 
-import subprocess
-import sys
-
 import pytest
+
+pytestmark = pytest.mark.hub
 
 TWO = """
 for instances in (3, 64):
@@ -150,7 +149,9 @@ __import__("shutil").rmtree("mine")
         assert 'load_distilled("<user>/distilled-hopper/64")' in out
 
 
-def test_show_goes_without_a_card_where_there_is_none(stocked, client):
+def test_show_goes_without_a_card_where_there_is_none(
+    stocked, client, fork_server, environment, tmp_path
+):
     repo = stocked.repos["ada/distilled-hopper"]
     files = dict(repo.at("main").files)
     del files["README.md"]
@@ -160,6 +161,6 @@ def test_show_goes_without_a_card_where_there_is_none(stocked, client):
     assert out.endswith("0\n")
     code = 'import sys; sys.modules["jinja2"] = None\n'
     code += 'from distilled_envs.cli import main; print(main(["show", "hopper-64"]))'
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    done = fork_server.run(code, tmp_path, environment)
     assert "(No card: The Hugging Face Hub needs jinja2" in done.stdout
     assert done.stdout.endswith("0\n")

@@ -6,11 +6,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from distilled_envs.catalog import entries
 
+pytestmark = pytest.mark.hub
 
+
+@pytest.mark.slow
 def test_every_bundled_dataset_comes_back_as_it_was(hub, client):
-    out = client("""
+    out = client(
+        """
 for entry in entries():
     publish(entry.folder, f"ada/distilled-{entry.family}")
 for entry in entries():
@@ -21,7 +27,9 @@ for entry in entries():
     assert before.spec == after.spec, entry
     assert len(source.revision) == 40
 print(len(entries()), "equal")
-""")
+""",
+        draw=True,
+    )
     assert "equal" in out
     for name, repo in hub.repos.items():
         variants = [e for e in entries() if name == f"ada/distilled-{e.family}"]
@@ -76,6 +84,15 @@ DatasetCard.load("ada/distilled-cartpole-nd").validate(repo_type="dataset")
     assert "| `2d-min` | Adam to convergence | 10 x 5 episodes | 109.0 ± 29.3" in text
     assert "distilled-envs distill cartpole-nd-2d-min" in text
     assert "{{" not in text
+
+
+def test_the_card_shows_the_rows_and_the_curve_of_the_training(hub, client):
+    client('publish(load_distilled("hopper-64"), "ada/distilled-hopper")', draw=True)
+    files = hub.repos["ada/distilled-hopper"].at("main").files
+    for picture in ("rows", "curve"):
+        name = f"images/64-{picture}.png"
+        assert files[name].content.startswith(b"\x89PNG")
+        assert f"({name})" in files["README.md"].content.decode()
 
 
 def test_pull_requests_on_somebody_elses_repo(hub, client):
@@ -186,6 +203,7 @@ def test_a_name_is_published_from_the_package(hub, client):
     assert "64/train.parquet" in hub.repos["ada/distilled-ant"].at("main").files
 
 
+@pytest.mark.slow
 def test_the_readmes_section_works_as_it_is_written(hub, environment, tmp_path):
     readme = (Path(__file__).parents[2] / "README.md").read_text()
     section = readme.split("## Publish your own\n")[1].split("\n## ")[0]
