@@ -1,4 +1,4 @@
-"""Write the README's tables anew, from the datasets' specs and the results beside this file.
+"""Write the tables of README.md and docs/ anew, from the datasets' specs and from results/.
 
 A table stands between `<!-- table: NAME -->` and `<!-- end -->`; `--check` only says whether all of
 them are up to date.
@@ -23,9 +23,27 @@ ROOT = Path(__file__).parent.parent
 RESULTS = Path(__file__).parent / "results"
 
 
+SUMMARY = {
+    "cartpole-nd-2d-min": "375",
+    "cartpole-nd-5d-min": "89",
+    "hopper-256": "285",
+    "halfcheetah-64": "968",
+    "walker2d-256": "59",
+    "ant-64": "217",
+    "humanoid-64": "350",
+    "swimmer-64": "-",
+    "reacher-64": "-11.5",
+    "pong-level4": "-",
+    "breakout-level4": "-",
+    "mspacman-level4": "-",
+    "spaceinvaders-level4": "1,536",
+}
+"""Datasets of the README's table, and what the sets get that the paper's authors released."""
+
+
 @dataclass
 class Arguments:
-    """Write the README's tables from the stored results."""
+    """Write the tables of README.md and docs/ from the stored results."""
 
     check: bool = False
     """Change nothing; exit with status 1 if a table is out of date."""
@@ -33,21 +51,22 @@ class Arguments:
 
 def main(arguments: Arguments) -> None:
     """Write the tables, or check them."""
-    readme = ROOT / "README.md"
-    before = readme.read_text()
-    after = with_tables(before)
-    if not arguments.check:
-        readme.write_text(after)
-    elif after != before:
-        sys.exit("A table of README.md is out of date: run examples/readme_tables.py.")
-    print(f"{len(TABLES)} tables of README.md are up to date")
+    pages = [ROOT / "README.md", *sorted((Path(__file__).parent / "docs").glob("*.md"))]
+    before = {page: page.read_text() for page in pages}
+    missing = [name for name in TABLES if f"<!-- table: {name} -->" not in "".join(before.values())]
+    if missing:
+        sys.exit(f"No page has a place for the tables {', '.join(missing)}.")
+    for page, text in before.items():
+        after = with_tables(text)
+        if after != text and arguments.check:
+            sys.exit(f"A table of {page} is out of date: run examples/readme_tables.py.")
+        if after != text:
+            page.write_text(after)
+    print(f"{len(TABLES)} tables are up to date")
 
 
 def with_tables(text: str) -> str:
     """The text with all of its tables as they should be."""
-    missing = [name for name in TABLES if f"<!-- table: {name} -->" not in text]
-    if missing:
-        sys.exit(f"README.md has no place for the tables {', '.join(missing)}.")
     marked = re.compile(r"(<!-- table: (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
     return marked.sub(lambda found: f"{found[1]}{TABLES[found[2]]()}\n{found[3]}", text)
 
@@ -62,6 +81,17 @@ def datasets(entry_point: str) -> str:
     """What the shipped datasets teach, of one kind of environments."""
     listed = [each for each in entries() if each.spec.env.entry_point.startswith(entry_point)]
     return results_table(listed)
+
+
+def summary() -> str:
+    """The best known tasks, one dataset each."""
+    by_name = {entry.spec.name: entry for entry in entries()}
+    rows = [["dataset", "rows", "sampled actions", "likeliest actions", "authors' set"]]
+    for name, authors in SUMMARY.items():
+        entry = by_name[name]
+        scores = [entry.spec.evaluation["one_step"][mode] for mode in ("sampled", "greedy")]
+        rows.append([f"`{name}`", str(entry.instances), *map(score_cell, scores), authors])
+    return markdown_table(rows)
 
 
 def comparisons() -> str:
@@ -112,6 +142,7 @@ def warm_starts() -> str:
 
 
 TABLES: dict[str, Callable[[], str]] = {
+    "summary": summary,
     "cart-pole": lambda: datasets("distilled_envs."),
     "MuJoCo": lambda: datasets("gymnasium.envs.mujoco"),
     "Atari": lambda: datasets("ale_py."),
