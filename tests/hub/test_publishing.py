@@ -204,10 +204,9 @@ def test_a_name_is_published_from_the_package(hub, client):
 
 
 @pytest.mark.slow
-def test_the_readmes_section_works_as_it_is_written(hub, environment, tmp_path):
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    section = readme.split("## Publish your own\n")[1].split("\n## ")[0]
-    blocks = re.findall(r"```(bash|python)\n(.*?)```", section, re.S)
+def test_the_page_about_the_hub_works_as_it_is_written(hub, environment, tmp_path):
+    page = (Path(__file__).parents[2] / "examples" / "docs" / "hub.md").read_text()
+    blocks = re.findall(r"```(bash|python)\n(.*?)```", page, re.S)
     assert [kind for kind, _ in blocks] == ["bash", "python"]
     commands = {"bash": ["bash", "-euc"], "python": [sys.executable, "-c"]}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
