@@ -16,7 +16,7 @@ Mode = Literal["bandit", "supervised"]
 Actions = spaces.Box | spaces.Discrete
 
 
-class _Lesson:
+class _Batch:
     """The rows as arrays, with the spaces and the rewards that both environments share."""
 
     def __init__(
@@ -161,9 +161,9 @@ class DistilledEnv(gym.Env):
         encoder_level: int | None = None,
         render_mode: None = None,
     ):
-        self._lesson = _Lesson(dataset, mode, dims, instances, encoder_level)
-        self.observation_space = self._lesson.observation_space
-        self.action_space = self._lesson.action_space
+        self._batch = _Batch(dataset, mode, dims, instances, encoder_level)
+        self.observation_space = self._batch.observation_space
+        self.action_space = self._batch.action_space
         self.render_mode = render_mode
         self._index: int | np.integer | None = None
 
@@ -172,7 +172,7 @@ class DistilledEnv(gym.Env):
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """Show a row: a random one, or ``options["index"]``."""
         super().reset(seed=seed)
-        rows = len(self._lesson.observations)
+        rows = len(self._batch.observations)
         index = (options or {}).get("index")
         if index is None:
             index = int(self.np_random.integers(rows))
@@ -181,7 +181,7 @@ class DistilledEnv(gym.Env):
                 f"options['index'] must be a whole number from 0 to {rows - 1}, got {index!r}."
             )
         self._index = index
-        return self._lesson.observations[index].copy(), self._info()
+        return self._batch.observations[index].copy(), self._info()
 
     def step(
         self, action: np.ndarray | np.integer | int
@@ -189,9 +189,9 @@ class DistilledEnv(gym.Env):
         """Reward the action (or prediction) at the row shown, and end the episode."""
         if self._index is None:
             raise gym.error.ResetNeeded("Call reset() before step().")
-        reward = self._lesson.rewards(np.array([self._index]), np.asarray(action)[None])[0]
+        reward = self._batch.rewards(np.array([self._index]), np.asarray(action)[None])[0]
         return (
-            self._lesson.observations[self._index].copy(),
+            self._batch.observations[self._index].copy(),
             float(reward),
             True,
             False,
@@ -199,7 +199,7 @@ class DistilledEnv(gym.Env):
         )
 
     def _info(self) -> dict[str, Any]:
-        return {"index": self._index, "target": self._lesson.targets[self._index].copy()}
+        return {"index": self._index, "target": self._batch.targets[self._index].copy()}
 
 
 class DistilledVectorEnv(VectorEnv):
@@ -233,9 +233,9 @@ class DistilledVectorEnv(VectorEnv):
         render_mode: None = None,
         autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
     ):
-        self._lesson = _Lesson(dataset, mode, dims, instances, encoder_level)
-        self.single_observation_space = self._lesson.observation_space
-        self.single_action_space = self._lesson.action_space
+        self._batch = _Batch(dataset, mode, dims, instances, encoder_level)
+        self.single_observation_space = self._batch.observation_space
+        self.single_action_space = self._batch.action_space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.num_envs = num_envs
@@ -280,7 +280,7 @@ class DistilledVectorEnv(VectorEnv):
             self._deal(everyone)
             rewards = np.zeros(self.num_envs, dtype=np.float32)
             return self._observation(), rewards, nobody, nobody.copy(), self._info()
-        rewards = self._lesson.rewards(self._index, np.asarray(actions)).astype(np.float32)
+        rewards = self._batch.rewards(self._index, np.asarray(actions)).astype(np.float32)
         self._done = everyone
         info = self._info()
         if self.autoreset_mode is AutoresetMode.SAME_STEP:
@@ -299,18 +299,18 @@ class DistilledVectorEnv(VectorEnv):
         """Give the next rows to the copies in ``mask``."""
         assert self._index is not None
         count = int(mask.sum())
-        rows = len(self._lesson.observations)
+        rows = len(self._batch.observations)
         self._index[mask] = (self._next_row + np.arange(count)) % rows
         self._next_row = (self._next_row + count) % rows
         self._done = self._done & ~mask
 
     def _observation(self) -> np.ndarray:
-        return self._lesson.observations[self._index]
+        return self._batch.observations[self._index]
 
     def _info(self) -> dict[str, Any]:
         assert self._index is not None
         everyone = np.ones(self.num_envs, dtype=bool)
-        targets = self._lesson.targets[self._index]
+        targets = self._batch.targets[self._index]
         return {
             "index": self._index.copy(),
             "_index": everyone,

@@ -97,10 +97,10 @@ def compare(
     _claim(output, dataset, settings)
     parts = _parts(dataset, settings)
     finished = {part: output / "parts" / f"{part[0]}-{part[1]}.json" for part in parts}
-    left = [part for part in parts if not finished[part].exists()]
-    total = settings.steps * sum(_is_rl(player, settings) for player, _ in left)
+    unfinished = [part for part in parts if not finished[part].exists()]
+    total = settings.steps * sum(_is_rl(player, settings) for player, _ in unfinished)
     with tqdm(total=total, unit=" steps", dynamic_ncols=True, disable=not progress) as bar:
-        for player, seed in left:
+        for player, seed in unfinished:
             bar.set_description_str(f"{dataset.spec.name}: {player}, seed {seed}")
             start = bar.n
 

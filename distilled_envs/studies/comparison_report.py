@@ -104,8 +104,8 @@ def gets_there(player: dict[str, Any]) -> str | None:
     )
     if not steps:
         return None
-    some = f" ({len(steps)} of {seeds} seeds)" * (len(steps) < seeds)
-    return f"{np.median(steps):,.0f} steps, {np.median(seconds):.0f} s{some}"
+    share = f" ({len(steps)} of {seeds} seeds)" * (len(steps) < seeds)
+    return f"{np.median(steps):,.0f} steps, {np.median(seconds):.0f} s{share}"
 
 
 def label(player: str) -> str:
