@@ -38,7 +38,7 @@ bench: .venv/dev
 	touch $@
 
 # The package as its users get it: training and hub are inside.
-build/installed: .venv/dev $(shell find distilled_envs training hub -type f)
+build/installed: .venv/dev $(shell find distilled_envs training hub -type f -not -name '*.pyc')
 	rm -rf build/installed build/lib
 	$(PIP_INSTALL) --no-deps --target build/installed .
 	touch $@

@@ -87,6 +87,8 @@ class Guided(MetaPPO):
             architecture; None, or another architecture, draws a fresh network.
     """
 
+    settings: GameSettings
+
     def __init__(
         self,
         settings: GameSettings,
@@ -96,7 +98,6 @@ class Guided(MetaPPO):
         start: DistilledDataset | None = None,
     ):
         super().__init__(settings, task, actors, view)
-        self.guide_share = settings.guide_share
         network = make_policy(settings.learner, task.observation_shape, task.n_outputs)
         if start is not None and start.spec.learner == settings.learner:
             start_as_learner(network, start, actors.at_random(settings.horizon))
@@ -108,7 +109,7 @@ class Guided(MetaPPO):
     @property
     def handover(self) -> int:
         """The iteration in which learners begin to play."""
-        return math.ceil(self.guide_share * self.settings.iterations)
+        return math.ceil(self.settings.guide_share * self.settings.iterations)
 
     def remaining(self) -> float:
         """The share that is still to come of the phase that the run is in, from 1 to 0."""

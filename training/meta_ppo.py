@@ -140,17 +140,20 @@ class MetaPPO:
         values: list[Tensor] = []
         advice: list[Tensor] = []
 
-        def outputs(observations: Tensor) -> Tensor:
+        def look(observations: Tensor) -> Tensor:
             seen = self.view(observations).unflatten(0, (settings.learners, -1))
             values.append(self.values(seen).flatten().cpu())
+            return seen
+
+        def outputs(observations: Tensor) -> Tensor:
+            seen = look(observations)
             if self.imitation is not None:
                 advice.append(self.imitation.teacher(observations).cpu())
             return policy(seen).flatten(0, 1).cpu()
 
         rollout = self.actors.collect(outputs, log_std, settings.horizon)
         with torch.no_grad():
-            last = self.view(rollout.observations[-1]).unflatten(0, (settings.learners, -1))
-            values.append(self.values(last).flatten().cpu())
+            look(rollout.observations[-1])
         # The running normalization has moved, and with it the space in which rows must lie.
         batch.bound(self.view.space)
         value = torch.stack(values)

@@ -3,8 +3,9 @@
 Schulman et al., "Proximal Policy Optimization Algorithms", arXiv 1707.06347.
 """
 
+import functools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -34,11 +35,12 @@ class Steps:
 
     def minibatches(self, count: int) -> Iterator["Steps"]:
         """All steps once, in ``count`` parts, shuffled by torch's global generator."""
-        columns = {name: value for name, value in vars(self).items() if value is not None}
+        columns = {each.name: getattr(self, each.name) for each in fields(self)}
+        columns = {name: value for name, value in columns.items() if value is not None}
         for chosen in torch.randperm(self.valid.shape[1]).chunk(count):
             yield Steps(**{name: value[:, chosen] for name, value in columns.items()})
 
-    @property
+    @functools.cached_property
     def weights(self) -> Tensor:
         """One over the number of valid steps, and 0 at resets: a weighted sum is a mean."""
         return self.valid / self.valid.sum().clamp(min=1)

@@ -75,6 +75,7 @@ class NumbersView(nn.Module):
 
     Attributes:
         preprocessing: What :class:`~distilled_envs.spec.DistillationSpec` calls it.
+        critic_network: The critic's architecture.
         normalizer: The running normalization of observations; None shows them as they are.
         first_rows: Where the distilled observations start ``(k, *shape)``; None draws them from a
             normal distribution.
@@ -85,6 +86,7 @@ class NumbersView(nn.Module):
     def __init__(self, settings: Settings, task: TaskSpec, space: gym.spaces.Box):
         super().__init__()
         self._settings, self._task, self._space = settings, task, space
+        self.critic_network = LearnerSpec()
         self.normalizer: ObservationNormalizer | None = None
         self.first_rows: Tensor | None = None
         if settings.observation_scale is not None:
@@ -118,7 +120,7 @@ class NumbersView(nn.Module):
 
     def critic(self) -> nn.Sequential:
         """A fresh critic, from features to one value."""
-        return make_policy(LearnerSpec(), self._task.observation_shape, 1).to(self._settings.device)
+        return self.persistent(make_policy(self.critic_network, self._task.observation_shape, 1))
 
     def persistent(self, network: nn.Sequential) -> nn.Sequential:
         """Prepare a network on features that is trained through the whole run, unlike learners."""
@@ -149,6 +151,7 @@ class FramesView(NumbersView):
     """
 
     preprocessing = "atari"
+    _settings: GameSettings
 
     def __init__(
         self,
@@ -159,18 +162,18 @@ class FramesView(NumbersView):
         other_encoder: nn.Sequential | None,
     ):
         super().__init__(settings, task, space)
-        self._game = settings
+        self.critic_network = settings.learner  # so that both need the same features
         encoder = centered(make_encoder(settings.learner, frames, other_encoder))
         self.encoder = to_device(encoder, settings.device)
         self.first_rows = frames[torch.arange(settings.instances) % len(frames)].float()
 
     def forward(self, observations: Tensor) -> Tensor:
         """Frames ``(..., stack, height, width)`` to features."""
-        observations = observations.to(self._game.device)
+        observations = observations.to(self._settings.device)
         if not self.encoder:
             return observations
         shape, device = observations.shape[:-3], observations.device.type
-        with torch.autocast(device, torch.bfloat16, self._game.bfloat16):
+        with torch.autocast(device, torch.bfloat16, self._settings.bfloat16):
             features = self.encoder(observations.flatten(end_dim=-4))
         return features.float().unflatten(0, shape)
 
@@ -181,18 +184,14 @@ class FramesView(NumbersView):
         state = plain(self.encoder).state_dict()
         return {name: value.cpu().half().float() for name, value in state.items()}
 
-    def critic(self) -> nn.Sequential:
-        """A fresh critic of the learners' architecture, so that both need the same features."""
-        return self.persistent(make_policy(self._game.learner, self._task.observation_shape, 1))
-
     def persistent(self, network: nn.Sequential) -> nn.Sequential:
         """Its layers are centered on the mean of their inputs; see :mod:`.centering`."""
-        return to_device(centered(network), self._game.device)
+        return to_device(centered(network), self._settings.device)
 
     def parameter_groups(self) -> list[tuple[float, list[nn.Parameter]]]:
         """The encoder's layers, with their learning rate."""
         parameters = [*self.encoder.parameters()]
-        return [(self._game.encoder_learning_rate, parameters)] if parameters else []
+        return [(self._settings.encoder_learning_rate, parameters)] if parameters else []
 
     def damped(self, values: Tensor) -> Tensor:
         """The gradient that all frames share is scaled down; see :func:`.damp_shared_gradient`."""
@@ -202,6 +201,6 @@ class FramesView(NumbersView):
         """Center the encoder, and the networks behind it, on frames of the rollout."""
         frames = rollout.observations.flatten(0, 1)
         chosen = torch.randperm(len(frames))[:CENTERING_FRAMES]
-        features = center(self.encoder, frames[chosen].to(self._game.device))
+        features = center(self.encoder, frames[chosen].to(self._settings.device))
         for network in networks:
             center(network, features)
