@@ -18,10 +18,13 @@ if TYPE_CHECKING:
         HubError,
         HubUnreachableError,
         MissingExtraError,
+        OneStepWarning,
         PolicyError,
         SettingsError,
     )
     from distilled_envs.evaluation import Evaluation, evaluate
+    from distilled_envs.expanded import ExpandedDataset
+    from distilled_envs.learners.diagnosis import Diagnosis
     from distilled_envs.loading import load_distilled
     from distilled_envs.spec import DistillationSpec
     from distilled_envs.training import (
@@ -38,16 +41,19 @@ __version__ = "0.1.0"
 __all__ = [
     "PRESETS",
     "DatasetError",
+    "Diagnosis",
     "DistillationSpec",
     "DistilledDataset",
     "DistilledEnvsError",
     "DivergedError",
     "Evaluation",
+    "ExpandedDataset",
     "GameSettings",
     "HubError",
     "HubUnreachableError",
     "ImitationSettings",
     "MissingExtraError",
+    "OneStepWarning",
     "PolicyError",
     "Settings",
     "SettingsError",
@@ -67,10 +73,13 @@ _HOMES = {
         "HubError",
         "HubUnreachableError",
         "MissingExtraError",
+        "OneStepWarning",
         "PolicyError",
         "SettingsError",
     ],
     "evaluation": ["Evaluation", "evaluate"],
+    "expanded": ["ExpandedDataset"],
+    "learners.diagnosis": ["Diagnosis"],
     "loading": ["load_distilled"],
     "spec": ["DistillationSpec"],
     "training": [

@@ -1,26 +1,39 @@
 """``DistilledDataset``: rows, and what can be done with them."""
 
 import copy
+import warnings
+from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar, Unpack, overload
+from typing import Any, Literal, TypeVar, Unpack, overload
 
 import gymnasium as gym
 import torch
 from torch import nn
 
 from distilled_envs.envs import real
-from distilled_envs.errors import DatasetError, PolicyError
+from distilled_envs.errors import DatasetError, OneStepWarning, PolicyError, SettingsError
 from distilled_envs.evaluation import Evaluation, EvaluationOptions, evaluate
+from distilled_envs.evaluation.visits import play
+from distilled_envs.expanded import ExpandedDataset
+from distilled_envs.learners.diagnosis import Diagnosis, diagnose, take_step
 from distilled_envs.learners.encoder import EncodedPolicy, learner_parameters
+from distilled_envs.learners.expansion import mean_answers, noise, one_step_learners
+from distilled_envs.learners.fitting import fit
+from distilled_envs.learners.initialization import initialize
 from distilled_envs.learners.networks import make_policy
-from distilled_envs.learners.one_step import train_one_step
+from distilled_envs.learners.one_step import PLAIN, trainable
+from distilled_envs.learners.policies import policy_module
 from distilled_envs.learners.population import Population
+from distilled_envs.learners.reference import Reference
 from distilled_envs.rows import Rows
 from distilled_envs.spec import LearnerSpec
 from distilled_envs.storage import folder as storage
 from distilled_envs.storage.source import Source
 
 Policy = TypeVar("Policy")
+
+EXPANDED = 8192
+"""Pairs of an expansion, if nothing else is said."""
 
 
 class DistilledDataset(Rows):
@@ -123,18 +136,151 @@ class DistilledDataset(Rows):
         """
         if policy is None:
             policy = self.new_policy(seed=seed)
-        elif seed is not None:
+            take_step(policy, self, self._trained_parameters(policy), PLAIN)
+            return policy
+        if seed is not None:
             raise ValueError("seed is for a fresh network: leave it out when you give a policy.")
-        log_std = self.spec.task.target_log_std
-        train_one_step(
+        diagnosis = self.diagnose(policy)
+        if not diagnosis.learns:
+            warnings.warn(
+                f"{type(policy).__name__} {diagnosis}. Three ways out: draw it anew with "
+                "dataset.initialize(policy) before the step; train it with dataset.fit(policy), "
+                "which needs more than one step; or train it yourself on dataset.expand().",
+                OneStepWarning,
+                stacklevel=2,
+            )
+        take_step(policy, self, self._trained_parameters(policy), diagnosis.step)
+        return policy
+
+    def diagnose(self, policy: nn.Module | object) -> Diagnosis:
+        """Whether a policy learns from one step; it is left as it was.
+
+        Nothing is played. Policies with an encoder, and those of games, are compared at the rows.
+
+        Args:
+            policy: As in :meth:`train`, before its step.
+
+        Raises:
+            PolicyError: The policy does not fit the dataset.
+        """
+        parameters = trainable(policy, self._trained_parameters(policy))
+        return diagnose(policy, self, self._reference, parameters)
+
+    def initialize(self, policy: Policy, *, seed: int | None = None) -> Policy:
+        """Draw a policy's layers anew, so that it learns from one step; see :mod:`.initialization`.
+
+        For networks of ``nn.Linear`` and ``nn.Conv2d`` layers of any depth, width and usual
+        activation, those of Stable-Baselines3 among them; other layers stay as they are.
+
+        Args:
+            policy: As in :meth:`train`. What it had learned is lost.
+            seed: Seed of the draw; None takes torch's global generator.
+
+        Returns:
+            The policy itself.
+
+        Raises:
+            PolicyError: The policy does not fit the dataset, or has no such layer.
+        """
+        parameters = self._trained_parameters(policy)
+        trained = {*policy_module(policy).parameters()} if parameters is None else {*parameters}
+        trained = {each for each in trained if each.requires_grad}
+        with torch.random.fork_rng(devices=[], enabled=seed is not None):
+            if seed is not None:
+                torch.manual_seed(seed)
+            initialize(policy, self, self._reference, trained)
+        return policy
+
+    def expand(
+        self,
+        n: int = EXPANDED,
+        *,
+        seed: int = 0,
+        source: Literal["noise", "play"] = "noise",
+        progress: bool = False,
+    ) -> ExpandedDataset:
+        """Many inputs with the mean answer of one-step learners: a dataset for ordinary training.
+
+        Args:
+            n: Pairs.
+            seed: Seed of inputs and learners.
+            source: ``"noise"`` draws inputs of the size of observations, and needs no simulator;
+                ``"play"`` takes what one-step learners meet in the real environment, and is the
+                one for games.
+            progress: Whether to show a bar while they play.
+
+        Raises:
+            SettingsError: n below 1, or noise for a game, whose frames it is not like.
+            MissingExtraError: The simulator is not installed.
+        """
+        if n < 1:
+            raise SettingsError(f"n must be at least 1, got {n}.")
+        generator = torch.Generator().manual_seed(seed)
+        if source == "play":
+            observations, targets = play(self, n, seed, progress=progress)
+        elif source != "noise":
+            raise SettingsError(f"source must be 'noise' or 'play', got {source!r}.")
+        elif self.observations.dim() > 2:
+            raise SettingsError(
+                f"{self.spec.name} is of frames, which noise is not like: give source='play'."
+            )
+        else:
+            observations = noise(self, n, generator)
+            targets = mean_answers(self, one_step_learners(self, generator), observations)
+        return ExpandedDataset.of(self, observations, targets, seed=seed, source=source)
+
+    def fit(
+        self,
+        policy: Policy,
+        pairs: ExpandedDataset | None = None,
+        *,
+        steps: int = 1_500,
+        batch_size: int = 512,
+        learning_rate: float = 3e-3,
+        seed: int = 0,
+        progress: bool = False,
+    ) -> Policy:
+        """Train any policy on expanded rows with Adam: ordinary training, not the one step.
+
+        Args:
+            policy: As in :meth:`train`, of any initialization and architecture that maps
+                observations ``(n, *obs_shape)`` to outputs ``(n, n_outputs)``, such as recurrent
+                ones and ones with attention.
+            pairs: What to train on; None expands the dataset with the seed, of games from play.
+            steps: Batches at most; training ends earlier when hardly any loss is left.
+            batch_size: Pairs in each.
+            learning_rate: Adam's, which falls linearly to 0.
+            seed: Seed of batches, and of the expansion.
+            progress: Whether to show a bar.
+
+        Returns:
+            The policy itself, trained in place.
+
+        Raises:
+            PolicyError: The policy does not fit the dataset, or its loss is not finite.
+            SettingsError: Numbers below 1, or pairs of another task.
+        """
+        if pairs is None:
+            source: Literal["noise", "play"] = "noise" if self.observations.dim() == 2 else "play"
+            pairs = self.expand(seed=seed, source=source, progress=progress)
+        elif pairs.spec.task != self.spec.task:
+            raise SettingsError(f"{pairs.spec.name} is of another task than {self.spec.name}.")
+        fit(
             policy,
-            self.observations,
-            self.targets,
-            self.spec.inner.learning_rate,
-            None if log_std is None else torch.tensor(log_std),
-            self._trained_parameters(policy),
+            self.spec.task,
+            pairs.observations,
+            pairs.targets,
+            steps=steps,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            seed=seed,
+            progress=progress,
         )
         return policy
+
+    @cached_property
+    def _reference(self) -> Reference:
+        return Reference.of(self)
 
     def _trained_parameters(self, policy: nn.Module | object) -> list[nn.Parameter] | None:
         """What the step trains; None for all that can be trained."""

@@ -13,6 +13,10 @@ class PolicyError(DistilledEnvsError, ValueError):
     """A policy can't be trained on, or played with, a distilled dataset."""
 
 
+class OneStepWarning(UserWarning):
+    """A network does not learn from one step of a dataset; the message says what to do instead."""
+
+
 class SettingsError(DistilledEnvsError, ValueError):
     """Settings or arguments that contradict each other or the environment."""
 

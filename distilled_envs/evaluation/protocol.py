@@ -1,8 +1,8 @@
 """The evaluation protocol: a score belongs to a dataset, so it averages over fresh learners."""
 
+import contextlib
 import operator
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
@@ -16,7 +16,7 @@ from distilled_envs.envs.real import make_vec_env
 from distilled_envs.errors import PolicyError, SettingsError
 from distilled_envs.evaluation.statistics import bootstrap_interval, interquartile_mean
 from distilled_envs.learners.actions import choose_actions, within_bounds
-from distilled_envs.learners.policies import policy_module, policy_outputs
+from distilled_envs.learners.policies import evaluating, policy_module, policy_outputs
 from distilled_envs.learners.population import Population
 from distilled_envs.learners.threads import torch_threads
 from distilled_envs.rows import Rows
@@ -197,7 +197,8 @@ def evaluate(
         for mode in ("sampled", "greedy"):
             bar.set_description_str(f"{dataset.spec.name}: playing, {mode} actions")
             env = make_vec_env(dataset.spec, copies)
-            with torch.random.fork_rng(devices=[]), _evaluating(policy):
+            acting = contextlib.nullcontext() if policy is None else evaluating(policy)
+            with torch.random.fork_rng(devices=[]), acting:
                 torch.manual_seed(seed)
                 greedy = mode == "greedy"
                 returns = _play(env, dataset.spec.task, outputs, rounds, seed, greedy, bar)
@@ -214,22 +215,6 @@ def pooled(evaluations: Iterable[Evaluation]) -> dict[str, Score]:
         mode: Score.of(np.concatenate([getattr(evaluation, mode).returns for evaluation in each]))
         for mode in ("sampled", "greedy")
     }
-
-
-@contextmanager
-def _evaluating(policy: nn.Module | object | None) -> Iterator[None]:
-    """Evaluation mode for a user's module (dropout off, batch statistics fixed), then as before."""
-    if policy is None:
-        yield
-        return
-    module = policy_module(policy)
-    before = {each: each.training for each in module.modules()}
-    module.eval()
-    try:
-        yield
-    finally:
-        for each, training in before.items():
-            each.training = training
 
 
 def _fresh_learners(

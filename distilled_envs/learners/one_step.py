@@ -3,11 +3,32 @@
 A whole population takes the same step in :meth:`.population.Population.step`.
 """
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
 from distilled_envs.errors import PolicyError
+from distilled_envs.learners.layers import like_parameters, used_layers
 from distilled_envs.learners.policies import policy_module, policy_outputs
+
+
+@dataclass(frozen=True)
+class StepSize:
+    """How long a network's one step is, in units of the dataset's inner learning rate.
+
+    Attributes:
+        weights: Of all parameters but one.
+        output_bias: Of the output layer's bias. Its share of a step is the same in every network,
+            while that of the weights depends on depth and gains. Below 0 it takes back what a
+            constant among the hidden features adds, such as ReLU's.
+    """
+
+    weights: float = 1.0
+    output_bias: float = 1.0
+
+
+PLAIN = StepSize()
 
 
 def inner_loss(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -19,30 +40,17 @@ def inner_loss(outputs: Tensor, targets: Tensor) -> Tensor:
     return (outputs - targets).square().mean((-2, -1))
 
 
-def train_one_step(
-    policy: nn.Module | object,
-    observations: Tensor,
-    targets: Tensor,
-    learning_rate: float,
-    target_log_std: Tensor | None = None,
-    parameters: list[nn.Parameter] | None = None,
-) -> None:
-    """One SGD step of any policy on the distilled batch, in place.
+def trainable(
+    policy: nn.Module | object, parameters: list[nn.Parameter] | None
+) -> list[nn.Parameter]:
+    """What a step trains of a policy, after a check that it can.
 
     Args:
-        policy: A module that maps observations ``(k, *shape)`` to outputs ``(k, n_outputs)``, or
-            a Stable-Baselines3 actor-critic model or policy.
-        observations: Distilled observations ``(k, *shape)``.
-        targets: Distilled targets ``(k, n_outputs)``.
-        learning_rate: The inner learning rate.
-        target_log_std: Log standard deviations ``(n_outputs,)`` of a gaussian task: set on a policy
-            that has a parameter ``log_std``, as Stable-Baselines3's do.
-        parameters: What of the policy is trained; None for all that requires a gradient.
+        policy: What :func:`.policies.policy_module` accepts.
+        parameters: What of it is trained; None for all that requires a gradient.
 
     Raises:
-        PolicyError: The policy does not take these observations, its outputs don't have the
-            targets' shape, it has nothing to train, there can be no gradients, or the step would
-            make it non-finite.
+        PolicyError: It has nothing to train, there can be no gradients, or it explores by gSDE.
     """
     module = policy_module(policy)
     if getattr(module, "use_sde", False):
@@ -59,21 +67,61 @@ def train_one_step(
             "A step needs gradients, which torch.inference_mode rules out: make and train the "
             "policy outside of it."
         )
-    device = parameters[0].device
+    return parameters
+
+
+def train_one_step(
+    policy: nn.Module | object,
+    observations: Tensor,
+    targets: Tensor,
+    learning_rate: float,
+    target_log_std: Tensor | None = None,
+    parameters: list[nn.Parameter] | None = None,
+    size: StepSize = PLAIN,
+) -> None:
+    """One SGD step of any policy on the distilled batch, in place.
+
+    Args:
+        policy: A module that maps observations ``(k, *shape)`` to outputs ``(k, n_outputs)``, or
+            a Stable-Baselines3 actor-critic model or policy.
+        observations: Distilled observations ``(k, *shape)``.
+        targets: Distilled targets ``(k, n_outputs)``.
+        learning_rate: The inner learning rate.
+        target_log_std: Log standard deviations ``(n_outputs,)`` of a gaussian task: set on a policy
+            that has a parameter ``log_std``, as Stable-Baselines3's do.
+        parameters: What of the policy is trained; None for all that requires a gradient.
+        size: Factors on the learning rate.
+
+    Raises:
+        PolicyError: The policy does not take these observations, its outputs don't have the
+            targets' shape, it has nothing to train, there can be no gradients, or the step would
+            make it non-finite.
+    """
+    module, parameters = policy_module(policy), trainable(policy, parameters)
+    seen = like_parameters(module, observations)
+    output_bias = None
+    if size.output_bias != size.weights and (used := used_layers(policy, observations[:1])):
+        output_bias = used[-1].layer.bias
     with torch.enable_grad():
-        outputs = policy_outputs(policy, observations.to(device))
+        outputs = policy_outputs(policy, seen)
         if outputs.shape != targets.shape:
             raise PolicyError(
                 f"{type(policy).__name__} maps the observations {tuple(observations.shape)} to "
                 f"outputs of shape {tuple(outputs.shape)}, but the targets have shape "
                 f"{tuple(targets.shape)}: the policy needs {targets.shape[-1]} outputs."
             )
-        loss = inner_loss(outputs, targets.to(device))
+        loss = inner_loss(outputs, targets.to(outputs))
         gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
     with torch.no_grad():
         # SB3's critic gets no gradient: only what makes the outputs is trained.
         stepped = [
-            (parameter, parameter - learning_rate * gradient)
+            (
+                parameter,
+                parameter
+                - learning_rate
+                * (size.output_bias if parameter is output_bias else size.weights)
+                * gradient,
+            )
             for parameter, gradient in zip(parameters, gradients, strict=True)
             if gradient is not None
         ]

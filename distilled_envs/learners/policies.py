@@ -4,6 +4,8 @@ Outputs are logits (categorical task) or action means (gaussian task).
 """
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, TypeGuard
 
 from gymnasium import spaces
@@ -76,6 +78,19 @@ def policy_outputs(policy: nn.Module | object, observations: Tensor) -> Tensor:
             f"got {type(outputs).__name__}."
         )
     return outputs
+
+
+@contextmanager
+def evaluating(policy: nn.Module | object) -> Iterator[None]:
+    """Evaluation mode (dropout off, batch statistics fixed) inside the block, then as before."""
+    before = {each: each.training for each in policy_module(policy).modules()}
+    for each in before:
+        each.training = False
+    try:
+        yield
+    finally:
+        for each, training in before.items():
+            each.training = training
 
 
 def _is_sb3(instance: object, module: str, name: str) -> TypeGuard[Any]:

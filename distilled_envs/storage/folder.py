@@ -4,9 +4,6 @@ A dataset with an encoder has ``encoder.safetensors`` too.
 """
 
 import math
-import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -18,7 +15,7 @@ import pyarrow.parquet as pq
 
 from distilled_envs.errors import DatasetError, MissingExtraError
 from distilled_envs.spec import DistillationSpec
-from distilled_envs.storage.files import atomic_path, sha256
+from distilled_envs.storage.files import atomic_path, new_folder, sha256
 from distilled_envs.storage.frames import features_metadata, frames_column, read_frames
 
 SPEC_FILE = "distillation.json"
@@ -53,19 +50,8 @@ def write_folder(
     Raises:
         DatasetError: The folder holds something already.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise DatasetError(f"{folder} exists already: choose another folder, or remove it first.")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
-        as_frames = observations.ndim == 4
-        rows = frames_column(observations) if as_frames else _fixed_size_lists(observations)
-        table = pa.table({"observation": rows, "target": _fixed_size_lists(targets)})
-        if as_frames:
-            table = table.replace_schema_metadata(
-                features_metadata(observations.shape[1], targets.shape[1])
-            )
-        pq.write_table(table, temporary / ROWS_FILE)
+    with new_folder(folder) as temporary:
+        write_rows(temporary / ROWS_FILE, observations, targets)
         if encoder is not None:
             halves = {
                 name: np.ascontiguousarray(value, np.float16) for name, value in encoder.items()
@@ -74,12 +60,24 @@ def write_folder(
             (temporary / ENCODER_FILE).write_bytes(_safetensors().save(halves))
         spec = spec.replace(files={path.name: sha256(path) for path in temporary.iterdir()})
         (temporary / SPEC_FILE).write_text(spec.to_json(), encoding="utf-8")
-        temporary.chmod(0o755)
-        os.replace(temporary, folder)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
     return spec
+
+
+def write_rows(path: Path, observations: np.ndarray, targets: np.ndarray) -> None:
+    """Write rows as Parquet, which ``datasets.load_dataset`` reads as well.
+
+    Args:
+        path: The file.
+        observations: ``(k, n_inputs)`` float32, or frames ``(k, stack, height, width)``.
+        targets: ``(k, n_outputs)`` float32.
+    """
+    as_frames = observations.ndim == 4
+    rows = frames_column(observations) if as_frames else _fixed_size_lists(observations)
+    table = pa.table({"observation": rows, "target": _fixed_size_lists(targets)})
+    if as_frames:
+        metadata = features_metadata(observations.shape[1], targets.shape[1])
+        table = table.replace_schema_metadata(metadata)
+    pq.write_table(table, path)
 
 
 def write_spec(folder: Path, spec: DistillationSpec) -> None:

@@ -1,0 +1,189 @@
+"""Whether a network learns from one step, and how long that step is for it, without any play.
+
+After the step a network is compared with the dataset's own learners, at inputs like those of play.
+The loss left on the rows alone would not tell: on 2-D cart-pole networks of depth 3 leave all of
+it, 0.7 to 1.3, and play for 500 steps, since twice the logits choose the same actions.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from distilled_envs.errors import PolicyError
+from distilled_envs.learners.layers import like_parameters
+from distilled_envs.learners.one_step import StepSize, inner_loss, train_one_step
+from distilled_envs.learners.policies import evaluating, policy_module, policy_outputs
+from distilled_envs.learners.reference import Reference
+from distilled_envs.spec import TaskSpec
+
+if TYPE_CHECKING:
+    from distilled_envs.rows import Rows
+
+_SAME = 0.01
+"""Disagreement below which no other step is tried."""
+_GAIN = 0.5
+"""Another step than the dataset's own is taken if it leaves less than this share of the
+disagreement: own learners, of which single draws disagree, always take the plain one."""
+_ROUNDS = 3
+_LEARNS = 0.05
+"""Disagreement up to which a network learns."""
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What one step makes of a network.
+
+    Attributes:
+        learns: The verdict: whether it then plays like the dataset's own learners.
+        loss_left: Loss on the rows after the step, as a share of that before.
+        disagreement: Mean squared difference from the mean answers of the dataset's own learners at
+            inputs like those of play, as a share of these answers' mean square. Logits are compared
+            up to a constant and a positive factor, which change no likeliest action.
+        step: How long the step was.
+    """
+
+    learns: bool
+    loss_left: float
+    disagreement: float
+    step: StepSize
+
+    def __str__(self) -> str:
+        verdict = "learns from one step" if self.learns else "does not learn from one step"
+        return (
+            f"{verdict}: {self.disagreement:.2%} of its answers differ from those of the dataset's "
+            f"own learners, and {self.loss_left:.2%} of the loss on the rows is left"
+        )
+
+
+def diagnose(
+    policy: nn.Module | object,
+    rows: "Rows",
+    reference: Reference,
+    parameters: list[nn.Parameter] | None,
+) -> Diagnosis:
+    """Try a policy's one step, and leave the policy as it was.
+
+    Args:
+        policy: What :func:`.policies.policy_module` accepts.
+        rows: The dataset.
+        reference: Its learners.
+        parameters: What the step trains.
+
+    Raises:
+        PolicyError: It can't take the step; see :func:`.one_step.train_one_step`.
+    """
+
+    def tried(size: StepSize) -> tuple[Tensor, float]:
+        """Answers at the inputs, and loss on the rows, after a step of that size."""
+        with _restored(policy_module(policy)):
+            take_step(policy, rows, parameters, size)
+            loss = inner_loss(_answers(policy, rows.observations), rows.targets)
+            return _answers(policy, reference.inputs), float(loss)
+
+    task, wanted = rows.spec.task, reference.answers
+    before = inner_loss(_answers(policy, rows.observations), rows.targets)
+    size = StepSize()
+    answers, loss = tried(size)
+    gap = disagreement(task, answers, wanted)
+    if gap > _SAME and reference.inputs.dim() == 2:
+        fitted = _fit_size(task, _answers(policy, reference.inputs), wanted, tried)
+        if fitted is not None:
+            answers, fitted_loss = tried(fitted)
+            fitted_gap = disagreement(task, answers, wanted)
+            if fitted_gap < _GAIN * gap:
+                size, loss, gap = fitted, fitted_loss, fitted_gap
+    return Diagnosis(gap < _LEARNS, loss / float(before), gap, size)
+
+
+def take_step(
+    policy: nn.Module | object,
+    rows: "Rows",
+    parameters: list[nn.Parameter] | None,
+    size: StepSize,
+) -> None:
+    """Train a policy by one step on a dataset, in place; see :func:`.one_step.train_one_step`."""
+    task = rows.spec.task
+    log_std = None if task.target_log_std is None else torch.tensor(task.target_log_std)
+    rate = rows.spec.inner.learning_rate
+    train_one_step(policy, rows.observations, rows.targets, rate, log_std, parameters, size)
+
+
+def disagreement(task: TaskSpec, answers: Tensor, wanted: Tensor) -> float:
+    """Mean squared difference of answers ``(n, n_outputs)``, as a share of the wanted mean square.
+
+    >>> task = TaskSpec("categorical", (1,), 2)
+    >>> disagreement(task, torch.tensor([[5.0, 3.0]]), torch.tensor([[1.0, -1.0]]))
+    0.0
+    """
+    if task.kind == "categorical":
+        answers, wanted = _centered(answers), _centered(wanted)
+        factor = (answers * wanted).sum() / answers.square().sum().clamp(min=1e-30)
+        answers = factor.clamp(min=0) * answers
+    return float((answers - wanted).square().mean() / wanted.square().mean().clamp(min=1e-30))
+
+
+def _fit_size(
+    task: TaskSpec,
+    start: Tensor,
+    wanted: Tensor,
+    tried: Callable[[StepSize], tuple[Tensor, float]],
+) -> StepSize | None:
+    """The step whose answers come nearest to the wanted ones, by least squares on both its parts.
+
+    Args:
+        task: Its logits are compared up to a constant.
+        start: The policy's answers before the step ``(n, n_outputs)``.
+        wanted: The learners' answers ``(n, n_outputs)``.
+        tried: Answers after a step.
+
+    Returns:
+        The size; None if there is none, as for a network that can't follow at all.
+    """
+    prepare = _centered if task.kind == "categorical" else (lambda answers: answers)
+    size = StepSize()
+    # Answers follow the size in a straight line if hidden layers stay, as behind an output layer of
+    # 0; a second round serves those that move.
+    for _ in range(_ROUNDS):
+        parts = []
+        for each in (StepSize(size.weights, 0.0), StepSize(0.0, size.output_bias)):
+            try:
+                parts.append(prepare(tried(each)[0] - start).flatten().double())
+            except PolicyError:  # not finite
+                return None
+        change = prepare(wanted - start).flatten().double()
+        factors = torch.linalg.lstsq(torch.stack(parts, 1), change.unsqueeze(1)).solution.flatten()
+        if not factors.isfinite().all() or factors[0] <= 0:
+            return None
+        size = StepSize(size.weights * float(factors[0]), size.output_bias * float(factors[1]))
+        if (factors - 1).abs().max() < 1e-2:
+            break
+    return size
+
+
+def _centered(logits: Tensor) -> Tensor:
+    return logits - logits.mean(-1, keepdim=True)
+
+
+@torch.no_grad()
+def _answers(policy: nn.Module | object, observations: Tensor) -> Tensor:
+    """Outputs ``(n, n_outputs)``, as in play: without dropout, with fixed batch statistics."""
+    module = policy_module(policy)
+    with evaluating(policy):
+        return policy_outputs(policy, like_parameters(module, observations)).cpu().float()
+
+
+@contextmanager
+def _restored(module: nn.Module) -> Iterator[None]:
+    """Put parameters and buffers back as they were, whatever happens."""
+    state = [*module.parameters(), *module.buffers()]
+    before = [value.detach().clone() for value in state]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for value, old in zip(state, before, strict=True):
+                value.copy_(old)

@@ -1,0 +1,50 @@
+"""Expanding a batch: what its one-step learners answer at many inputs.
+
+A batch teaches through its own step. What it teaches stands in the learners' answers, and thousands
+of these are a dataset for any network: on Hopper PyTorch-default networks get 37 by the one step,
+and 3,233 where the dataset's own get 3,134 when they are trained on 8,192 of them.
+"""
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from distilled_envs.learners.population import Population
+
+if TYPE_CHECKING:
+    from distilled_envs.rows import Rows
+
+LEARNERS = 64
+"""One-step learners whose answers are averaged. A single one's own draw is 0.0000 of their variance
+on Hopper, and 0.1 on 10-D cart-pole."""
+
+_CHUNK = 1024  # inputs at a time, so that 64 networks' hidden layers stay small
+
+
+def noise(rows: "Rows", count: int, generator: torch.Generator) -> Tensor:
+    """Inputs ``(count, n_inputs)`` of the size of observations: normal, alike in all directions.
+
+    Under the dataset's transform observations have the standard deviation ``scale``. Elsewhere it
+    is taken to be half the rows' root mean square, as on cart-pole.
+    """
+    fixed = rows.spec.observation_transform
+    size = 0.5 * rows.observations.square().mean().sqrt() if fixed is None else fixed.scale
+    return size * torch.randn(count, *rows.observations.shape[1:], generator=generator)
+
+
+def one_step_learners(
+    rows: "Rows", generator: torch.Generator, count: int = LEARNERS
+) -> Population:
+    """Fresh networks after their step; behind an encoder they take its features."""
+    fresh = Population.draw(rows.spec.learner, rows.spec.task, count, generator)
+    return fresh.step(rows.features, rows.targets, rows.spec.inner.learning_rate)
+
+
+@torch.no_grad()
+def mean_answers(rows: "Rows", learners: Population, observations: Tensor) -> Tensor:
+    """Mean outputs of learners ``(n, n_outputs)`` at observations ``(n, *obs_shape)``."""
+    encode = rows.encoder or nn.Identity()
+    return torch.cat(
+        [learners(encode(part.float())).mean(0) for part in observations.split(_CHUNK)]
+    )

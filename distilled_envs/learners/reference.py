@@ -1,0 +1,60 @@
+"""What a dataset's own learners make of its rows: the measure for every other network.
+
+One step on a network with small outputs answers ``f(x) = rate * 2 / (k A) * sum_j y_j (K(x_j, x)
++ 1)``: K is the inner product of the last hidden layer's features, and 1 the output bias. Networks
+with the same K answer alike, whatever they are made of.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+import torch
+from torch import Tensor
+
+from distilled_envs.learners.expansion import mean_answers, noise, one_step_learners
+from distilled_envs.learners.layers import used_layers
+from distilled_envs.learners.networks import make_policy
+
+if TYPE_CHECKING:
+    from distilled_envs.rows import Rows
+
+_KERNEL_NETWORKS = 8
+_INPUTS = 512
+
+
+@dataclass(frozen=True)
+class Reference:
+    """One-step learners of a dataset at inputs like those of play.
+
+    Attributes:
+        inputs: ``(n, *obs_shape)``: noise of the observations' size; of a game the rows.
+        answers: Mean outputs of learners there ``(n, n_outputs)``.
+        kernel: Mean inner products, over fresh networks, of the last hidden layer's features at the
+            rows and at the inputs ``(k, n)``.
+    """
+
+    inputs: Tensor
+    answers: Tensor
+    kernel: Tensor
+
+    @classmethod
+    @torch.inference_mode(False)
+    def of(cls, rows: "Rows") -> Self:
+        """Of a dataset; the draws are always the same."""
+        generator = torch.Generator().manual_seed(0)
+        frames = rows.observations.dim() > 2
+        inputs = rows.observations if frames else noise(rows, _INPUTS, generator)
+        answers = mean_answers(rows, one_step_learners(rows, generator), inputs)
+        task, kernel = rows.spec.task, torch.zeros(len(rows), len(inputs))
+        seen = inputs if rows.encoder is None else rows.encoder(inputs)
+        for seed in range(_KERNEL_NETWORKS):
+            fresh = make_policy(
+                rows.spec.learner, task.observation_shape, task.n_outputs, seed=seed
+            )
+            kernel += last_features(fresh, rows.features) @ last_features(fresh, seen).mT
+        return cls(inputs, answers, kernel / _KERNEL_NETWORKS)
+
+
+def last_features(policy: object, inputs: Tensor) -> Tensor:
+    """What a policy's output layer sees ``(n, features)``; the inputs if it has no other layer."""
+    return used_layers(policy, inputs)[-1].inputs.flatten(1)
