@@ -85,9 +85,9 @@ def diagnose(
             return _answers(policy, reference.inputs), float(loss)
 
     task, wanted = rows.spec.task, reference.answers
-    before = inner_loss(_answers(policy, rows.observations), rows.targets)
     size = StepSize()
-    answers, loss = tried(size)
+    answers, loss = tried(size)  # first, since it says what does not fit
+    before = inner_loss(_answers(policy, rows.observations), rows.targets)
     gap = disagreement(task, answers, wanted)
     if gap > _SAME and reference.inputs.dim() == 2:
         fitted = _fit_size(task, _answers(policy, reference.inputs), wanted, tried)
