@@ -2,7 +2,7 @@
 
 import copy
 from pathlib import Path
-from typing import Any, TypeVar, Unpack, overload
+from typing import Any, NamedTuple, TypeVar, Unpack, overload
 
 import gymnasium as gym
 import torch
@@ -21,6 +21,11 @@ from distilled_envs.storage import folder as storage
 from distilled_envs.storage.source import Source
 
 Policy = TypeVar("Policy")
+
+
+class _Expansion(NamedTuple):
+    observations: torch.Tensor
+    targets: torch.Tensor
 
 
 class DistilledDataset(Rows):
@@ -61,6 +66,16 @@ class DistilledDataset(Rows):
         learner = learner or self.spec.learner
         fresh = Population.draw(learner, self.spec.task, population, generator)
         return fresh.step(self.features, self.targets, self.spec.inner.learning_rate)
+
+    @torch.no_grad()
+    def expand(self, n: int = 8192, *, seed: int, source: str = "noise") -> "_Expansion":
+        """Inputs labelled with the mean answer of one-step learners (to be replaced on merging)."""
+        generator = torch.Generator().manual_seed(seed)
+        fixed = self.spec.observation_transform
+        std = self.observations.square().mean().sqrt() / 2 if fixed is None else fixed.scale
+        inputs = std * torch.randn(n, *self.observations.shape[1:], generator=generator)
+        learners = self.new_learners(64, generator=generator)
+        return _Expansion(inputs, torch.cat([learners(part).mean(0) for part in inputs.split(512)]))
 
     @torch.no_grad()
     def with_encoder(self, learner: nn.Module) -> EncodedPolicy:

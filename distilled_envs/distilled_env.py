@@ -1,6 +1,7 @@
 """``Distilled<Name>-v0``: a distilled dataset as a Gymnasium environment, scalar and vectorized."""
 
-from typing import Any, Literal, cast
+import operator
+from typing import Any, Literal
 
 import gymnasium as gym
 import numpy as np
@@ -9,20 +10,27 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from distilled_envs.dataset import DistilledDataset
+from distilled_envs.envs.real import env_spaces
 from distilled_envs.errors import DatasetError, SettingsError
 from distilled_envs.loading import load_distilled
+from distilled_envs.spaces import Actions
 
 Mode = Literal["bandit", "supervised"]
-Actions = spaces.Box | spaces.Discrete
+
+EXPANDED = 8192
+"""Inputs that a bandit deals, if not told otherwise."""
+
+_EXPANSION_SEED = 0  # all copies of an id deal the same, whatever their own seeds
 
 
 class _Batch:
-    """The rows as arrays, with the spaces and the rewards that both environments share."""
+    """What is dealt, as arrays, with the spaces and the rewards that both environments share."""
 
     def __init__(
         self,
         dataset: str | DistilledDataset,
         mode: Mode,
+        expand: int | None,
         dims: int | None,
         instances: int | Literal["min"] | None,
         encoder_level: int | None,
@@ -38,24 +46,44 @@ class _Batch:
             dataset = load_distilled(
                 dataset, dims=dims, instances=instances, encoder_level=encoder_level
             )
-        self.targets = dataset.targets.numpy()
-        real = dataset.make_env()
-        self.observation_space = real.observation_space
-        real_actions = cast(Actions, real.action_space)
-        real.close()
+        known = env_spaces(dataset.spec)
+        self.observation_space = known.observation
         # Frames are whole numbers, and their space is of bytes.
-        self.observations = dataset.observations.numpy().astype(self.observation_space.dtype)
-        inside = [self.observation_space.contains(row) for row in self.observations]
-        if not all(inside):
+        observations = dataset.observations.numpy().astype(self.observation_space.dtype)
+        inside = self._inside(observations)
+        if not inside.all():
             raise DatasetError(
-                f"{dataset.spec.name}: row {inside.index(False)} lies outside the real "
+                f"{dataset.spec.name}: row {inside.argmin()} lies outside the real "
                 f"environment's observation space {self.observation_space}."
             )
+        self.observations, self.targets = observations, dataset.targets.numpy()
+        if expand := _number_of_inputs(expand, mode, dataset):
+            self._expand(dataset, expand)
         if mode == "supervised":
             bound = np.full(self.targets.shape[1], np.abs(self.targets).max(), dtype=np.float32)
             self.action_space: Actions = spaces.Box(-bound, bound, dtype=np.float32)
         else:
-            self.action_space = real_actions
+            self.action_space = known.action
+
+    def _expand(self, dataset: DistilledDataset, n: int) -> None:
+        """Put expanded rows in the place of the bare ones."""
+        expansion = dataset.expand(n, seed=_EXPANSION_SEED)
+        observations = expansion.observations.numpy().astype(self.observation_space.dtype)
+        # Of 1-D cart-pole from two rows 4% are poles beyond the space's 24 degrees; else < 0.1%.
+        inside = self._inside(observations)
+        if not inside.any():
+            raise DatasetError(
+                f"{dataset.spec.name}: none of {n} expanded rows lies in the real environment's "
+                f"observation space {self.observation_space}: give expand=0 for the bare rows."
+            )
+        self.observations = observations[inside]
+        self.targets = expansion.targets.numpy()[inside]
+
+    def _inside(self, observations: np.ndarray) -> np.ndarray:
+        """Which of ``(n, *shape)`` lie in the observation space: booleans ``(n,)``."""
+        space = self.observation_space
+        fits = (observations >= space.low) & (observations <= space.high)
+        return fits.reshape(len(observations), -1).all(axis=1)
 
     def rewards(self, index: np.ndarray, actions: np.ndarray) -> np.ndarray:
         """Rewards ``(n,)`` for actions at the rows ``index`` ``(n,)``."""
@@ -79,14 +107,38 @@ class _Batch:
         return -np.square(actions - wanted).mean(axis=1)
 
 
+def _number_of_inputs(expand: int | None, mode: Mode, dataset: DistilledDataset) -> int:
+    """How many expanded rows are dealt; 0 for the bare ones."""
+    frames = dataset.spec.preprocessing is not None
+    if expand is None:
+        return EXPANDED if mode == "bandit" and not frames else 0
+    try:
+        number = operator.index(expand)
+    except TypeError:
+        number = -1
+    if number < 0:
+        raise SettingsError(f"expand must be a number of inputs, 0 for none, got {expand!r}.")
+    if number and frames:
+        raise SettingsError(
+            f"{dataset.spec.name} has rows of frames, and noise is no frame that a game shows: "
+            "leave out expand, or give expand=0."
+        )
+    return number
+
+
 class DistilledEnv(gym.Env):
     """A distilled dataset as a drop-in for the environment it stands for.
 
     ## Description
 
-    A contextual bandit: `reset` shows the observation of one row, one `step` ends the episode.
-    Spaces are those of ``dataset.make_env()``, on cart-pole and in games those of the real
-    environment, so that training code needs nothing but another id.
+    A contextual bandit: `reset` shows an observation, one `step` ends the episode. Spaces are those
+    of ``dataset.make_env()``, on cart-pole and in games those of the real environment, so that
+    training code needs nothing but another id. No simulator is needed to make it or to train on it.
+
+    A batch teaches through one gradient step of its own, and RL on a few rows learns those rows and
+    no more. A bandit therefore deals *expanded* rows: inputs drawn at random, each with the mean
+    answer of networks that took the one step (``dataset.expand``). With `expand=0` it deals the
+    rows themselves, and so it always does in games, where noise is nothing that a game shows.
     Method: Wilhelm & Ventura, arXiv 2508.09283; the bandit reading is this package's own.
 
     ## Action Space
@@ -108,7 +160,8 @@ class DistilledEnv(gym.Env):
 
     ## Starting State
 
-    A row drawn uniformly, or row `i` with `reset(options={"index": i})`.
+    What is dealt is drawn uniformly, or is number `i` with `reset(options={"index": i})`: of the
+    expanded rows, or of the bare ones.
 
     ## Episode End
 
@@ -124,6 +177,7 @@ class DistilledEnv(gym.Env):
     |-------------|--------------------|------------|---------------------------------------------|
     | `dataset`   | **str or dataset** | by the id  | What `load_distilled` takes, or a dataset    |
     | `mode`      | **str**            | `"bandit"` | `"bandit"` or `"supervised"`                 |
+    | `expand`    | **int**            | `8192`     | Expanded rows to deal; 0 for the bare ones   |
     | `dims`      | **int**            | `2`        | Axes, for `DistilledCartPoleND-v0`           |
     | `instances` | **int or "min"**   | the most   | Number of rows                              |
     | `encoder_level` | **int**        | the best   | Of Atari games, 0 to 4                  |
@@ -142,7 +196,8 @@ class DistilledEnv(gym.Env):
     ## Vectorized environment
 
     `gym.make_vec("DistilledCartPoleND-v0", num_envs=k)` with as many copies as rows shows the
-    whole batch at once: one `reset` and one `step` are the one-batch lesson.
+    whole batch at once: one `reset` and one `step` are the one-batch lesson. Its `expand` is 0 if
+    not given.
 
     ## Version History
 
@@ -156,12 +211,13 @@ class DistilledEnv(gym.Env):
         dataset: str | DistilledDataset,
         *,
         mode: Mode = "bandit",
+        expand: int | None = None,
         dims: int | None = None,
         instances: int | Literal["min"] | None = None,
         encoder_level: int | None = None,
         render_mode: None = None,
     ):
-        self._batch = _Batch(dataset, mode, dims, instances, encoder_level)
+        self._batch = _Batch(dataset, mode, expand, dims, instances, encoder_level)
         self.observation_space = self._batch.observation_space
         self.action_space = self._batch.action_space
         self.render_mode = render_mode
@@ -213,6 +269,7 @@ class DistilledVectorEnv(VectorEnv):
         num_envs: Number of copies.
         dataset: What ``load_distilled`` takes, or a dataset.
         mode: ``"bandit"`` or ``"supervised"``.
+        expand: Expanded rows to deal; 0 deals the bare ones.
         dims: Axes, for ``DistilledCartPoleND-v0``.
         instances: Number of rows.
         encoder_level: 0 to 4, for Atari games.
@@ -227,13 +284,14 @@ class DistilledVectorEnv(VectorEnv):
         *,
         dataset: str | DistilledDataset,
         mode: Mode = "bandit",
+        expand: int = 0,
         dims: int | None = None,
         instances: int | Literal["min"] | None = None,
         encoder_level: int | None = None,
         render_mode: None = None,
         autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
     ):
-        self._batch = _Batch(dataset, mode, dims, instances, encoder_level)
+        self._batch = _Batch(dataset, mode, expand, dims, instances, encoder_level)
         self.single_observation_space = self._batch.observation_space
         self.single_action_space = self._batch.action_space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
