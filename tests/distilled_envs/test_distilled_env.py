@@ -11,6 +11,7 @@ from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode
 
 from distilled_envs import load_distilled
+from distilled_envs.dataset import DistilledDataset
 from distilled_envs.distilled_env import DistilledEnv, DistilledVectorEnv
 from distilled_envs.errors import DatasetError, SettingsError
 from distilled_envs.spaces import EnvSpaces
@@ -40,6 +41,35 @@ def test_supervised_rewards_are_minus_the_squared_error(dataset):
     assert env.step(prediction)[1] == pytest.approx(expected)
     env.reset(options={"index": 2})
     assert env.step(dataset.targets[2].numpy())[1] == 0
+
+
+def test_box_rewards_are_the_error_and_what_a_bound_costs():
+    humanoid = load_distilled("humanoid")  # actions within -0.4 and 0.4
+    bound = humanoid.spec.spaces.action.high[0]
+    targets = torch.zeros(2, 17)
+    targets[1, :3] = torch.tensor([0.2, -7.0, 0.4])
+    dataset = DistilledDataset(torch.zeros(2, 45), targets, humanoid.spec)
+    env = DistilledVectorEnv(2, dataset=dataset)
+
+    def rewards(at_zero, at_one):
+        env.reset(seed=0)
+        actions = np.zeros((2, 17), dtype=np.float32)
+        actions[0, :3], actions[1, :3] = at_zero, at_one
+        return 17 * env.step(actions)[1]
+
+    best = rewards([0, 0, 0], [0.2, -bound, bound])
+    np.testing.assert_allclose(best, 0, atol=1e-6)
+    inside = rewards([0.3, 0, -0.1], [0.1, -0.3, 0.3])  # no step where the target is at the bound
+    np.testing.assert_allclose(inside, [-0.1, -0.03], atol=1e-6)
+    at_bound = rewards([bound, 0, 0], [-bound, -bound, -bound])
+    np.testing.assert_allclose(at_bound, [-1.16, -0.36 - 0.75 - 0.64], atol=1e-6)
+    beyond = DistilledEnv(dataset, expand=0)
+    beyond.reset(options={"index": 0})
+    assert beyond.step(np.full(17, 5.0, dtype=np.float32))[1] == pytest.approx(-26, abs=1e-5)
+    supervised = DistilledEnv(dataset, mode="supervised")
+    supervised.reset(options={"index": 0})
+    far = np.full(17, 7.0, dtype=np.float32)  # the bound of its space, and no cost
+    assert supervised.step(far)[1] == pytest.approx(-49)
 
 
 def test_resets_are_seeded_and_show_every_row(dataset):
@@ -111,7 +141,7 @@ def test_how_much_is_dealt(dataset, toy):
 def test_inputs_outside_the_space_are_not_dealt(dataset):
     bound = 0.25  # two standard deviations of the noise
     dataset.observations.sign_().mul_(bound)
-    inputs = dataset.expand(500, seed=0).observations
+    inputs, answers = dataset.expand(500, seed=0)
     narrow = gym.spaces.Box(-bound, bound, (8,))
     dataset.spec = dataset.spec.replace(spaces=EnvSpaces(narrow, gym.spaces.Discrete(4)))
     inside = int((inputs.abs() <= bound).all(dim=1).sum())
@@ -122,7 +152,7 @@ def test_inputs_outside_the_space_are_not_dealt(dataset):
         observation, info = env.reset(options={"index": index})
         assert narrow.contains(observation)
         place = (inputs == torch.from_numpy(observation)).all(dim=1).nonzero().item()
-        assert (dataset.expand(500, seed=0).targets[place] - info["target"]).abs().max() < 1e-4
+        np.testing.assert_allclose(info["target"], answers[place].numpy(), atol=1e-4)
     nowhere = gym.spaces.Box(-bound, np.where(np.arange(8), bound, -bound).astype("f"), (8,))
     dataset.spec = dataset.spec.replace(spaces=EnvSpaces(nowhere, gym.spaces.Discrete(4)))
     dataset.observations[:, 0] = -bound
@@ -224,6 +254,19 @@ def test_bad_input_is_refused_in_words(dataset):
     dataset.observations[3, 2] = 1.0  # a pole angle of 57 degrees
     with pytest.raises(DatasetError, match="row 3 lies outside"):
         DistilledEnv(dataset)
+
+
+@pytest.mark.parametrize("name", ["Hopper", "Humanoid", "Pusher"])
+def test_checkers_pass_on_boxes(name):
+    from stable_baselines3.common.env_checker import check_env as sb3_check_env
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        check_env(gym.make(f"Distilled{name}-v0").unwrapped)
+        sb3_check_env(gym.make(f"Distilled{name}-v0"))
+    messages = [str(w.message) for w in caught]
+    # Humanoid's and Pusher's bounds are not 1: so it is in the real environment.
+    assert [m for m in messages if "symmetric and normalized" not in m] == []
 
 
 def test_the_drop_in_has_the_games_spaces(toy):
