@@ -1,5 +1,6 @@
 """The real environment as a dataset saw it: built from its spec, under its fixed transform."""
 
+import copy
 import dataclasses
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -49,7 +50,7 @@ def env_spaces(spec: DistillationSpec) -> EnvSpaces:
         MissingExtraError: What it is simulated with is not installed.
     """
     if spec.spaces is not None:
-        return spec.spaces
+        return copy.deepcopy(spec.spaces)  # each environment seeds its own
     env = make_env(spec)
     env.close()
     return EnvSpaces(

@@ -13,6 +13,7 @@ from gymnasium.vector import AutoresetMode
 from distilled_envs import load_distilled
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.distilled_env import DistilledEnv, DistilledVectorEnv
+from distilled_envs.envs.real import env_spaces
 from distilled_envs.errors import DatasetError, SettingsError
 from distilled_envs.spaces import EnvSpaces
 
@@ -219,6 +220,16 @@ def test_ids_give_the_real_environments_spaces():
             )
             _, info = batch.reset()
             assert sorted(info["index"]) == list(range(instances))
+
+
+def test_copies_do_not_share_the_state_of_their_spaces(dataset):
+    dataset.spec = dataset.spec.replace(spaces=env_spaces(dataset.spec))
+    one, other = DistilledEnv(dataset, expand=0), DistilledEnv(dataset, expand=0)
+    one.action_space.seed(0)
+    first = [one.action_space.sample() for _ in range(20)]
+    one.action_space.seed(0)
+    other.action_space.seed(1)
+    assert [one.action_space.sample() for _ in range(20)] == first
 
 
 def test_bad_input_is_refused_in_words(dataset):
