@@ -1,82 +1,15 @@
 """``Distilled<Name>-v0``: a distilled dataset as a Gymnasium environment, scalar and vectorized."""
 
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import gymnasium as gym
 import numpy as np
-from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from distilled_envs.dataset import DistilledDataset
-from distilled_envs.errors import DatasetError, SettingsError
-from distilled_envs.loading import load_distilled
-
-Mode = Literal["bandit", "supervised"]
-Actions = spaces.Box | spaces.Discrete
-
-
-class _Batch:
-    """The rows as arrays, with the spaces and the rewards that both environments share."""
-
-    def __init__(
-        self,
-        dataset: str | DistilledDataset,
-        mode: Mode,
-        dims: int | None,
-        instances: int | Literal["min"] | None,
-        encoder_level: int | None,
-    ):
-        if mode not in ("bandit", "supervised"):
-            raise SettingsError(f"mode must be 'bandit' or 'supervised', got {mode!r}.")
-        if isinstance(dataset, DistilledDataset):
-            if (dims, instances, encoder_level) != (None, None, None):
-                raise SettingsError(
-                    "dims, instances and encoder_level choose a named dataset: leave them out."
-                )
-        else:
-            dataset = load_distilled(
-                dataset, dims=dims, instances=instances, encoder_level=encoder_level
-            )
-        self.targets = dataset.targets.numpy()
-        real = dataset.make_env()
-        self.observation_space = real.observation_space
-        real_actions = cast(Actions, real.action_space)
-        real.close()
-        # Frames are whole numbers, and their space is of bytes.
-        self.observations = dataset.observations.numpy().astype(self.observation_space.dtype)
-        inside = [self.observation_space.contains(row) for row in self.observations]
-        if not all(inside):
-            raise DatasetError(
-                f"{dataset.spec.name}: row {inside.index(False)} lies outside the real "
-                f"environment's observation space {self.observation_space}."
-            )
-        if mode == "supervised":
-            bound = np.full(self.targets.shape[1], np.abs(self.targets).max(), dtype=np.float32)
-            self.action_space: Actions = spaces.Box(-bound, bound, dtype=np.float32)
-        else:
-            self.action_space = real_actions
-
-    def rewards(self, index: np.ndarray, actions: np.ndarray) -> np.ndarray:
-        """Rewards ``(n,)`` for actions at the rows ``index`` ``(n,)``."""
-        targets = self.targets[index]
-        space = self.action_space
-        if actions.shape != (len(index), *(space.shape or ())):
-            raise SettingsError(
-                f"{len(index)} actions of shape {space.shape} are needed, got an array of shape "
-                f"{actions.shape}."
-            )
-        if isinstance(space, spaces.Discrete):
-            if not np.issubdtype(actions.dtype, np.integer) or not all(
-                map(space.contains, actions)
-            ):
-                raise SettingsError(f"{actions.tolist()} are not all actions of {space}.")
-            chosen = np.take_along_axis(targets, actions[:, None] - space.start, 1)
-            return chosen[:, 0] - targets.max(axis=1)
-        if not np.isfinite(actions).all():
-            raise SettingsError(f"Actions must be finite numbers, got {actions.tolist()}.")
-        wanted = np.clip(targets, space.low, space.high)
-        return -np.square(actions - wanted).mean(axis=1)
+from distilled_envs.deal import Deal, Mode
+from distilled_envs.errors import SettingsError
 
 
 class DistilledEnv(gym.Env):
@@ -84,9 +17,14 @@ class DistilledEnv(gym.Env):
 
     ## Description
 
-    A contextual bandit: `reset` shows the observation of one row, one `step` ends the episode.
-    Spaces are those of ``dataset.make_env()``, on cart-pole and in games those of the real
-    environment, so that training code needs nothing but another id.
+    A contextual bandit: `reset` shows an observation, one `step` ends the episode. Spaces are those
+    of ``dataset.make_env()``, on cart-pole and in games those of the real environment, so that
+    training code needs nothing but another id. No simulator is needed to make it or to train on it.
+
+    A batch teaches through one gradient step of its own, and RL on a few rows learns those rows and
+    no more. A bandit therefore deals *expanded* rows: inputs drawn at random, each with the mean
+    answer of networks that took the one step (``dataset.expand``). With `expand=0` it deals the
+    rows themselves, and so it always does in games, where noise is nothing that a game shows.
     Method: Wilhelm & Ventura, arXiv 2508.09283; the bandit reading is this package's own.
 
     ## Action Space
@@ -102,13 +40,20 @@ class DistilledEnv(gym.Env):
 
     | mode           | action space | reward                                      |
     |----------------|--------------|---------------------------------------------|
-    | `"bandit"`     | `Discrete`   | `target[action] - max(target)`: 0 is best    |
-    | `"bandit"`     | `Box`        | `-mean((action - clip(target))**2)`          |
-    | `"supervised"` | `Box`        | `-mean((prediction - target)**2)`            |
+    | `"bandit"`     | `Discrete`   | `target[action] - max(target)`              |
+    | `"bandit"`     | `Box`        | `-mean((action - t)**2 + at_bound * (1 - u**2))` |
+    | `"supervised"` | `Box`        | `-mean((prediction - target)**2)`           |
+
+    0 is the best everywhere. In a bandit with a `Box`, `t` is the target clipped to the bounds, `u`
+    is `t` in units in which the bounds are -1 and 1, and `at_bound` is 1 where the action lies at a
+    bound, else 0. Actions at a bound cost more since most were clipped, so that the reward does not
+    see how far out they were: PPO starts with a standard deviation of 1, and of Humanoid's actions
+    in [-0.4, 0.4] that clips two thirds. Where the target is at a bound itself, it costs nothing.
 
     ## Starting State
 
-    A row drawn uniformly, or row `i` with `reset(options={"index": i})`.
+    What is dealt is drawn uniformly, or is number `i` with `reset(options={"index": i})`: of the
+    expanded rows, or of the bare ones.
 
     ## Episode End
 
@@ -124,6 +69,7 @@ class DistilledEnv(gym.Env):
     |-------------|--------------------|------------|---------------------------------------------|
     | `dataset`   | **str or dataset** | by the id  | What `load_distilled` takes, or a dataset    |
     | `mode`      | **str**            | `"bandit"` | `"bandit"` or `"supervised"`                 |
+    | `expand`    | **int**            | `8192`     | Expanded rows to deal; 0 for the bare ones   |
     | `dims`      | **int**            | `2`        | Axes, for `DistilledCartPoleND-v0`           |
     | `instances` | **int or "min"**   | the most   | Number of rows                              |
     | `encoder_level` | **int**        | the best   | Of Atari games, 0 to 4                  |
@@ -142,7 +88,8 @@ class DistilledEnv(gym.Env):
     ## Vectorized environment
 
     `gym.make_vec("DistilledCartPoleND-v0", num_envs=k)` with as many copies as rows shows the
-    whole batch at once: one `reset` and one `step` are the one-batch lesson.
+    whole batch at once: one `reset` and one `step` are the one-batch lesson. Its `expand` is 0 if
+    not given.
 
     ## Version History
 
@@ -156,14 +103,15 @@ class DistilledEnv(gym.Env):
         dataset: str | DistilledDataset,
         *,
         mode: Mode = "bandit",
+        expand: int | None = None,
         dims: int | None = None,
         instances: int | Literal["min"] | None = None,
         encoder_level: int | None = None,
         render_mode: None = None,
     ):
-        self._batch = _Batch(dataset, mode, dims, instances, encoder_level)
-        self.observation_space = self._batch.observation_space
-        self.action_space = self._batch.action_space
+        self._deal = Deal(dataset, mode, expand, dims, instances, encoder_level)
+        self.observation_space = self._deal.observation_space
+        self.action_space = self._deal.action_space
         self.render_mode = render_mode
         self._index: int | np.integer | None = None
 
@@ -172,7 +120,7 @@ class DistilledEnv(gym.Env):
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """Show a row: a random one, or ``options["index"]``."""
         super().reset(seed=seed)
-        rows = len(self._batch.observations)
+        rows = len(self._deal.observations)
         index = (options or {}).get("index")
         if index is None:
             index = int(self.np_random.integers(rows))
@@ -181,7 +129,7 @@ class DistilledEnv(gym.Env):
                 f"options['index'] must be a whole number from 0 to {rows - 1}, got {index!r}."
             )
         self._index = index
-        return self._batch.observations[index].copy(), self._info()
+        return self._deal.observations[index].copy(), self._info()
 
     def step(
         self, action: np.ndarray | np.integer | int
@@ -189,9 +137,9 @@ class DistilledEnv(gym.Env):
         """Reward the action (or prediction) at the row shown, and end the episode."""
         if self._index is None:
             raise gym.error.ResetNeeded("Call reset() before step().")
-        reward = self._batch.rewards(np.array([self._index]), np.asarray(action)[None])[0]
+        reward = self._deal.rewards(np.array([self._index]), np.asarray(action)[None])[0]
         return (
-            self._batch.observations[self._index].copy(),
+            self._deal.observations[self._index].copy(),
             float(reward),
             True,
             False,
@@ -199,7 +147,7 @@ class DistilledEnv(gym.Env):
         )
 
     def _info(self) -> dict[str, Any]:
-        return {"index": self._index, "target": self._batch.targets[self._index].copy()}
+        return {"index": self._index, "target": self._deal.targets[self._index].copy()}
 
 
 class DistilledVectorEnv(VectorEnv):
@@ -213,6 +161,7 @@ class DistilledVectorEnv(VectorEnv):
         num_envs: Number of copies.
         dataset: What ``load_distilled`` takes, or a dataset.
         mode: ``"bandit"`` or ``"supervised"``.
+        expand: Expanded rows to deal; 0 deals the bare ones.
         dims: Axes, for ``DistilledCartPoleND-v0``.
         instances: Number of rows.
         encoder_level: 0 to 4, for Atari games.
@@ -227,15 +176,16 @@ class DistilledVectorEnv(VectorEnv):
         *,
         dataset: str | DistilledDataset,
         mode: Mode = "bandit",
+        expand: int = 0,
         dims: int | None = None,
         instances: int | Literal["min"] | None = None,
         encoder_level: int | None = None,
         render_mode: None = None,
         autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
     ):
-        self._batch = _Batch(dataset, mode, dims, instances, encoder_level)
-        self.single_observation_space = self._batch.observation_space
-        self.single_action_space = self._batch.action_space
+        self._deal = Deal(dataset, mode, expand, dims, instances, encoder_level)
+        self.single_observation_space = self._deal.observation_space
+        self.single_action_space = self._deal.action_space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.num_envs = num_envs
@@ -260,7 +210,7 @@ class DistilledVectorEnv(VectorEnv):
             self._index = np.zeros(self.num_envs, dtype=np.int64)
         if seed is not None:  # starts the round of rows again
             self._next_row = 0
-        self._deal(mask)
+        self._show_next(mask)
         return self._observation(), self._info()
 
     def step(
@@ -277,16 +227,16 @@ class DistilledVectorEnv(VectorEnv):
                     "Episodes have ended: call reset(options={'reset_mask': mask}) before step()."
                 )
             # NEXT_STEP: every episode ended together, so this step is the reset of all of them.
-            self._deal(everyone)
+            self._show_next(everyone)
             rewards = np.zeros(self.num_envs, dtype=np.float32)
             return self._observation(), rewards, nobody, nobody.copy(), self._info()
-        rewards = self._batch.rewards(self._index, np.asarray(actions)).astype(np.float32)
+        rewards = self._deal.rewards(self._index, np.asarray(actions)).astype(np.float32)
         self._done = everyone
         info = self._info()
         if self.autoreset_mode is AutoresetMode.SAME_STEP:
             last = np.full(self.num_envs, None)
             last[:] = list(self._observation())
-            self._deal(everyone)
+            self._show_next(everyone)
             info = self._info() | {
                 "final_obs": last,
                 "_final_obs": everyone,
@@ -295,22 +245,22 @@ class DistilledVectorEnv(VectorEnv):
             }
         return self._observation(), rewards, everyone.copy(), nobody, info
 
-    def _deal(self, mask: np.ndarray) -> None:
+    def _show_next(self, mask: np.ndarray) -> None:
         """Give the next rows to the copies in ``mask``."""
         assert self._index is not None
         count = int(mask.sum())
-        rows = len(self._batch.observations)
+        rows = len(self._deal.observations)
         self._index[mask] = (self._next_row + np.arange(count)) % rows
         self._next_row = (self._next_row + count) % rows
         self._done = self._done & ~mask
 
     def _observation(self) -> np.ndarray:
-        return self._batch.observations[self._index]
+        return self._deal.observations[self._index]
 
     def _info(self) -> dict[str, Any]:
         assert self._index is not None
         everyone = np.ones(self.num_envs, dtype=bool)
-        targets = self._batch.targets[self._index]
+        targets = self._deal.targets[self._index]
         return {
             "index": self._index.copy(),
             "_index": everyone,

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from gymnasium.envs.registration import EnvSpec
 
 from distilled_envs.errors import DatasetError
+from distilled_envs.spaces import EnvSpaces
 
 FORMAT_VERSION = 1
 FRAMES = (4, 84, 84)
@@ -168,13 +169,15 @@ class DistillationSpec:
         inner: The one gradient step.
         learner: The network it was distilled for.
         observation_transform: What learners see of the real observation; None: all of it, as is.
+        spaces: Those of the environment, under the transform; None where a file lacks them, and
+            then only the environment itself has them.
         preprocessing: ``"atari"`` for frames as in :mod:`distilled_envs.envs.atari`, else None.
         provenance: Algorithm, settings, seed, env steps, wall seconds, versions, command.
         evaluation: Protocol and results of fresh learners, and of other ways to train on the rows.
         files: sha256 of each file beside ``distillation.json``, in hexadecimal.
         format_version: Version of this format.
         extra: Keys of the file that this version does not know; those inside ``task``, ``inner``,
-            ``learner`` and ``observation_transform`` under that name.
+            ``learner``, ``observation_transform`` and ``spaces`` under that name.
     """
 
     name: str
@@ -183,6 +186,7 @@ class DistillationSpec:
     inner: InnerSpec
     learner: LearnerSpec = field(default_factory=LearnerSpec)
     observation_transform: ObservationTransform | None = None
+    spaces: EnvSpaces | None = None
     preprocessing: Literal["atari"] | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
     evaluation: dict[str, Any] = field(default_factory=dict)
@@ -224,6 +228,8 @@ class DistillationSpec:
             value = getattr(self, part)
             nested = self.extra.get(part, {})
             record[part] = value if value is None else _to_record(value) | nested
+        if self.spaces is not None:
+            record["spaces"] = self.spaces.to_record() | self.extra.get("spaces", {})
         for part in ("preprocessing", "provenance", "evaluation", "files"):
             record[part] = getattr(self, part)
         unknown = {key: value for key, value in self.extra.items() if key not in record}
@@ -274,6 +280,17 @@ class DistillationSpec:
             unknown = {key: value for key, value in nested.items() if key not in fields}
             if unknown:
                 record[part] = unknown
+        spaces, task = values.get("spaces"), values["task"]
+        if spaces is not None:
+            try:
+                values["spaces"] = EnvSpaces.from_record(
+                    spaces, task.kind, task.observation_shape, task.n_outputs
+                )
+            except ValueError as error:
+                raise DatasetError(f"distillation.json: {error}.") from None
+            unknown = {key: spaces[key] for key in spaces.keys() - {"observation", "action"}}
+            if unknown:
+                record["spaces"] = unknown
         for key in ("provenance", "evaluation", "files"):
             _require(isinstance(values.get(key, {}), dict), key, values.get(key))
         name, kwargs = values["name"], values["env"].kwargs

@@ -23,14 +23,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import gymnasium as gym
 import torch
 from torch import Tensor
 from torch.distributions import kl_divergence
 from tqdm import trange
 
 from distilled_envs.dataset import DistilledDataset
-from distilled_envs.envs.real import make_env
+from distilled_envs.envs.real import env_spaces
 from distilled_envs.errors import DivergedError, SettingsError
 from distilled_envs.learners.actions import action_distribution
 from distilled_envs.learners.one_step import inner_loss
@@ -153,10 +152,12 @@ def imitate(
         size = answers.square().mean()
         # 2. Rows start at visited states and in random directions, with its outputs as targets.
         first = _first_rows(teacher, states, instances, settings.visited)
-        space = make_env(spec.replace(observation_transform=transform)).observation_space
-        assert isinstance(space, gym.spaces.Box)  # as every dataset's
+        # A shrunk transform has smaller bounds than those on file.
+        spaces = env_spaces(spec.replace(observation_transform=transform, spaces=None))
         scale = shrink * first.square().mean().sqrt().item()
-        batch = DistilledBatch(space, instances, task.n_outputs, 1.0, scale=scale, bounded=True)
+        batch = DistilledBatch(
+            spaces.observation, instances, task.n_outputs, 1.0, scale=scale, bounded=True
+        )
         batch.rows.data = shrink * first
         batch.project()
         batch.targets.data = teachers(batch.rows.data / shrink).mean(0)
@@ -198,6 +199,7 @@ def imitate(
         spec.replace(
             name=dataset_name(spec.env.id, instances, spec.env.kwargs.get("dims")),
             observation_transform=transform,
+            spaces=spaces,
             inner=dataclasses.replace(spec.inner, learning_rate=batch.learning_rate.item()),
             provenance=spec.provenance | {"refit": record},
             evaluation={},

@@ -15,6 +15,7 @@ from gymnasium.vector import VectorEnv
 from tqdm import tqdm
 
 from distilled_envs.dataset import DistilledDataset
+from distilled_envs.envs.real import env_spaces
 from distilled_envs.errors import DivergedError, MissingExtraError, SettingsError
 from distilled_envs.learners.threads import torch_threads
 from distilled_envs.spec import DistillationSpec, InnerSpec, TaskSpec
@@ -255,6 +256,7 @@ def _finish(
             teacher=source,
         ),
     )
+    spec = spec.replace(spaces=env_spaces(spec))
     dataset = DistilledDataset(
         batch.observations, batch.targets, spec, encoder=view.encoder_state()
     )

@@ -1,5 +1,6 @@
 """The real environment as a dataset saw it: built from its spec, under its fixed transform."""
 
+import copy
 import dataclasses
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from gymnasium.envs.registration import EnvSpec
 
 from distilled_envs.envs import atari
 from distilled_envs.errors import DatasetError, MissingExtraError
+from distilled_envs.spaces import Actions, EnvSpaces
 from distilled_envs.spec import DistillationSpec, ObservationTransform
 
 
@@ -38,6 +40,23 @@ def make_env(spec: DistillationSpec, **kwargs: Any) -> gym.Env:
         return env
     space = transformed_space(fixed, cast(spaces.Box, env.observation_space))
     return gym.wrappers.TransformObservation(env, transform_function(fixed), space)
+
+
+def env_spaces(spec: DistillationSpec) -> EnvSpaces:
+    """The spaces of :func:`make_env`: as the spec has them, else the environment is built for them.
+
+    Raises:
+        DatasetError: The environment is not registered here, or is not the one of the dataset.
+        MissingExtraError: What it is simulated with is not installed.
+    """
+    if spec.spaces is not None:
+        return copy.deepcopy(spec.spaces)  # each environment seeds its own
+    env = make_env(spec)
+    env.close()
+    return EnvSpaces(
+        cast(spaces.Box, env.observation_space),  # as every dataset's, and actions of two kinds
+        cast(Actions, env.action_space),
+    )
 
 
 def make_vec_env(spec: DistillationSpec, num_envs: int, **kwargs: Any) -> gym.vector.VectorEnv:

@@ -113,7 +113,8 @@ def test_learners_that_do_not_fit_the_encoder_are_refused(learner, toy):
 
 def test_a_learner_of_ones_own_goes_behind_the_encoder(toy):
     dataset = toy(4)
-    policy = dataset.train(dataset.with_encoder(nn.Linear(512, 6)))
+    with pytest.warns(OneStepWarning, match=r"dataset\.initialize\(policy\)"):
+        policy = dataset.train(dataset.with_encoder(nn.Linear(512, 6)))
     assert policy(dataset.observations).shape == (3, 6)
     with pytest.raises(PolicyError, match=r"does not take the encoder's features .*\(1, 512\)"):
         dataset.with_encoder(nn.Linear(100, 6))
