@@ -2,6 +2,7 @@
 
 import copy
 import warnings
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Unpack, overload
@@ -290,13 +291,15 @@ class DistilledDataset(Rows):
         return learner_parameters(policy, self.encoder, n_outputs, self.spec.name)
 
     def evaluate(
-        self, policy: nn.Module | object | None = None, **kwargs: Unpack[EvaluationOptions]
+        self,
+        policy: nn.Module | object | Sequence[nn.Module | object] | None = None,
+        **kwargs: Unpack[EvaluationOptions],
     ) -> Evaluation:
         """Play in the real environment; see :func:`distilled_envs.evaluation.evaluate`.
 
         Args:
-            policy: A trained policy; None draws fresh learners, one step each: the dataset's own
-                score.
+            policy: A trained policy, or several, which are scored together; None draws fresh
+                learners, one step each: the dataset's own score.
             **kwargs: ``learner``, ``learners``, ``episodes``, ``seed``, ``progress``.
         """
         return evaluate(self, policy, **kwargs)
@@ -333,6 +336,11 @@ class DistilledDataset(Rows):
             DatasetError: A file is missing, damaged or invalid; the message says which and where.
         """
         observations, targets, spec, encoder = storage.read_folder(Path(folder), max_bytes)
+        if "expanded_from" in spec.provenance:
+            raise DatasetError(
+                f"{folder} holds expanded rows, which are no batch for one step: load them with "
+                "ExpandedDataset.load."
+            )
         state = None
         if encoder is not None:
             state = {name: torch.from_numpy(value) for name, value in encoder.items()}

@@ -2,7 +2,7 @@
 
 import contextlib
 import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
@@ -116,7 +116,7 @@ class EvaluationOptions(TypedDict, total=False):
 
 def evaluate(
     dataset: Rows,
-    policy: nn.Module | object | None = None,
+    policy: nn.Module | object | Sequence[nn.Module | object] | None = None,
     *,
     learner: LearnerSpec | None = None,
     learners: int | None = None,
@@ -128,12 +128,14 @@ def evaluate(
 
     Args:
         dataset: The distilled dataset; its spec names the environment.
-        policy: A trained policy (module or Stable-Baselines3 model). None evaluates the dataset:
-            fresh learners, one gradient step each.
+        policy: A trained policy (module or Stable-Baselines3 model), or several, which are scored
+            together as so many learners. None evaluates the dataset: fresh learners, one gradient
+            step each.
         learner: Other networks than those that the dataset was distilled for; only without
             ``policy``.
         learners: Number of fresh learners (default 100, for a game 32); only without ``policy``.
-        episodes: Episodes for each learner (default 5, of a game 1), or for the policy (20).
+        episodes: Episodes for each learner (default 5, of a game 1), for each of several policies
+            (5), or for the only one (20).
         seed: Seed of initializations, environments and sampled actions.
         progress: Whether to show a bar of the episodes that have ended.
 
@@ -141,7 +143,7 @@ def evaluate(
         Scores of both modes.
 
     Raises:
-        SettingsError: Counts below 1, ``learner`` or ``learners`` together with a policy, or a
+        SettingsError: Counts below 1, no policy in a sequence, ``learner`` or ``learners`` together with a policy, or a
             learner that does not fit the dataset's encoder.
         PolicyError: The policy does not fit the environment.
     """
@@ -149,7 +151,10 @@ def evaluate(
         raise SettingsError(
             "learner and learners describe fresh networks: leave them out when you give a policy."
         )
-    usual = (1, 20)
+    policies = [*policy] if isinstance(policy, list | tuple) else [policy]
+    if not policies:
+        raise SettingsError("There is no policy in the sequence: give one at least.")
+    usual = (1, 20) if len(policies) == 1 else (len(policies), 5)
     if policy is None:  # games take minutes
         usual = (100, 5) if dataset.spec.preprocessing is None else (32, 1)
     learners = usual[0] if learners is None else learners
@@ -180,8 +185,10 @@ def evaluate(
                 f"layers {learner.hidden_sizes} at level {learner.encoder_level} does not fit."
             )
         outputs, copies = _fresh_learners(dataset, learner, learners, seed), learners
+    elif len(policies) == 1:
+        outputs, copies = _one_policy(policies[0]), min(episodes, _MAX_COPIES)
     else:
-        outputs, copies = _one_policy(policy), min(episodes, _MAX_COPIES)
+        outputs, copies = _several([_one_policy(each) for each in policies]), len(policies)
     rounds = -(-episodes * learners // copies)
     scores = {}
     with (
@@ -197,8 +204,9 @@ def evaluate(
         for mode in ("sampled", "greedy"):
             bar.set_description_str(f"{dataset.spec.name}: playing, {mode} actions")
             env = make_vec_env(dataset.spec, copies)
-            acting = contextlib.nullcontext() if policy is None else evaluating(policy)
-            with torch.random.fork_rng(devices=[]), acting:
+            with torch.random.fork_rng(devices=[]), contextlib.ExitStack() as acting:
+                for each in policies if policy is not None else ():
+                    acting.enter_context(evaluating(each))
                 torch.manual_seed(seed)
                 greedy = mode == "greedy"
                 returns = _play(env, dataset.spec.task, outputs, rounds, seed, greedy, bar)
@@ -231,6 +239,16 @@ def _fresh_learners(
 def _one_policy(policy: nn.Module | object) -> Callable[[Tensor], Tensor]:
     parameter = next(policy_module(policy).parameters(), torch.empty(0))
     return lambda observations: policy_outputs(policy, observations.to(parameter.device)).cpu()
+
+
+def _several(outputs: list[Callable[[Tensor], Tensor]]) -> Callable[[Tensor], Tensor]:
+    """Outputs of policies of which each acts in an environment of its own."""
+
+    def of_each(observations: Tensor) -> Tensor:
+        parts = observations.split(1)
+        return torch.cat([one(part) for one, part in zip(outputs, parts, strict=True)])
+
+    return of_each
 
 
 def _play(

@@ -29,8 +29,10 @@ _GAIN = 0.5
 """Another step than the dataset's own is taken if it leaves less than this share of the
 disagreement: own learners, of which single draws disagree, always take the plain one."""
 _ROUNDS = 3
-_LEARNS = 0.05
-"""Disagreement up to which a network learns."""
+_LEARNS = {"categorical": 0.1, "gaussian": 0.004}
+"""Disagreement up to which a network learns. Of the networks of ``generalize`` those that keep 95%
+of the return have at most 0.03 on cart-pole and 0.003 on MuJoCo; those that keep less than half have
+at least 0.5 and 0.0055. Logits need only their order, while torques are taken as they are."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ def diagnose(
             fitted_gap = disagreement(task, answers, wanted)
             if fitted_gap < _GAIN * gap:
                 size, loss, gap = fitted, fitted_loss, fitted_gap
-    return Diagnosis(gap < _LEARNS, loss / float(before), gap, size)
+    return Diagnosis(gap < _LEARNS[task.kind], loss / float(before), gap, size)
 
 
 def take_step(

@@ -138,8 +138,8 @@ def _scale(
 ) -> None:
     """Scale hidden layers by one factor, so that features have ``size`` times the learners' size.
 
-    Measured, not computed from gains, so that it holds for any activation. Layers that don't change
-    what comes out, as before a LayerNorm, stay as they are.
+    Measured, not computed from gains, so that it holds for any activation. Where no factor does it,
+    the layers stay as they were.
     """
     before = [layer.weight.clone() for layer in hidden]
     for _ in range(_TRIES):

@@ -171,3 +171,14 @@ def test_fresh_learners_play_whole_games_for_points(toy):
     evaluation = toy(4).evaluate(learners=2, episodes=1)
     # A game of Pong ends at 21 points; noise loses it.
     assert -21 <= evaluation.sampled.returns.min() <= evaluation.sampled.returns.max() <= -10
+
+
+def test_several_policies_are_scored_as_so_many_learners(dataset):
+    policies = [dataset.train(seed=seed) for seed in range(3)]
+    together = dataset.evaluate(policies, episodes=2)
+    assert together.greedy.returns.shape == (3, 2)
+    assert together.learners == 3
+    with pytest.raises(SettingsError, match="no policy in the sequence"):
+        dataset.evaluate([])
+    with pytest.raises(PolicyError, match=r"must be a torch\.nn\.Module"):
+        dataset.evaluate([policies[0], "policy"])

@@ -8,7 +8,7 @@ from torch import nn
 
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.envs import atari
-from distilled_envs.errors import DatasetError, PolicyError, SettingsError
+from distilled_envs.errors import DatasetError, OneStepWarning, PolicyError, SettingsError
 from distilled_envs.learners.encoder import SILENT, make_encoder
 from distilled_envs.spec import LearnerSpec
 
