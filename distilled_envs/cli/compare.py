@@ -55,15 +55,22 @@ def generalize(
     output: Path | None = None,
     learners: int = 32,
     episodes: int = 3,
+    fit: bool = False,
+    kinds: tuple[str, ...] = (),
     html: bool = False,
 ) -> None:
-    """Let other networks take the one step than those that a dataset was distilled for.
+    """Let other networks learn than those that a dataset was distilled for.
+
+    By the one step as they come, by the one step after dataset.initialize, and with --fit by
+    dataset.fit.
 
     Args:
         choice: Which dataset.
         output: Folder of the report; runs/generalize-NAME if not given.
         learners: Fresh networks of each kind.
         episodes: Episodes of each, in each action mode.
+        fit: Train them on expanded rows, too; some seconds for each network.
+        kinds: Names of the kinds to try, as in the table; all if not given.
         html: Also write the report as one HTML file.
     """
     from distilled_envs.studies import generalization
@@ -77,18 +84,26 @@ def generalize(
         dataset,
         learners=learners,
         episodes=episodes,
+        fit=fit,
+        kinds=kinds,
         progress=lambda family: print(f"{name}: {family}", flush=True),
     )
     table = generalization.generalization_table(results)
-    scores = {family: each["greedy"] for family, each in results["families"].items()}
+    scores = {
+        f"{kind}, {training}": each[training]["greedy"]
+        for kind, each in results["families"].items()
+        for training in generalization.TRAININGS
+        if training in each
+    }
     write_report(
         folder,
-        f"{name}: which networks can take the one step",
+        f"{name}: which networks learn from it",
         results,
         table,
         [
             f"Mean return in {dataset.spec.env.id} ± standard deviation between networks: "
-            f"{learners} of each kind, one gradient step each, {episodes} episodes."
+            f"{learners} of each kind, {episodes} episodes, likeliest actions. One step: as the "
+            "networks come; initialize: one step after dataset.initialize; fit: dataset.fit."
         ],
         {"networks": score_bars(f"{name}, likeliest actions", scores)},
         as_html=html,

@@ -143,8 +143,8 @@ def evaluate(
         Scores of both modes.
 
     Raises:
-        SettingsError: Counts below 1, no policy in a sequence, ``learner`` or ``learners`` together with a policy, or a
-            learner that does not fit the dataset's encoder.
+        SettingsError: Counts below 1, no policy in a sequence, ``learner`` or ``learners`` together
+            with a policy, or a learner that does not fit the dataset's encoder.
         PolicyError: The policy does not fit the environment.
     """
     if policy is not None and (learners, learner) != (None, None):

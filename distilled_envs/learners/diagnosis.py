@@ -31,8 +31,8 @@ disagreement: own learners, of which single draws disagree, always take the plai
 _ROUNDS = 3
 _LEARNS = {"categorical": 0.1, "gaussian": 0.004}
 """Disagreement up to which a network learns. Of the networks of ``generalize`` those that keep 95%
-of the return have at most 0.03 on cart-pole and 0.003 on MuJoCo; those that keep less than half have
-at least 0.5 and 0.0055. Logits need only their order, while torques are taken as they are."""
+of the return have at most 0.03 on cart-pole and 0.003 on MuJoCo; those that keep less than half
+have at least 0.5 and 0.0055. Logits need only their order, while torques are taken as they are."""
 
 
 @dataclass(frozen=True)

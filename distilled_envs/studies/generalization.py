@@ -1,16 +1,22 @@
-"""Which networks can take the one step: the k-shot validation of the paper, and SB3's policy.
+"""Which networks learn from a dataset, and in which way: by the one step, drawn anew, or by fit.
 
-Wilhelm & Ventura, arXiv 2508.09283, train other learners than those that a dataset was distilled
-for: other initializations, widths, depths and activations.
+The first is the k-shot validation of Wilhelm & Ventura, arXiv 2508.09283: other learners than those
+that a dataset was distilled for, of other initializations, widths, depths and activations.
 """
 
 import dataclasses
+import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+import torch
+from torch import Tensor, nn
+
 from distilled_envs.dataset import DistilledDataset
-from distilled_envs.errors import MissingExtraError, SettingsError
-from distilled_envs.evaluation import EVALUATION_SEED, pooled
+from distilled_envs.errors import MissingExtraError, OneStepWarning, SettingsError
+from distilled_envs.evaluation import EVALUATION_SEED
+from distilled_envs.learners.networks import make_policy
 from distilled_envs.learners.threads import torch_threads
 from distilled_envs.spec import InitializationSpec, LearnerSpec
 from distilled_envs.studies.reports import score_cell
@@ -18,6 +24,9 @@ from distilled_envs.studies.reports import score_cell
 OWN = "as distilled for"
 SB3 = "SB3's MlpPolicy"
 MODES = ("sampled", "greedy")
+TRAININGS = ("one step", "initialize", "fit")
+"""What networks are trained by: the one step as they come, the one step after
+``dataset.initialize``, and ``dataset.fit`` from as they come."""
 
 
 def families(learner: LearnerSpec) -> dict[str, LearnerSpec]:
@@ -46,47 +55,127 @@ def families(learner: LearnerSpec) -> dict[str, LearnerSpec]:
     }
 
 
+class Recurrent(nn.Module):
+    """An LSTM that sees one observation as a sequence of one.
+
+    Args:
+        inputs: Numbers in an observation.
+        outputs: Outputs.
+    """
+
+    def __init__(self, inputs: int, outputs: int):
+        super().__init__()
+        self.lstm, self.head = nn.LSTM(inputs, 64, batch_first=True), nn.Linear(64, outputs)
+
+    def forward(self, observations: Tensor) -> Tensor:
+        """Outputs ``(n, outputs)`` for observations ``(n, inputs)``."""
+        return self.head(self.lstm(observations.unsqueeze(1))[0][:, -1])
+
+
+def others(inputs: int, outputs: int) -> dict[str, Callable[[], nn.Module]]:
+    """Networks as people bring them, with PyTorch's default initialization, by their names.
+
+    Args:
+        inputs: Numbers in an observation.
+        outputs: Outputs.
+    """
+
+    def stacked(sizes: list[int], *after: Callable[[], nn.Module]) -> nn.Module:
+        layers: list[nn.Module] = []
+        for before, size in zip([inputs, *sizes], sizes, strict=False):
+            layers += [nn.Linear(before, size), *(make() for make in after)]
+        return nn.Sequential(*layers, nn.Linear(sizes[-1], outputs))
+
+    return {
+        "GELU": partial(stacked, [64, 64], nn.GELU),
+        "SiLU": partial(stacked, [64, 64], nn.SiLU),
+        "three ReLU layers of 256": partial(stacked, [256] * 3, nn.ReLU),
+        "LayerNorm": partial(stacked, [64, 64], partial(nn.LayerNorm, 64), nn.Tanh),
+        "LSTM": partial(Recurrent, inputs, outputs),
+    }
+
+
+def networks(dataset: DistilledDataset) -> dict[str, Callable[[int], Any]]:
+    """All kinds of the study, each as a function that draws one by its seed."""
+    (inputs,), task = dataset.spec.task.observation_shape, dataset.spec.task
+
+    def seeded(make: Callable[[], Any], seed: int) -> Any:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return make()
+
+    kinds: dict[str, Callable[[int], Any]] = {
+        name: lambda seed, spec=spec: make_policy(spec, (inputs,), task.n_outputs, seed=seed)
+        for name, spec in families(dataset.spec.learner).items()
+    }
+    kinds |= {name: partial(seeded, make) for name, make in others(inputs, task.n_outputs).items()}
+    try:
+        from stable_baselines3 import PPO
+    except ImportError:
+        raise MissingExtraError("stable-baselines3", "The study", "sb3") from None
+    env = dataset.make_env()
+    return kinds | {SB3: lambda seed: PPO("MlpPolicy", env, seed=seed, device="cpu")}
+
+
 def generalize(
     dataset: DistilledDataset,
     *,
     learners: int = 32,
     episodes: int = 3,
-    progress: Callable[[str], None] = lambda family: None,
+    fit: bool = False,
+    kinds: tuple[str, ...] = (),
+    progress: Callable[[str], None] = lambda kind: None,
 ) -> dict[str, Any]:
-    """Let each kind of network take the one step, and play.
+    """Train networks of each kind, and let them play.
 
     Args:
         dataset: The distilled dataset.
         learners: Fresh networks of each kind.
         episodes: Episodes of each, in each action mode.
+        fit: Whether to train them with ``dataset.fit`` as well, some seconds each.
+        kinds: Names of the kinds to try; none of them tries all.
         progress: Called with the name of each kind before it is tried.
 
     Returns:
-        ``dataset``, ``settings``, and ``families``: for each kind the scores of both action modes.
+        ``dataset``, ``settings``, and ``families``: for each kind, by training, the scores of both
+        action modes, and as ``warned`` the share of networks of which the one step was warned
+        about.
 
     Raises:
         MissingExtraError: Stable-Baselines3 is not installed.
-        SettingsError: Counts below 1, or a dataset for CNNs.
+        SettingsError: Counts below 1, a kind that there is not, or a dataset for CNNs.
     """
     if dataset.spec.learner.architecture != "mlp":
         raise SettingsError(f"{dataset.spec.name} is for CNNs, and the study is of MLPs.")
-    try:
-        from stable_baselines3 import PPO
-    except ImportError:
-        raise MissingExtraError("stable-baselines3", "The study", "sb3") from None
-    found = {}
-    for family, learner in families(dataset.spec.learner).items():
-        progress(family)
-        evaluation = dataset.evaluate(learner=learner, learners=learners, episodes=episodes)
-        found[family] = {mode: getattr(evaluation, mode).to_dict() for mode in MODES}
-    progress(SB3)
-    env, evaluations = dataset.make_env(), []
+    if learners < 1 or episodes < 1:
+        raise SettingsError(
+            f"learners and episodes must be at least 1, got {learners} and {episodes}."
+        )
+    known = networks(dataset)
+    if unknown := [kind for kind in kinds if kind not in known]:
+        raise SettingsError(f"There is no kind {unknown[0]!r}, only {', '.join(known)}.")
+    found: dict[str, Any] = {}
+    pairs = dataset.expand() if fit else None
+    seeds = range(EVALUATION_SEED, EVALUATION_SEED + learners)
+
+    def score(policies: list[Any]) -> dict[str, Any]:
+        evaluation = dataset.evaluate(policies, episodes=episodes)
+        return {mode: getattr(evaluation, mode).to_dict() for mode in MODES}
+
     with torch_threads(1):
-        for seed in range(EVALUATION_SEED, EVALUATION_SEED + learners):
-            model = dataset.train(PPO("MlpPolicy", env, seed=seed, device="cpu"))
-            evaluations.append(dataset.evaluate(model, episodes=episodes, seed=seed))
-    env.close()
-    found[SB3] = {mode: score.to_dict() for mode, score in pooled(evaluations).items()}
+        for kind in kinds or known:
+            progress(kind)
+            fresh = partial(map, known[kind], seeds)
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always", OneStepWarning)
+                found[kind] = {"one step": score([dataset.train(each) for each in fresh()])}
+                warned = sum(each.category is OneStepWarning for each in caught)
+            found[kind]["warned"] = warned / learners
+            if kind != "LSTM":  # its layers are not drawn
+                drawn = map(dataset.initialize, fresh())
+                found[kind]["initialize"] = score([dataset.train(each) for each in drawn])
+            if fit:
+                found[kind]["fit"] = score([dataset.fit(each, pairs) for each in fresh()])
     return {
         "dataset": {"name": dataset.spec.name, "rows": len(dataset), "env": dataset.spec.env.id},
         "settings": {"learners": learners, "episodes": episodes},
@@ -95,8 +184,11 @@ def generalize(
 
 
 def generalization_table(results: dict[str, Any]) -> list[list[str]]:
-    """The results as rows of cells, the first the head."""
-    rows = [["networks", "sampled actions", "likeliest actions"]]
-    for family, scores in results["families"].items():
-        rows.append([family, *(score_cell(scores[mode]) for mode in MODES)])
+    """The results with the likeliest actions as rows of cells, the first the head."""
+    families = results["families"]
+    shown = [name for name in TRAININGS if any(name in each for each in families.values())]
+    rows = [["networks", *shown]]
+    for kind, trained in families.items():
+        cells = [score_cell(trained[name]["greedy"]) if name in trained else "-" for name in shown]
+        rows.append([kind, *cells])
     return rows
