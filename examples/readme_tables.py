@@ -149,14 +149,23 @@ def comparisons() -> str:
 
 
 def generalization() -> str:
-    """Which networks can take the one step."""
+    """Which networks learn, by each training."""
     studies = list(stored("generalize"))
-    families = dict.fromkeys(family for study in studies for family in study["families"])
+    kinds = dict.fromkeys(kind for study in studies for kind in study["families"])
     rows = [["networks", *(f"`{study['dataset']['name']}`" for study in studies)]]
-    for family in families:
-        found = [study["families"].get(family) for study in studies]
+    for kind in kinds:
+        found = [study["families"].get(kind, {}) for study in studies]
         rows.append(
-            [family, *("-" if each is None else score_cell(each["greedy"]) for each in found)]
+            [
+                kind,
+                *(
+                    " / ".join(
+                        score_cell(each[training]["greedy"]) if training in each else "-"
+                        for training in ("one step", "initialize")
+                    )
+                    for each in found
+                ),
+            ]
         )
     return markdown_table(rows)
 
