@@ -94,7 +94,7 @@ class Deal:
         """Which of ``(n, *shape)`` lie in the observation space: booleans ``(n,)``."""
         space = self.observation_space
         fits = (observations >= space.low) & (observations <= space.high)
-        return fits.reshape(len(observations), -1).all(axis=1)
+        return np.all(fits.reshape(len(observations), -1), axis=1)
 
     def rewards(self, index: np.ndarray, actions: np.ndarray) -> np.ndarray:
         """Rewards ``(n,)`` for actions at the rows ``index`` ``(n,)``."""
