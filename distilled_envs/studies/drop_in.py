@@ -100,7 +100,7 @@ def measure_drop_in(
         "adam_to_convergence": (train_with_adam, adam_steps),
         "sb3_ppo_on_bandit": (train_ppo_on_bandit, ppo_steps),
     }
-    record = {}
+    record: dict[str, Any] = {}
     own = dataset.spec.evaluation.get("one_step", {}).get("greedy", {}).get("mean")
     for name, (train, steps) in trainings.items():
         evaluations = [

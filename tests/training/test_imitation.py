@@ -67,6 +67,15 @@ def test_refit_is_imitate_with_the_dataset_as_teacher(dataset):
     assert torch.equal(one.targets, two.targets)
 
 
+@pytest.mark.slow
+def test_refit_under_a_smaller_transform_knows_its_smaller_space():
+    hopper = load_distilled("hopper", instances=64)
+    small = refit(hopper, instances=4, steps=1, shrink=0.5, progress=False)
+    assert small.spec.spaces.observation == small.make_env().observation_space
+    assert small.spec.spaces.observation.high.max() == 0.5
+    assert small.spec.spaces.action == hopper.spec.spaces.action
+
+
 def test_rows_of_frames_are_refused(toy):
     with pytest.raises(SettingsError, match="rows of frames"):
         imitate(toy(4), progress=False)

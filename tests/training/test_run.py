@@ -12,6 +12,7 @@ import torch
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.distilled_env import DistilledEnv
 from distilled_envs.errors import DivergedError, SettingsError
+from distilled_envs.spaces import EnvSpaces
 from distilled_envs.training import PRESETS, GameSettings, Settings, distill
 from distilled_envs.training.meta_ppo import MetaPPO
 
@@ -333,9 +334,11 @@ def test_any_environment_with_vectors_can_be_distilled(tmp_path):
     spec = whole.spec
     assert (spec.task.kind, len(spec.task.target_log_std)) == ("gaussian", 1)
     assert spec.observation_transform.scale == 0.2
-    assert whole.make_env().observation_space.high.max() <= 2.0 + 1e-6
+    real = whole.make_env()
+    assert spec.spaces == EnvSpaces(real.observation_space, real.action_space)
+    assert real.observation_space.high.max() <= 2.0 + 1e-6
     assert whole.evaluate(whole.train(seed=0), episodes=2).greedy.mean < 0
-    assert DistilledEnv(whole).action_space == whole.make_env().action_space  # rows are in bounds
+    assert DistilledEnv(whole).action_space == real.action_space  # rows are in bounds
     with pytest.MonkeyPatch.context() as patch:
         StopAfter(patch, 3)
         with pytest.raises(KeyboardInterrupt):
