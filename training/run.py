@@ -244,6 +244,7 @@ def _finish(
         task=dataclasses.replace(algorithm.task, target_log_std=batch.log_std()),
         inner=InnerSpec(learning_rate=batch.learning_rate.item()),
         learner=settings.learner,
+        families=settings.families if len(settings.families) > 1 else (),
         observation_transform=view.transform(),
         preprocessing=view.preprocessing,
         provenance=provenance(
@@ -258,10 +259,16 @@ def _finish(
     dataset = DistilledDataset(
         batch.observations, batch.targets, spec, encoder=view.encoder_state()
     )
-    evaluation = dataset.evaluate(
-        learners=settings.eval_learners, episodes=settings.eval_episodes, progress=progress
-    )
-    dataset.spec = spec.replace(evaluation={"one_step": evaluation.to_dict()})
+    evaluation = {}
+    for family, network in zip(settings.families, settings.networks, strict=False):
+        key = "one_step" if network == spec.learner else f"one_step_{family}"
+        evaluation[key] = dataset.evaluate(
+            learner=network,
+            learners=settings.eval_learners,
+            episodes=settings.eval_episodes,
+            progress=progress,
+        ).to_dict()
+    dataset.spec = spec.replace(evaluation=evaluation)
     if folder.dataset.exists():  # the run went on for longer
         steps = read_spec(folder.dataset).provenance["env_steps"]
         folder.dataset.rename(folder.path / f"dataset-{steps}")

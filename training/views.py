@@ -92,7 +92,7 @@ class NumbersView(nn.Module):
         if settings.observation_scale is not None:
             (n_inputs,) = task.observation_shape
             self.normalizer = ObservationNormalizer(
-                n_inputs, settings.observation_scale, settings.coordinates
+                n_inputs, settings.observation_scale, settings.coordinates, settings.mirrored
             )
 
     def forward(self, observations: Tensor) -> Tensor:
