@@ -26,7 +26,8 @@ class ObservationNormalizer:
         coordinates: Places in the real observation that they are taken from; None for all.
         around_zero: Whether observations are only scaled, by their root mean square, so that a
             real observation and its negative stay mirror images.
-        clip: Bound, in standard deviations.
+        factors: Further factors on the coordinates ``(n_inputs,)``; None leaves all alike.
+        clip: Bound, in standard deviations over the factor.
     """
 
     def __init__(
@@ -35,10 +36,12 @@ class ObservationNormalizer:
         scale: float,
         coordinates: tuple[int, ...] | None = None,
         around_zero: bool = False,
+        factors: tuple[float, ...] | None = None,
         clip: float = 10.0,
     ):
         self._scale, self._coordinates, self._clip = scale, coordinates, clip
         self._around_zero = around_zero
+        self._factors = np.ones(n_inputs) if factors is None else np.array(factors)
         self._statistics = RunningMeanStd(shape=(n_inputs,))
         self._apply = transform_function(self.frozen())
 
@@ -58,7 +61,7 @@ class ObservationNormalizer:
         mean, variance = self._statistics.mean, self._statistics.var
         if self._around_zero:
             mean, variance = np.zeros_like(mean), variance + mean**2
-        std = np.sqrt(variance + 1e-8)
+        std = np.sqrt(variance + 1e-8) / self._factors
         return ObservationTransform(
             tuple(mean.tolist()), tuple(std.tolist()), self._scale, self._clip, self._coordinates
         )

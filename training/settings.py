@@ -80,6 +80,10 @@ class Settings:
     even activations add to a network's answer then cancels."""
     observation_scale: float | None = None
     """Factor on observations after running normalization; None leaves them as they are."""
+    coordinate_scales: tuple[float, ...] | None = None
+    """Further factors on the coordinates that learners see, repeated over cart-pole's axes. Random
+    layers let coordinates leak into each other, and one with a small weight beside others is heard
+    through their leaks if it is scaled down, so that its weight grows."""
     coordinates: tuple[int, ...] | None = None
     """Places in the observation that learners see, with observation_scale; None shows all."""
     normalize_rewards: bool = False
@@ -133,6 +137,13 @@ class Settings:
                 raise SettingsError("coordinates needs an observation_scale.")
             if not self.coordinates or len(set(self.coordinates)) < len(self.coordinates):
                 raise SettingsError(f"coordinates must be different, got {self.coordinates}.")
+        if self.coordinate_scales is not None and (
+            self.observation_scale is None or min(self.coordinate_scales, default=0) <= 0
+        ):
+            raise SettingsError(
+                "coordinate_scales must be above 0, and need an observation_scale, got "
+                f"{self.coordinate_scales} and {self.observation_scale}."
+            )
         if self.mirrored and (self.observation_scale is None or self.instances % 2):
             raise SettingsError(
                 "mirrored needs an observation_scale, and an even number of instances, got "

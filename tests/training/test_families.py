@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 import torch
 
@@ -107,3 +108,20 @@ def test_a_run_that_is_older_than_families_goes_on(tmp_path):
     (tmp_path / "run" / "run.json").write_text(json.dumps(record))
     longer = distill(plain, tmp_path / "run", resume=True, progress=False)
     assert longer.spec.provenance["env_steps"] > TINY.total_steps // 2
+
+
+def test_coordinates_have_scales_of_their_own(start):
+    plain = dataclasses.replace(TINY, dims=2)
+    scaled = dataclasses.replace(plain, coordinate_scales=(0.25, 0.5, 1.0, 1.0))
+    views = [start(settings).view for settings in (plain, scaled)]
+    for view in views:
+        view.normalizer.update(np.random.default_rng(0).normal(0, 2, (1000, 8)))
+    stds = [torch.tensor(view.transform().std) for view in views]
+    expected = torch.tensor([0.25, 0.5, 1.0, 1.0] * 2)
+    torch.testing.assert_close(stds[0] / stds[1], expected)
+    with pytest.raises(SettingsError, match="can't be repeated over"):
+        start(dataclasses.replace(TINY, coordinate_scales=(0.5, 0.5, 1.0)))
+    with pytest.raises(SettingsError, match="need an observation_scale"):
+        dataclasses.replace(
+            TINY, coordinate_scales=(0.5, 1.0), observation_scale=None, mirrored=False
+        )
