@@ -238,13 +238,14 @@ def _finish(
 ) -> DistilledDataset:
     """Evaluate what was distilled, and write it."""
     settings, batch, view = algorithm.settings, algorithm.batch, algorithm.view
+    networks = dict(zip(settings.families, settings.networks, strict=True))
     spec = DistillationSpec(
         name=settings.name,
         env=env_spec,
         task=dataclasses.replace(algorithm.task, target_log_std=batch.log_std()),
         inner=InnerSpec(learning_rate=batch.learning_rate.item()),
         learner=settings.learner,
-        families=settings.families if len(settings.families) > 1 else (),
+        families=tuple(networks) if len(networks) > 1 else (),
         observation_transform=view.transform(),
         preprocessing=view.preprocessing,
         provenance=provenance(
@@ -260,7 +261,7 @@ def _finish(
         batch.observations, batch.targets, spec, encoder=view.encoder_state()
     )
     evaluation = {}
-    for family, network in zip(settings.families, settings.networks, strict=False):
+    for family, network in networks.items():
         key = "one_step" if network == spec.learner else f"one_step_{family}"
         evaluation[key] = dataset.evaluate(
             learner=network,

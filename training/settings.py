@@ -233,6 +233,8 @@ class GameSettings(Settings):
                 raise SettingsError(
                     f"A CNN has one hidden layer after its convolutions, got {self.hidden_sizes}."
                 )
+            if self.families != ("orthogonal",):
+                raise SettingsError("The learners of a game are CNNs: leave out families.")
             if self.observation_scale is not None:
                 raise SettingsError("Frames are shown as they are: leave out observation_scale.")
         elif self.end_at_lost_life:

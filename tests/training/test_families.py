@@ -11,7 +11,7 @@ from distilled_envs.dataset import DistilledDataset
 from distilled_envs.errors import SettingsError
 from distilled_envs.learners.families import FAMILIES, of_family
 from distilled_envs.spec import LearnerSpec
-from distilled_envs.training import Settings, distill
+from distilled_envs.training import PRESETS, Settings, distill
 from distilled_envs.training.meta_ppo import MetaPPO
 
 TINY = Settings(
@@ -21,7 +21,7 @@ TINY = Settings(
     instances=4,
     total_steps=6 * 5 * 2 * 16,
     threads=1,
-    families=("pytorch", "xavier", "relu"),
+    families=("pytorch", "xavier", "relu", "pytorch"),
     mirrored=True,
     observation_scale=1.0,
     learners=5,
@@ -48,17 +48,22 @@ def test_settings_that_make_no_sense_are_refused(changes, sentence):
         dataclasses.replace(TINY, **changes)
 
 
+def test_a_game_has_no_families():
+    with pytest.raises(SettingsError, match="leave out families"):
+        dataclasses.replace(PRESETS["pong-level4"], families=("pytorch",))
+
+
 def test_networks_of_a_run_are_those_of_its_families():
     narrow = dataclasses.replace(TINY, hidden_sizes=(32,))
     assert narrow.learner == of_family(LearnerSpec(hidden_sizes=(32,)), "pytorch")
-    assert [each.activation for each in narrow.networks] == ["tanh", "tanh", "relu"]
+    assert [each.activation for each in narrow.networks] == ["tanh", "tanh", "relu", "tanh"]
     assert dataclasses.replace(TINY, families=("orthogonal",)).learner == LearnerSpec()
 
 
 def test_every_iteration_draws_its_learners_anew_from_each_family(start):
     run = start(TINY)
     one, two = run.fresh_learners(), run.fresh_learners()
-    assert [len(part) for part in one.parts] == [2, 2, 1]
+    assert [len(part) for part in one.parts] == [2, 1, 1, 1]
     for before, after in zip(one.parts, two.parts, strict=True):
         assert not torch.equal(before.parameters["0.weight"], after.parameters["0.weight"])
 
@@ -94,8 +99,10 @@ def test_a_resumed_run_of_families_equals_an_uninterrupted_one(tmp_path, monkeyp
     assert torch.equal(whole.targets, resumed.targets)
     assert whole.spec.evaluation == resumed.spec.evaluation
     assert [*whole.spec.evaluation] == ["one_step", "one_step_xavier", "one_step_relu"]
-    assert whole.spec.families == TINY.families
-    assert DistilledDataset.load(tmp_path / "whole" / "dataset").spec.families == TINY.families
+    assert whole.spec.families == ("pytorch", "xavier", "relu")
+    assert (
+        DistilledDataset.load(tmp_path / "whole" / "dataset").spec.families == whole.spec.families
+    )
 
 
 def test_a_run_that_is_older_than_families_goes_on(tmp_path):
