@@ -204,8 +204,9 @@ class MetaPPO:
         # their step, as a share of the targets' mean square. Without it only the one step can use
         # the rows: on 2-D cart-pole with 64 rows Adam to convergence gets returns of 10 to 46,
         # with it 500.
-        consistency = inner_loss(learners(rows), batch.targets).mean()
-        consistency = consistency / batch.targets.square().mean()
+        with torch.set_grad_enabled(settings.consistency > 0):
+            consistency = inner_loss(learners(rows), batch.targets).mean()
+            consistency = consistency / batch.targets.square().mean()
         # Value loss
         errors = self.values(view.damped(seen)) - minibatch.returns
         value_loss = (errors.square() * minibatch.weights).sum()
