@@ -41,9 +41,9 @@ def _cartpole(dims: int, minimum: bool) -> Settings:
 
 def _any(dims: int, total_steps: int) -> Settings:
     # PyTorch's networks learn last, since their random biases answer too: five of eight learners
-    # are theirs, and rows come in mirrored pairs, in which biases cancel (2-D, 90 s: 457 of 500 with
-    # and 436 without). Positions and speeds of the cart matter less from step to step than those of
-    # the pole, and are scaled down so that leaks between coordinates don't drown them.
+    # are theirs, and rows come in mirrored pairs, in which biases cancel (2-D, 90 s: 457 of 500
+    # with and 436 without). Positions and speeds of the cart matter less from step to step than
+    # those of the pole, and are scaled down so that leaks between coordinates don't drown them.
     return Settings(
         name=dataset_name("CartPoleND-v0", 8 * dims, dims, families=4),
         env_id="CartPoleND-v0",
