@@ -40,6 +40,11 @@ class Entry:
         return self.spec.env.kwargs.get("dims")
 
     @property
+    def for_any_initialization(self) -> bool:
+        """Whether it was distilled for several families of networks."""
+        return len(self.spec.families) > 1
+
+    @property
     def score(self) -> float:
         """Mean return of fresh learners with sampled actions, if it was measured."""
         sampled = self.spec.evaluation.get("one_step", {}).get("sampled", {})
@@ -53,11 +58,14 @@ class Entry:
     @property
     def names(self) -> set[str]:
         """The names it is found by, in plain form."""
-        family = _plain(self.family)
-        names = {family, family + _plain(self.variant), _plain(self.spec.env.id)}
+        family, variant = _plain(self.family), _plain(self.variant)
+        names = {family + variant}
         if self.dims is not None:
-            names |= {"cartpole", f"cartpole{self.dims}d", f"cartpole{_plain(self.variant)}"}
-        return names
+            names.add(f"cartpole{variant}")
+        if self.for_any_initialization:  # nobody gets it who has not asked for it
+            return names
+        names |= {family, _plain(self.spec.env.id)}
+        return names if self.dims is None else names | {"cartpole", f"cartpole{self.dims}d"}
 
 
 @functools.cache
@@ -145,6 +153,8 @@ def choose(
         wanted += [f"instances={instances}"] * (instances is not None)
         wanted += [f"encoder_level={encoder_level}"] * (encoder_level is not None)
         raise DatasetError(f"{name!r} has no variant with {', '.join(wanted)}; there are: {there}.")
+    usual = [entry for entry in fitting if not entry.for_any_initialization]
+    fitting = usual or fitting
     if instances == "min" or fitting[0].spec.preprocessing is None:  # of games levels differ more
         rows = fitting[0 if instances == "min" else -1].instances
         fitting = [entry for entry in fitting if entry.instances == rows]

@@ -167,7 +167,9 @@ class DistillationSpec:
         env: The real environment; ``gym.make(spec.env)`` builds it.
         task: How outputs become actions.
         inner: The one gradient step.
-        learner: The network it was distilled for.
+        learner: The network it was distilled for; of several families that of the first.
+        families: Names of the families of networks it was distilled for, where there are several;
+            see :data:`~distilled_envs.learners.families.FAMILIES`.
         observation_transform: What learners see of the real observation; None: all of it, as is.
         spaces: Those of the environment, under the transform; None where a file lacks them, and
             then only the environment itself has them.
@@ -185,6 +187,7 @@ class DistillationSpec:
     task: TaskSpec
     inner: InnerSpec
     learner: LearnerSpec = field(default_factory=LearnerSpec)
+    families: tuple[str, ...] = ()
     observation_transform: ObservationTransform | None = None
     spaces: EnvSpaces | None = None
     preprocessing: Literal["atari"] | None = None
@@ -230,6 +233,8 @@ class DistillationSpec:
             record[part] = value if value is None else _to_record(value) | nested
         if self.spaces is not None:
             record["spaces"] = self.spaces.to_record() | self.extra.get("spaces", {})
+        if self.families:
+            record["families"] = self.families
         for part in ("preprocessing", "provenance", "evaluation", "files"):
             record[part] = getattr(self, part)
         unknown = {key: value for key, value in self.extra.items() if key not in record}
@@ -293,6 +298,10 @@ class DistillationSpec:
                 record["spaces"] = unknown
         for key in ("provenance", "evaluation", "files"):
             _require(isinstance(values.get(key, {}), dict), key, values.get(key))
+        families = values.get("families", [])
+        named = isinstance(families, list) and all(isinstance(each, str) for each in families)
+        _require(named, "families", families)
+        values["families"] = tuple(families)
         name, kwargs = values["name"], values["env"].kwargs
         _require(isinstance(name, str) and name.isprintable(), "name", name)
         _require(isinstance(kwargs, dict), "env.kwargs", kwargs)

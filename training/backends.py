@@ -131,6 +131,12 @@ def checked_environment(settings: Settings) -> tuple[EnvSpec, TaskSpec]:
                 f"got {settings.coordinates}."
             )
         shown = (len(settings.coordinates),)
+    factors = settings.coordinate_scales
+    if factors is not None and (is_atari or shown[0] % len(factors)):
+        raise SettingsError(
+            "coordinate_scales can't be repeated over observations of shape "
+            f"{shown}, got {factors}."
+        )
     if isinstance(actions, spaces.Discrete) and actions.start == 0:
         return env_spec, TaskSpec("categorical", shown, int(actions.n))
     if isinstance(actions, spaces.Box) and len(actions.shape) == 1 and actions.is_bounded():

@@ -33,6 +33,7 @@ class DistilledBatch(nn.Module):
             categorical task.
         min_std: Lower bound of these deviations ``(n_outputs,)``.
         observations: Where the observations start ``(k, *shape)``; None draws them.
+        mirrored: Whether the second half of the rows mirrors the first; see :func:`mirror`.
     """
 
     target_log_std: nn.Parameter | None
@@ -51,6 +52,7 @@ class DistilledBatch(nn.Module):
         std: Tensor | None = None,
         min_std: Tensor | None = None,
         observations: Tensor | None = None,
+        mirrored: bool = False,
     ):
         super().__init__()
         self._unit = 255.0 if space.dtype == np.uint8 else 1.0
@@ -71,6 +73,7 @@ class DistilledBatch(nn.Module):
         for name in ("_low", "_high"):  # buffers move to the device with the module
             self.register_buffer(name, None, False)
         self._max_rms = scale if bounded else math.inf
+        self._mirrored = mirrored
         self.bound(space)
 
     @classmethod
@@ -98,6 +101,7 @@ class DistilledBatch(nn.Module):
             std=None if bounds is None else settings.initial_std * bounds,
             min_std=None if bounds is None else settings.min_std * bounds,
             observations=view.first_rows,
+            mirrored=settings.mirrored,
         ).to(settings.device)
 
     @property
@@ -121,7 +125,10 @@ class DistilledBatch(nn.Module):
 
     @torch.no_grad()
     def project(self) -> None:
-        """Move observations and deviations to the nearest allowed ones."""
+        """Move rows and deviations to the nearest allowed ones."""
+        if self._mirrored:
+            self.rows.copy_(mirror(self.rows))
+            self.targets.copy_(mirror(self.targets))
         rms = self.rows.square().mean().sqrt()
         self.rows.mul_((self._max_rms / rms).clamp(max=1))
         self.rows.clamp_(self._low, self._high)
@@ -154,3 +161,15 @@ class DistilledBatch(nn.Module):
             "observations_rms": self.observations.detach().square().mean().sqrt().item(),
             "targets_rms": self.targets.detach().square().mean().sqrt().item(),
         }
+
+
+def mirror(values: Tensor) -> Tensor:
+    """The nearest values ``(k, ...)`` whose second half is the negative of the first.
+
+    >>> mirror(torch.tensor([[3.0], [-1.0]]))
+    tensor([[ 2.],
+            [-2.]])
+    """
+    first, second = values.chunk(2)
+    half = (first - second) / 2
+    return torch.cat([half, -half])

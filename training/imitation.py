@@ -198,6 +198,7 @@ def imitate(
         batch.targets,
         spec.replace(
             name=dataset_name(spec.env.id, instances, spec.env.kwargs.get("dims")),
+            families=(),
             observation_transform=transform,
             spaces=spaces,
             inner=dataclasses.replace(spec.inner, learning_rate=batch.learning_rate.item()),

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from distilled_envs.errors import DivergedError
 from distilled_envs.learners.actions import action_distribution
+from distilled_envs.learners.mixture import Mixture
 from distilled_envs.learners.one_step import inner_loss
-from distilled_envs.learners.population import Population
 from distilled_envs.spec import TaskSpec
 from distilled_envs.training.batch import DistilledBatch
 from distilled_envs.training.imitation import Imitation
@@ -104,14 +104,12 @@ class MetaPPO:
                 break
         return self.end_iteration(fresh, metrics)
 
-    def fresh_learners(self) -> Population:
+    def fresh_learners(self) -> Mixture:
         """L networks before their step."""
         settings = self.settings
-        return Population.draw(
-            settings.learner, self.task, settings.learners, device=settings.device
-        )
+        return Mixture.draw(settings.networks, self.task, settings.learners, device=settings.device)
 
-    def after_step(self, fresh: Population) -> Population:
+    def after_step(self, fresh: Mixture) -> Mixture:
         """Learners after their step on the batch as it is now, without a graph.
 
         Raises:
@@ -183,7 +181,7 @@ class MetaPPO:
         return self.critic(seen.flatten(0, 1)).squeeze(-1).unflatten(0, seen.shape[:2])
 
     def loss(
-        self, outputs: Tensor, learners: Population, rows: Tensor, seen: Tensor, minibatch: Steps
+        self, outputs: Tensor, learners: Mixture, rows: Tensor, seen: Tensor, minibatch: Steps
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """PPO's loss of the policy that acted, and the consistency term of learners.
 
@@ -206,8 +204,9 @@ class MetaPPO:
         # their step, as a share of the targets' mean square. Without it only the one step can use
         # the rows: on 2-D cart-pole with 64 rows Adam to convergence gets returns of 10 to 46,
         # with it 500.
-        consistency = inner_loss(learners(rows), batch.targets).mean()
-        consistency = consistency / batch.targets.square().mean()
+        with torch.set_grad_enabled(settings.consistency > 0):
+            consistency = inner_loss(learners(rows), batch.targets).mean()
+            consistency = consistency / batch.targets.square().mean()
         # Value loss
         errors = self.values(view.damped(seen)) - minibatch.returns
         value_loss = (errors.square() * minibatch.weights).sum()
@@ -252,7 +251,7 @@ class MetaPPO:
         return remaining
 
     def end_iteration(
-        self, fresh: Population, minibatches: list[dict[str, Tensor]]
+        self, fresh: Mixture, minibatches: list[dict[str, Tensor]]
     ) -> dict[str, float]:
         """Metrics of the iteration, after a check that the run can go on.
 

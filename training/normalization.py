@@ -24,7 +24,10 @@ class ObservationNormalizer:
         scale: Factor after normalizing. Small inputs keep tanh networks in their linear range,
             where all draws of a network learn nearly the same from a batch.
         coordinates: Places in the real observation that they are taken from; None for all.
-        clip: Bound, in standard deviations.
+        around_zero: Whether observations are only scaled, by their root mean square, so that a
+            real observation and its negative stay mirror images.
+        factors: Further factors on the coordinates ``(n_inputs,)``; None leaves all alike.
+        clip: Bound, in standard deviations over the factor.
     """
 
     def __init__(
@@ -32,9 +35,13 @@ class ObservationNormalizer:
         n_inputs: int,
         scale: float,
         coordinates: tuple[int, ...] | None = None,
+        around_zero: bool = False,
+        factors: tuple[float, ...] | None = None,
         clip: float = 10.0,
     ):
         self._scale, self._coordinates, self._clip = scale, coordinates, clip
+        self._around_zero = around_zero
+        self._factors = np.ones(n_inputs) if factors is None else np.array(factors)
         self._statistics = RunningMeanStd(shape=(n_inputs,))
         self._apply = transform_function(self.frozen())
 
@@ -51,7 +58,10 @@ class ObservationNormalizer:
 
     def frozen(self) -> ObservationTransform:
         """The transform as it stands."""
-        mean, std = self._statistics.mean, np.sqrt(self._statistics.var + 1e-8)
+        mean, variance = self._statistics.mean, self._statistics.var
+        if self._around_zero:
+            mean, variance = np.zeros_like(mean), variance + mean**2
+        std = np.sqrt(variance + 1e-8) / self._factors
         return ObservationTransform(
             tuple(mean.tolist()), tuple(std.tolist()), self._scale, self._clip, self._coordinates
         )

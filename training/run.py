@@ -239,12 +239,14 @@ def _finish(
 ) -> DistilledDataset:
     """Evaluate what was distilled, and write it."""
     settings, batch, view = algorithm.settings, algorithm.batch, algorithm.view
+    networks = dict(zip(settings.families, settings.networks, strict=True))
     spec = DistillationSpec(
         name=settings.name,
         env=env_spec,
         task=dataclasses.replace(algorithm.task, target_log_std=batch.log_std()),
         inner=InnerSpec(learning_rate=batch.learning_rate.item()),
         learner=settings.learner,
+        families=tuple(networks) if len(networks) > 1 else (),
         observation_transform=view.transform(),
         preprocessing=view.preprocessing,
         provenance=provenance(
@@ -260,10 +262,16 @@ def _finish(
     dataset = DistilledDataset(
         batch.observations, batch.targets, spec, encoder=view.encoder_state()
     )
-    evaluation = dataset.evaluate(
-        learners=settings.eval_learners, episodes=settings.eval_episodes, progress=progress
-    )
-    dataset.spec = spec.replace(evaluation={"one_step": evaluation.to_dict()})
+    evaluation = {}
+    for family, network in networks.items():
+        key = "one_step" if network == spec.learner else f"one_step_{family}"
+        evaluation[key] = dataset.evaluate(
+            learner=network,
+            learners=settings.eval_learners,
+            episodes=settings.eval_episodes,
+            progress=progress,
+        ).to_dict()
+    dataset.spec = spec.replace(evaluation=evaluation)
     if folder.dataset.exists():  # the run went on for longer
         steps = read_spec(folder.dataset).provenance["env_steps"]
         folder.dataset.rename(folder.path / f"dataset-{steps}")

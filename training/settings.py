@@ -7,6 +7,7 @@ from typing import Any
 
 from distilled_envs.envs.atari import ENV_KWARGS
 from distilled_envs.errors import SettingsError
+from distilled_envs.learners.families import FAMILIES, of_family
 from distilled_envs.spec import ENCODER_LEVELS, LearnerSpec
 
 
@@ -31,6 +32,9 @@ class Settings:
 
     hidden_sizes: tuple[int, ...] = (64, 64)
     """Hidden layers of the learner; of a game's CNN the one after its convolutions."""
+    families: tuple[str, ...] = ("orthogonal",)
+    """Families of networks, of :data:`~distilled_envs.learners.families.FAMILIES`, among which the
+    learners are divided; a family that is named twice gets two shares."""
     learners: int = 32
     """Fresh networks trained and rolled out side by side in one iteration, the population L."""
     envs_per_learner: int = 8
@@ -71,8 +75,15 @@ class Settings:
     initial_inner_learning_rate: float = 1.0
     """Initial value of the inner learning rate, which is learned."""
 
+    mirrored: bool = False
+    """Whether rows are pairs (x, y) and (-x, -y), with observation_scale. What random biases and
+    even activations add to a network's answer then cancels."""
     observation_scale: float | None = None
     """Factor on observations after running normalization; None leaves them as they are."""
+    coordinate_scales: tuple[float, ...] | None = None
+    """Further factors on the coordinates that learners see, repeated over cart-pole's axes. Random
+    layers let coordinates leak into each other, and one with a small weight beside others is heard
+    through their leaks if it is scaled down, so that its weight grows."""
     coordinates: tuple[int, ...] | None = None
     """Places in the observation that learners see, with observation_scale; None shows all."""
     normalize_rewards: bool = False
@@ -112,11 +123,32 @@ class Settings:
                 raise SettingsError(f"{name} must lie in 0..1, got {getattr(self, name)}.")
         if not self.hidden_sizes or min(self.hidden_sizes) < 1:
             raise SettingsError(f"hidden_sizes must be positive, got {self.hidden_sizes}.")
+        unknown = [family for family in self.families if family not in FAMILIES]
+        if unknown or not self.families:
+            raise SettingsError(
+                f"families must be of {', '.join(FAMILIES)}, got {', '.join(unknown) or 'none'}."
+            )
+        if self.learners < len(self.families):
+            raise SettingsError(
+                f"learners={self.learners} can't be divided among {len(self.families)} families."
+            )
         if self.coordinates is not None:
             if self.observation_scale is None:
                 raise SettingsError("coordinates needs an observation_scale.")
             if not self.coordinates or len(set(self.coordinates)) < len(self.coordinates):
                 raise SettingsError(f"coordinates must be different, got {self.coordinates}.")
+        if self.coordinate_scales is not None and (
+            self.observation_scale is None or min(self.coordinate_scales, default=0) <= 0
+        ):
+            raise SettingsError(
+                "coordinate_scales must be above 0, and need an observation_scale, got "
+                f"{self.coordinate_scales} and {self.observation_scale}."
+            )
+        if self.mirrored and (self.observation_scale is None or self.instances % 2):
+            raise SettingsError(
+                "mirrored needs an observation_scale, and an even number of instances, got "
+                f"{self.observation_scale} and {self.instances}."
+            )
         if self.teacher is not None and self.observation_scale is not None:
             raise SettingsError("A teacher sees plain observations: leave out observation_scale.")
         if self.env_id.startswith("ALE/") and not isinstance(self, GameSettings):
@@ -136,8 +168,14 @@ class Settings:
 
     @property
     def learner(self) -> LearnerSpec:
-        """The network that is distilled for."""
-        return LearnerSpec(hidden_sizes=self.hidden_sizes)
+        """The network that is distilled for, of the first family."""
+        return self.networks[0]
+
+    @property
+    def networks(self) -> tuple[LearnerSpec, ...]:
+        """The networks that are distilled for, one of each family."""
+        learner = LearnerSpec(hidden_sizes=self.hidden_sizes)
+        return tuple(of_family(learner, family) for family in self.families)
 
     @property
     def steps_per_iteration(self) -> int:
@@ -195,6 +233,8 @@ class GameSettings(Settings):
                 raise SettingsError(
                     f"A CNN has one hidden layer after its convolutions, got {self.hidden_sizes}."
                 )
+            if self.families != ("orthogonal",):
+                raise SettingsError("The learners of a game are CNNs: leave out families.")
             if self.observation_scale is not None:
                 raise SettingsError("Frames are shown as they are: leave out observation_scale.")
         elif self.end_at_lost_life:
@@ -220,13 +260,12 @@ class GameSettings(Settings):
         return super().env_kwargs if self.encoder_level is None else ENV_KWARGS
 
     @property
-    def learner(self) -> LearnerSpec:
-        """The network that is distilled for: of frames the Nature CNN."""
+    def networks(self) -> tuple[LearnerSpec, ...]:
+        """The networks that are distilled for: of frames one, the Nature CNN."""
         if self.encoder_level is None:
-            return super().learner
-        return LearnerSpec(
-            "nature-cnn", self.hidden_sizes, "relu", encoder_level=self.encoder_level
-        )
+            return super().networks
+        cnn = LearnerSpec("nature-cnn", self.hidden_sizes, "relu", encoder_level=self.encoder_level)
+        return (cnn,)
 
 
 @dataclass(frozen=True)
@@ -266,9 +305,20 @@ class ImitationSettings:
 
 
 def dataset_name(
-    env_id: str, instances: int, dims: int | None = None, encoder_level: int | None = None
+    env_id: str,
+    instances: int,
+    dims: int | None = None,
+    encoder_level: int | None = None,
+    families: int = 1,
 ) -> str:
     """The name ``<family>-<variant>`` of a dataset.
+
+    Args:
+        env_id: The environment's id.
+        instances: Rows.
+        dims: Cart-pole axes.
+        encoder_level: Of a game.
+        families: Number of families of networks that it is for.
 
     >>> dataset_name("CartPoleND-v0", 3, dims=2)
     'cartpole-nd-2d-min'
@@ -276,11 +326,14 @@ def dataset_name(
     'hopper-64'
     >>> dataset_name("ALE/Pong-v5", 4, encoder_level=3)
     'pong-level3'
+    >>> dataset_name("CartPoleND-v0", 16, dims=2, families=4)
+    'cartpole-nd-2d-any'
     """
+    rows = "any" if families > 1 else str(instances)
     if dims is not None:
-        return f"cartpole-nd-{dims}d-{'min' if instances == dims + 1 else instances}"
+        return f"cartpole-nd-{dims}d-{'min' if rows == str(dims + 1) else rows}"
     family = re.sub(r"-v[0-9]+$", "", re.split("[/:]", env_id)[-1]).lower()
-    return f"{family}-{instances if encoder_level is None else f'level{encoder_level}'}"
+    return f"{family}-{rows if encoder_level is None else f'level{encoder_level}'}"
 
 
 _COUNTS = (

@@ -91,8 +91,13 @@ class NumbersView(nn.Module):
         self.first_rows: Tensor | None = None
         if settings.observation_scale is not None:
             (n_inputs,) = task.observation_shape
+            factors = settings.coordinate_scales
             self.normalizer = ObservationNormalizer(
-                n_inputs, settings.observation_scale, settings.coordinates
+                n_inputs,
+                settings.observation_scale,
+                settings.coordinates,
+                around_zero=settings.mirrored,
+                factors=factors and factors * (n_inputs // len(factors)),
             )
 
     def forward(self, observations: Tensor) -> Tensor:

@@ -50,6 +50,7 @@ def distill(
             settings.instances,
             settings.dims,
             getattr(settings, "encoder_level", None),
+            len(settings.families),
         )
         settings = dataclasses.replace(settings, name=name)
     output = output or Path("runs") / f"{settings.name}-seed{settings.seed}"

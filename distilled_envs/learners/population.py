@@ -52,6 +52,11 @@ class Population:
     def __len__(self) -> int:
         return len(next(iter(self.parameters.values())))
 
+    @property
+    def input_dim(self) -> int:
+        """Dimensions of one input: 1 of numbers, 3 of an image."""
+        return next(iter(self.parameters.values())).dim() - 2
+
     def __call__(self, observations: Tensor) -> Tensor:
         """Outputs of every network.
 
@@ -65,8 +70,7 @@ class Population:
         activation = ACTIVATIONS[self.network.activation][1]
         weights = [value for name, value in self.parameters.items() if name.endswith("weight")]
         biases = [value for name, value in self.parameters.items() if name.endswith("bias")]
-        one = weights[0].dim() - 2  # dimensions of one input: 1 of numbers, 3 of an image
-        hidden = observations.expand(len(self), *observations.shape[-one - 1 :])
+        hidden = observations.expand(len(self), *observations.shape[-self.input_dim - 1 :])
         if self.network.architecture == "nature-cnn" and self.network.encoder_level == 0:
             hidden = hidden / 255
         strides = {size: stride for _, size, stride in CONVOLUTIONS}
