@@ -64,7 +64,7 @@ def _any(dims: int, total_steps: int) -> Settings:
     )
 
 
-CARTPOLE_ANY_STEPS = {1: 10_000_000, 2: 20_000_000, 3: 40_000_000}
+CARTPOLE_ANY_STEPS = {1: 6_000_000, 2: 12_000_000, 3: 24_000_000}
 """The same for networks of any initialization."""
 
 CARTPOLE = (
