@@ -142,7 +142,8 @@ def test_how_much_is_dealt(dataset, toy):
 def test_inputs_outside_the_space_are_not_dealt(dataset):
     bound = 0.25  # two standard deviations of the noise
     dataset.observations.sign_().mul_(bound)
-    inputs, answers = dataset.expand(500, seed=0)
+    pairs = dataset.expand(500, seed=0)
+    inputs, answers = pairs.observations, pairs.targets
     narrow = gym.spaces.Box(-bound, bound, (8,))
     dataset.spec = dataset.spec.replace(spaces=EnvSpaces(narrow, gym.spaces.Discrete(4)))
     inside = int((inputs.abs() <= bound).all(dim=1).sum())
