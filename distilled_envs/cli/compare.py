@@ -102,9 +102,9 @@ def generalize(
         table,
         [
             f"Mean return in {dataset.spec.env.id} ± standard deviation between networks: "
-            f"{learners} of each kind, {episodes} episode{'s' * (episodes > 1)}, likeliest actions. "
-            "One step: as the networks come; initialize: one step after dataset.initialize; fit: "
-            "dataset.fit."
+            f"{learners} of each kind, {episodes} episode{'s' * (episodes > 1)}, likeliest "
+            "actions. One step: as the networks come; initialize: one step after "
+            "dataset.initialize; fit: dataset.fit."
         ],
         {"networks": score_bars(f"{name}, likeliest actions", scores)},
         as_html=html,

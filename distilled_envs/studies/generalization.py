@@ -104,9 +104,11 @@ def networks(dataset: DistilledDataset) -> dict[str, Callable[[int], Any]]:
             torch.manual_seed(seed)
             return make()
 
+    def like(spec: LearnerSpec, seed: int) -> nn.Module:
+        return make_policy(spec, (inputs,), task.n_outputs, seed=seed)
+
     kinds: dict[str, Callable[[int], Any]] = {
-        name: lambda seed, spec=spec: make_policy(spec, (inputs,), task.n_outputs, seed=seed)
-        for name, spec in families(dataset.spec.learner).items()
+        name: partial(like, spec) for name, spec in families(dataset.spec.learner).items()
     }
     kinds |= {name: partial(seeded, make) for name, make in others(inputs, task.n_outputs).items()}
     try:
@@ -114,7 +116,11 @@ def networks(dataset: DistilledDataset) -> dict[str, Callable[[int], Any]]:
     except ImportError:
         raise MissingExtraError("stable-baselines3", "The study", "sb3") from None
     env = dataset.make_env()
-    return kinds | {SB3: lambda seed: PPO("MlpPolicy", env, seed=seed, device="cpu")}
+
+    def model(seed: int) -> Any:
+        return PPO("MlpPolicy", env, seed=seed, device="cpu")
+
+    return kinds | {SB3: model}
 
 
 def generalize(
