@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 import torch
 from torch import Tensor
 
-from distilled_envs.learners.expansion import mean_answers, noise, one_step_learners
+from distilled_envs.learners.expansion import LEARNERS, mean_answers, noise, one_step_learners
 from distilled_envs.learners.layers import used_layers
 from distilled_envs.learners.networks import make_policy
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _KERNEL_NETWORKS = 8
 _INPUTS = 512
+_CNN_LEARNERS = 8
+"""Without an encoder each has 1.7 million parameters, and as many gradients."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,8 @@ class Reference:
         generator = torch.Generator().manual_seed(0)
         frames = rows.observations.dim() > 2
         inputs = rows.observations if frames else noise(rows, _INPUTS, generator)
-        answers = mean_answers(rows, one_step_learners(rows, generator), inputs)
+        count = _CNN_LEARNERS if frames else LEARNERS
+        answers = mean_answers(rows, one_step_learners(rows, generator, count), inputs)
         task, kernel = rows.spec.task, torch.zeros(len(rows), len(inputs))
         seen = inputs if rows.encoder is None else rows.encoder(inputs)
         for seed in range(_KERNEL_NETWORKS):
