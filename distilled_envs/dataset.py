@@ -14,6 +14,7 @@ from distilled_envs.evaluation import Evaluation, EvaluationOptions, evaluate
 from distilled_envs.learners.encoder import EncodedPolicy, learner_parameters
 from distilled_envs.learners.networks import make_policy
 from distilled_envs.learners.one_step import train_one_step
+from distilled_envs.learners.policies import check_action_space
 from distilled_envs.learners.population import Population
 from distilled_envs.rows import Rows
 from distilled_envs.spec import LearnerSpec
@@ -110,9 +111,10 @@ class DistilledDataset(Rows):
 
         Args:
             policy: A ``torch.nn.Module`` that maps observations ``(n, *obs_shape)`` to outputs
-                ``(n, n_outputs)``, or a Stable-Baselines3 actor-critic model (PPO, A2C) or policy.
-                None makes a fresh network. Where the dataset has an encoder, a module comes from
-                :meth:`with_encoder`, and an SB3 ``CnnPolicy`` is given the encoder's weights.
+                ``(n, n_outputs)``, or a model or policy of Stable-Baselines3 or sb3-contrib, by
+                the rules of :mod:`distilled_envs.learners.policies`. None makes a fresh network.
+                Where the dataset has an encoder, a module comes from :meth:`with_encoder`, and an
+                SB3 ``CnnPolicy`` is given the encoder's weights.
             seed: Seed of the fresh network; only without ``policy``.
 
         Returns:
@@ -125,6 +127,7 @@ class DistilledDataset(Rows):
             policy = self.new_policy(seed=seed)
         elif seed is not None:
             raise ValueError("seed is for a fresh network: leave it out when you give a policy.")
+        check_action_space(policy, self.spec.task, self.spec.name)
         log_std = self.spec.task.target_log_std
         train_one_step(
             policy,
@@ -140,8 +143,7 @@ class DistilledDataset(Rows):
         """What the step trains; None for all that can be trained."""
         if self.encoder is None:
             return None
-        n_outputs = self.spec.task.n_outputs
-        return learner_parameters(policy, self.encoder, n_outputs, self.spec.name)
+        return learner_parameters(policy, self.encoder, self.spec.name)
 
     def evaluate(
         self, policy: nn.Module | object | None = None, **kwargs: Unpack[EvaluationOptions]

@@ -1,5 +1,6 @@
 """The evaluation protocol: a score belongs to a dataset, so it averages over fresh learners."""
 
+import copy
 import operator
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -13,14 +14,23 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from distilled_envs.envs.real import make_vec_env
-from distilled_envs.errors import PolicyError, SettingsError
+from distilled_envs.errors import SettingsError
+from distilled_envs.evaluation.players import (
+    Player,
+    PredictingPlayer,
+    check_can_play,
+    outputs_of,
+    player_of_outputs,
+    plays_by_outputs,
+    policy_in,
+    sees_copies,
+)
 from distilled_envs.evaluation.statistics import bootstrap_interval, interquartile_mean
-from distilled_envs.learners.actions import choose_actions, within_bounds
-from distilled_envs.learners.policies import policy_module, policy_outputs
 from distilled_envs.learners.population import Population
+from distilled_envs.learners.sb3_policies import is_sb3_model
 from distilled_envs.learners.threads import torch_threads
 from distilled_envs.rows import Rows
-from distilled_envs.spec import LearnerSpec, TaskSpec
+from distilled_envs.spec import LearnerSpec
 
 EVALUATION_SEED = 1_000_000
 """Default seed; distillation seeds are small numbers, so that learners here are new."""
@@ -128,8 +138,11 @@ def evaluate(
 
     Args:
         dataset: The distilled dataset; its spec names the environment.
-        policy: A trained policy (module or Stable-Baselines3 model). None evaluates the dataset:
-            fresh learners, one gradient step each.
+        policy: A policy. A module, or an actor-critic of Stable-Baselines3, is sampled with the
+            dataset's deviations. Any other model of Stable-Baselines3 or sb3-contrib, and any
+            object with ``predict(observation)``, chooses its own actions: for sampled ones with
+            ``deterministic=False``, for greedy ones with ``deterministic=True``. None evaluates the
+            dataset: fresh learners, one gradient step each.
         learner: Other networks than those that the dataset was distilled for; only without
             ``policy``.
         learners: Number of fresh learners (default 100, for a game 32); only without ``policy``.
@@ -143,8 +156,10 @@ def evaluate(
     Raises:
         SettingsError: Counts below 1, ``learner`` or ``learners`` together with a policy, or a
             learner that does not fit the dataset's encoder.
-        PolicyError: The policy does not fit the environment.
+        PolicyError: The policy does not fit the environment, or can't act.
     """
+    if policy is not None:
+        check_can_play(policy)
     if policy is not None and (learners, learner) != (None, None):
         raise SettingsError(
             "learner and learners describe fresh networks: leave them out when you give a policy."
@@ -181,7 +196,8 @@ def evaluate(
             )
         outputs, copies = _fresh_learners(dataset, learner, learners, seed), learners
     else:
-        outputs, copies = _one_policy(policy), min(episodes, _MAX_COPIES)
+        outputs = outputs_of(policy) if plays_by_outputs(policy) else None
+        copies = min(episodes, _MAX_COPIES) if sees_copies(policy) else 1
     rounds = -(-episodes * learners // copies)
     scores = {}
     with (
@@ -197,10 +213,13 @@ def evaluate(
         for mode in ("sampled", "greedy"):
             bar.set_description_str(f"{dataset.spec.name}: playing, {mode} actions")
             env = make_vec_env(dataset.spec, copies)
-            with torch.random.fork_rng(devices=[]), _evaluating(policy):
-                torch.manual_seed(seed)
-                greedy = mode == "greedy"
-                returns = _play(env, dataset.spec.task, outputs, rounds, seed, greedy, bar)
+            greedy, space = mode == "greedy", env.single_action_space
+            if outputs is None:
+                player: Player = PredictingPlayer(policy, space, greedy=greedy)
+            else:
+                player = player_of_outputs(outputs, dataset.spec.task, space, greedy=greedy)
+            with _seeded(seed, policy), _evaluating(policy):
+                returns = _play(env, player, rounds, seed, bar)
             env.close()
             played = returns.reshape(-1)[: learners * episodes].reshape(learners, -1)
             scores[mode] = Score.of(played)
@@ -217,12 +236,34 @@ def pooled(evaluations: Iterable[Evaluation]) -> dict[str, Score]:
 
 
 @contextmanager
+def _seeded(seed: int, policy: nn.Module | object | None) -> Iterator[None]:
+    """Global generators at a seed, then as before.
+
+    torch's samples actions; with numpy's and its model's space DQN of SB3 explores.
+    """
+    numpy_state = np.random.get_state()  # noqa: NPY002
+    space = policy.action_space if is_sb3_model(policy) else None
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        np.random.seed(seed % 2**32)  # noqa: NPY002
+        if is_sb3_model(policy):
+            policy.action_space = copy.deepcopy(space)
+            policy.action_space.seed(seed)
+        try:
+            yield
+        finally:
+            np.random.set_state(numpy_state)  # noqa: NPY002
+            if is_sb3_model(policy):
+                policy.action_space = space
+
+
+@contextmanager
 def _evaluating(policy: nn.Module | object | None) -> Iterator[None]:
     """Evaluation mode for a user's module (dropout off, batch statistics fixed), then as before."""
-    if policy is None:
+    module = policy_in(policy)
+    if module is None:
         yield
         return
-    module = policy_module(policy)
     before = {each: each.training for each in module.modules()}
     module.eval()
     try:
@@ -243,44 +284,24 @@ def _fresh_learners(
     return lambda seen: trained(encode(seen).unsqueeze(1)).squeeze(1)
 
 
-def _one_policy(policy: nn.Module | object) -> Callable[[Tensor], Tensor]:
-    parameter = next(policy_module(policy).parameters(), torch.empty(0))
-    return lambda observations: policy_outputs(policy, observations.to(parameter.device)).cpu()
-
-
 def _play(
-    env: gym.vector.VectorEnv,
-    task: TaskSpec,
-    outputs: Callable[[Tensor], Tensor],
-    episodes: int,
-    seed: int,
-    greedy: bool,
-    bar: tqdm,
+    env: gym.vector.VectorEnv, player: Player, episodes: int, seed: int, bar: tqdm
 ) -> np.ndarray:
     """Returns ``(num_envs, episodes)`` of the first episodes in each environment.
 
     Taking the first ones, not the ones that end first, keeps short episodes from counting more.
     """
-    log_std = None if task.target_log_std is None else torch.tensor(task.target_log_std)
     returns = np.zeros((env.num_envs, episodes + 1))  # the last column takes what comes after
     episode = np.zeros(env.num_envs, dtype=int)
     copies = np.arange(env.num_envs)
     observations, _ = env.reset(seed=seed)
+    starts, over = np.ones(env.num_envs, dtype=bool), np.zeros(env.num_envs, dtype=bool)
     while episode.min() < episodes:
-        with torch.no_grad():
-            given = outputs(torch.as_tensor(observations, dtype=torch.float32))
-            if given.shape != (env.num_envs, task.n_outputs) or not given.isfinite().all():
-                raise PolicyError(
-                    f"The policy must give {task.n_outputs} finite outputs for each observation, "
-                    f"got shape {tuple(given.shape)} for {env.num_envs} observations"
-                    f"{'' if given.isfinite().all() else ', not all of them finite'}."
-                )
-            actions = choose_actions(task, given, log_std, greedy=greedy).numpy()
-        actions = within_bounds(env.single_action_space, actions)
         # A reset step of Gymnasium's NEXT_STEP mode has reward 0, so it adds nothing.
-        observations, rewards, terminated, truncated, _ = env.step(actions)
+        observations, rewards, terminated, truncated, _ = env.step(player(observations, starts))
         returns[copies, episode] += rewards
-        ended = (terminated | truncated) & (episode < episodes)
+        starts, over = over, terminated | truncated  # what follows an end is the reset step
+        ended = over & (episode < episodes)
         episode += ended
         bar.update(int(ended.sum()))
     return returns[:, :episodes]

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from distilled_envs.errors import PolicyError
-from distilled_envs.learners.policies import policy_module, policy_outputs
+from distilled_envs.learners.policies import finish_training, policy_regression, read_policy
 
 
 def inner_loss(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -31,12 +31,13 @@ def train_one_step(
 
     Args:
         policy: A module that maps observations ``(k, *shape)`` to outputs ``(k, n_outputs)``, or
-            a Stable-Baselines3 actor-critic model or policy.
+            a model or policy of Stable-Baselines3 or sb3-contrib, by the rules of
+            :mod:`.policies`.
         observations: Distilled observations ``(k, *shape)``.
         targets: Distilled targets ``(k, n_outputs)``.
         learning_rate: The inner learning rate.
         target_log_std: Log standard deviations ``(n_outputs,)`` of a gaussian task: set on a policy
-            that has a parameter ``log_std``, as Stable-Baselines3's do.
+            that has a ``log_std``, as Stable-Baselines3's do.
         parameters: What of the policy is trained; None for all that requires a gradient.
 
     Raises:
@@ -44,14 +45,14 @@ def train_one_step(
             targets' shape, it has nothing to train, there can be no gradients, or the step would
             make it non-finite.
     """
-    module = policy_module(policy)
-    if getattr(module, "use_sde", False):
+    kind = read_policy(policy)
+    if kind.explores_by_sde:
         raise PolicyError(
             f"{type(policy).__name__} explores by gSDE, whose deviations depend on the state, and "
             "the dataset has one for each action dimension: make it without use_sde."
         )
     if parameters is None:
-        parameters = [p for p in module.parameters() if p.requires_grad]
+        parameters = kind.parameters
     if not parameters:
         raise PolicyError(f"{type(policy).__name__} has no parameters that require a gradient.")
     if torch.is_inference_mode_enabled() or any(p.is_inference() for p in parameters):
@@ -61,14 +62,8 @@ def train_one_step(
         )
     device = parameters[0].device
     with torch.enable_grad():
-        outputs = policy_outputs(policy, observations.to(device))
-        if outputs.shape != targets.shape:
-            raise PolicyError(
-                f"{type(policy).__name__} maps the observations {tuple(observations.shape)} to "
-                f"outputs of shape {tuple(outputs.shape)}, but the targets have shape "
-                f"{tuple(targets.shape)}: the policy needs {targets.shape[-1]} outputs."
-            )
-        loss = inner_loss(outputs, targets.to(device))
+        outputs, wanted = policy_regression(policy, observations.to(device), targets.to(device))
+        loss = inner_loss(outputs, wanted)
         gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
     with torch.no_grad():
         # SB3's critic gets no gradient: only what makes the outputs is trained.
@@ -85,6 +80,4 @@ def train_one_step(
             )
         for parameter, value in stepped:
             parameter.copy_(value)
-        log_std = getattr(module, "log_std", None)  # SB3's gaussian policies
-        if target_log_std is not None and isinstance(log_std, nn.Parameter):
-            log_std.copy_(target_log_std)
+    finish_training(policy, target_log_std)
