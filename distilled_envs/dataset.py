@@ -23,7 +23,7 @@ from distilled_envs.learners.fitting import fit
 from distilled_envs.learners.initialization import initialize
 from distilled_envs.learners.networks import make_policy
 from distilled_envs.learners.one_step import PLAIN, trainable
-from distilled_envs.learners.policies import policy_module
+from distilled_envs.learners.policies import check_action_space, policy_parameters
 from distilled_envs.learners.population import Population
 from distilled_envs.learners.reference import Reference
 from distilled_envs.rows import Rows
@@ -124,9 +124,10 @@ class DistilledDataset(Rows):
 
         Args:
             policy: A ``torch.nn.Module`` that maps observations ``(n, *obs_shape)`` to outputs
-                ``(n, n_outputs)``, or a Stable-Baselines3 actor-critic model (PPO, A2C) or policy.
-                None makes a fresh network. Where the dataset has an encoder, a module comes from
-                :meth:`with_encoder`, and an SB3 ``CnnPolicy`` is given the encoder's weights.
+                ``(n, n_outputs)``, or a model or policy of Stable-Baselines3 or sb3-contrib, by
+                the rules of :mod:`distilled_envs.learners.policies`. None makes a fresh network.
+                Where the dataset has an encoder, a module comes from :meth:`with_encoder`, and an
+                SB3 ``CnnPolicy`` is given the encoder's weights.
             seed: Seed of the fresh network; only without ``policy``.
 
         Returns:
@@ -141,6 +142,7 @@ class DistilledDataset(Rows):
             return policy
         if seed is not None:
             raise ValueError("seed is for a fresh network: leave it out when you give a policy.")
+        check_action_space(policy, self.spec.task, self.spec.name)
         diagnosis = self.diagnose(policy)
         if not diagnosis.learns:
             warnings.warn(
@@ -183,9 +185,9 @@ class DistilledDataset(Rows):
         Raises:
             PolicyError: The policy does not fit the dataset, or has no such layer.
         """
+        check_action_space(policy, self.spec.task, self.spec.name)
         parameters = self._trained_parameters(policy)
-        trained = {*policy_module(policy).parameters()} if parameters is None else {*parameters}
-        trained = {each for each in trained if each.requires_grad}
+        trained = {*(policy_parameters(policy) if parameters is None else parameters)}
         with torch.random.fork_rng(devices=[], enabled=seed is not None):
             if seed is not None:
                 torch.manual_seed(seed)
@@ -261,16 +263,19 @@ class DistilledDataset(Rows):
             PolicyError: The policy does not fit the dataset, or its loss is not finite.
             SettingsError: Numbers below 1, or pairs of another task.
         """
+        check_action_space(policy, self.spec.task, self.spec.name)
         if pairs is None:
             source: Literal["noise", "play"] = "noise" if self.observations.dim() == 2 else "play"
             pairs = self.expand(seed=seed, source=source, progress=progress)
         elif pairs.spec.task != self.spec.task:
             raise SettingsError(f"{pairs.spec.name} is of another task than {self.spec.name}.")
+        log_std = self.spec.task.target_log_std
         fit(
             policy,
             self.spec.task,
             pairs.observations,
             pairs.targets,
+            None if log_std is None else torch.tensor(log_std),
             steps=steps,
             batch_size=batch_size,
             learning_rate=learning_rate,
@@ -287,8 +292,7 @@ class DistilledDataset(Rows):
         """What the step trains; None for all that can be trained."""
         if self.encoder is None:
             return None
-        n_outputs = self.spec.task.n_outputs
-        return learner_parameters(policy, self.encoder, n_outputs, self.spec.name)
+        return learner_parameters(policy, self.encoder, self.spec.name)
 
     def evaluate(
         self,

@@ -1,8 +1,9 @@
 """The evaluation protocol: a score belongs to a dataset, so it averages over fresh learners."""
 
 import contextlib
+import copy
 import operator
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
@@ -13,14 +14,23 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from distilled_envs.envs.real import make_vec_env
-from distilled_envs.errors import PolicyError, SettingsError
+from distilled_envs.errors import SettingsError
+from distilled_envs.evaluation.players import (
+    Player,
+    check_can_play,
+    player_of,
+    player_of_outputs,
+    policy_in,
+    sees_copies,
+    side_by_side,
+)
 from distilled_envs.evaluation.statistics import bootstrap_interval, interquartile_mean
-from distilled_envs.learners.actions import choose_actions, within_bounds
-from distilled_envs.learners.policies import evaluating, policy_module, policy_outputs
+from distilled_envs.learners.policies import evaluating
 from distilled_envs.learners.population import Population
+from distilled_envs.learners.sb3_policies import is_sb3_model
 from distilled_envs.learners.threads import torch_threads
 from distilled_envs.rows import Rows
-from distilled_envs.spec import LearnerSpec, TaskSpec
+from distilled_envs.spec import LearnerSpec
 
 EVALUATION_SEED = 1_000_000
 """Default seed; distillation seeds are small numbers, so that learners here are new."""
@@ -128,8 +138,11 @@ def evaluate(
 
     Args:
         dataset: The distilled dataset; its spec names the environment.
-        policy: A trained policy (module or Stable-Baselines3 model), or several, which are scored
-            together as so many learners. None evaluates the dataset: fresh learners, one gradient
+        policy: A policy, or several, which are scored together as so many learners. A module, or an
+            actor-critic of Stable-Baselines3, is sampled with the dataset's deviations. Any other
+            model of Stable-Baselines3 or sb3-contrib, and any object with ``predict(observation)``,
+            chooses its own actions: for sampled ones with ``deterministic=False``, for greedy ones
+            with ``deterministic=True``. None evaluates the dataset: fresh learners, one gradient
             step each.
         learner: Other networks than those that the dataset was distilled for; only without
             ``policy``.
@@ -145,7 +158,7 @@ def evaluate(
     Raises:
         SettingsError: Counts below 1, no policy in a sequence, ``learner`` or ``learners`` together
             with a policy, or a learner that does not fit the dataset's encoder.
-        PolicyError: The policy does not fit the environment.
+        PolicyError: The policy does not fit the environment, or can't act.
     """
     if policy is not None and (learners, learner) != (None, None):
         raise SettingsError(
@@ -154,6 +167,8 @@ def evaluate(
     policies = [*policy] if isinstance(policy, list | tuple) else [policy]
     if not policies:
         raise SettingsError("There is no policy in the sequence: give one at least.")
+    for each in policies if policy is not None else ():
+        check_can_play(each)
     usual = (1, 20) if len(policies) == 1 else (len(policies), 5)
     if policy is None:  # games take minutes
         usual = (100, 5) if dataset.spec.preprocessing is None else (32, 1)
@@ -186,9 +201,9 @@ def evaluate(
             )
         outputs, copies = _fresh_learners(dataset, learner, learners, seed), learners
     elif len(policies) == 1:
-        outputs, copies = _one_policy(policies[0]), min(episodes, _MAX_COPIES)
+        copies = min(episodes, _MAX_COPIES) if sees_copies(policies[0]) else 1
     else:
-        outputs, copies = _several([_one_policy(each) for each in policies]), len(policies)
+        copies = len(policies)
     rounds = -(-episodes * learners // copies)
     scores = {}
     with (
@@ -204,12 +219,17 @@ def evaluate(
         for mode in ("sampled", "greedy"):
             bar.set_description_str(f"{dataset.spec.name}: playing, {mode} actions")
             env = make_vec_env(dataset.spec, copies)
-            with torch.random.fork_rng(devices=[]), contextlib.ExitStack() as acting:
-                for each in policies if policy is not None else ():
-                    acting.enter_context(evaluating(each))
-                torch.manual_seed(seed)
-                greedy = mode == "greedy"
-                returns = _play(env, dataset.spec.task, outputs, rounds, seed, greedy, bar)
+            greedy, space = mode == "greedy", env.single_action_space
+            with contextlib.ExitStack() as acting:
+                if policy is None:
+                    player = player_of_outputs(outputs, dataset.spec.task, space, greedy=greedy)
+                else:
+                    players = [player_of(e, dataset.spec.task, space, greedy) for e in policies]
+                    player = players[0] if len(players) == 1 else side_by_side(players)
+                    for each in policies:
+                        acting.enter_context(evaluating(policy_in(each)))
+                acting.enter_context(_seeded(seed, policies))
+                returns = _play(env, player, rounds, seed, bar)
             env.close()
             played = returns.reshape(-1)[: learners * episodes].reshape(learners, -1)
             scores[mode] = Score.of(played)
@@ -225,6 +245,29 @@ def pooled(evaluations: Iterable[Evaluation]) -> dict[str, Score]:
     }
 
 
+@contextlib.contextmanager
+def _seeded(seed: int, policies: list[Any]) -> Iterator[None]:
+    """Global generators at a seed, then as before.
+
+    torch's samples actions; with numpy's and its model's space DQN of SB3 explores.
+    """
+    models = [each for each in policies if is_sb3_model(each)]
+    numpy_state = np.random.get_state()  # noqa: NPY002
+    before = [model.action_space for model in models]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        np.random.seed(seed % 2**32)  # noqa: NPY002
+        for model in models:
+            model.action_space = copy.deepcopy(model.action_space)
+            model.action_space.seed(seed)
+        try:
+            yield
+        finally:
+            np.random.set_state(numpy_state)  # noqa: NPY002
+            for model, space in zip(models, before, strict=True):
+                model.action_space = space
+
+
 def _fresh_learners(
     dataset: Rows, learner: LearnerSpec, learners: int, seed: int
 ) -> Callable[[Tensor], Tensor]:
@@ -236,54 +279,24 @@ def _fresh_learners(
     return lambda seen: trained(encode(seen).unsqueeze(1)).squeeze(1)
 
 
-def _one_policy(policy: nn.Module | object) -> Callable[[Tensor], Tensor]:
-    parameter = next(policy_module(policy).parameters(), torch.empty(0))
-    return lambda observations: policy_outputs(policy, observations.to(parameter.device)).cpu()
-
-
-def _several(outputs: list[Callable[[Tensor], Tensor]]) -> Callable[[Tensor], Tensor]:
-    """Outputs of policies of which each acts in an environment of its own."""
-
-    def of_each(observations: Tensor) -> Tensor:
-        parts = observations.split(1)
-        return torch.cat([one(part) for one, part in zip(outputs, parts, strict=True)])
-
-    return of_each
-
-
 def _play(
-    env: gym.vector.VectorEnv,
-    task: TaskSpec,
-    outputs: Callable[[Tensor], Tensor],
-    episodes: int,
-    seed: int,
-    greedy: bool,
-    bar: tqdm,
+    env: gym.vector.VectorEnv, player: Player, episodes: int, seed: int, bar: tqdm
 ) -> np.ndarray:
     """Returns ``(num_envs, episodes)`` of the first episodes in each environment.
 
     Taking the first ones, not the ones that end first, keeps short episodes from counting more.
     """
-    log_std = None if task.target_log_std is None else torch.tensor(task.target_log_std)
     returns = np.zeros((env.num_envs, episodes + 1))  # the last column takes what comes after
     episode = np.zeros(env.num_envs, dtype=int)
     copies = np.arange(env.num_envs)
     observations, _ = env.reset(seed=seed)
+    starts, over = np.ones(env.num_envs, dtype=bool), np.zeros(env.num_envs, dtype=bool)
     while episode.min() < episodes:
-        with torch.no_grad():
-            given = outputs(torch.as_tensor(observations, dtype=torch.float32))
-            if given.shape != (env.num_envs, task.n_outputs) or not given.isfinite().all():
-                raise PolicyError(
-                    f"The policy must give {task.n_outputs} finite outputs for each observation, "
-                    f"got shape {tuple(given.shape)} for {env.num_envs} observations"
-                    f"{'' if given.isfinite().all() else ', not all of them finite'}."
-                )
-            actions = choose_actions(task, given, log_std, greedy=greedy).numpy()
-        actions = within_bounds(env.single_action_space, actions)
         # A reset step of Gymnasium's NEXT_STEP mode has reward 0, so it adds nothing.
-        observations, rewards, terminated, truncated, _ = env.step(actions)
+        observations, rewards, terminated, truncated, _ = env.step(player(observations, starts))
         returns[copies, episode] += rewards
-        ended = (terminated | truncated) & (episode < episodes)
+        starts, over = over, terminated | truncated  # what follows an end is the reset step
+        ended = over & (episode < episodes)
         episode += ended
         bar.update(int(ended.sum()))
     return returns[:, :episodes]

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from distilled_envs.errors import PolicyError
 from distilled_envs.learners.layers import like_parameters
 from distilled_envs.learners.one_step import StepSize, inner_loss, train_one_step
-from distilled_envs.learners.policies import evaluating, policy_module, policy_outputs
+from distilled_envs.learners.policies import evaluating, policy_module, read_policy
 from distilled_envs.learners.reference import Reference
 from distilled_envs.spec import TaskSpec
 
@@ -83,13 +83,12 @@ def diagnose(
         """Answers at the inputs, and loss on the rows, after a step of that size."""
         with _restored(policy_module(policy)):
             take_step(policy, rows, parameters, size)
-            loss = inner_loss(_answers(policy, rows.observations), rows.targets)
-            return _answers(policy, reference.inputs), float(loss)
+            return _answers(policy, reference.inputs), _loss(policy, rows)
 
-    task, wanted = rows.spec.task, reference.answers
+    task, wanted = rows.spec.task, _in_terms_of(policy, reference.answers)
     size = StepSize()
     answers, loss = tried(size)  # first, since it says what does not fit
-    before = inner_loss(_answers(policy, rows.observations), rows.targets)
+    before = _loss(policy, rows)
     gap = disagreement(task, answers, wanted)
     if gap > _SAME and reference.inputs.dim() == 2:
         fitted = _fit_size(task, _answers(policy, reference.inputs), wanted, tried)
@@ -98,7 +97,7 @@ def diagnose(
             fitted_gap = disagreement(task, answers, wanted)
             if fitted_gap < _GAIN * gap:
                 size, loss, gap = fitted, fitted_loss, fitted_gap
-    return Diagnosis(gap < _LEARNS[task.kind], loss / float(before), gap, size)
+    return Diagnosis(gap < _LEARNS[task.kind], loss / before, gap, size)
 
 
 def take_step(
@@ -172,10 +171,20 @@ def _centered(logits: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _answers(policy: nn.Module | object, observations: Tensor) -> Tensor:
-    """Outputs ``(n, n_outputs)``, as in play: without dropout, with fixed batch statistics."""
-    module = policy_module(policy)
-    with evaluating(policy):
-        return policy_outputs(policy, like_parameters(module, observations)).cpu().float()
+    """What a step regresses ``(n, n_outputs)``, as in play: no dropout, fixed batch statistics."""
+    kind = read_policy(policy)
+    with evaluating(kind.module):
+        return kind.regressed(like_parameters(kind.module, observations)).cpu().float()
+
+
+def _in_terms_of(policy: nn.Module | object, targets: Tensor) -> Tensor:
+    """What its answers are compared with: targets, in the units that a step regresses them in."""
+    return read_policy(policy).regression_targets(targets)
+
+
+def _loss(policy: nn.Module | object, rows: "Rows") -> float:
+    answers = _answers(policy, rows.observations)
+    return float(inner_loss(answers, _in_terms_of(policy, rows.targets)))
 
 
 @contextmanager

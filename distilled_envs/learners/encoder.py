@@ -6,14 +6,13 @@ step.
 """
 
 import itertools
-from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from distilled_envs.errors import PolicyError
 from distilled_envs.learners.networks import empty_encoder, has_weights
-from distilled_envs.learners.policies import policy_module
+from distilled_envs.learners.policies import read_policy
 from distilled_envs.spec import LearnerSpec
 
 SILENT = 0.98
@@ -38,7 +37,7 @@ class EncodedPolicy(nn.Module):
 
 
 def learner_parameters(
-    policy: nn.Module | object, encoder: nn.Sequential, n_outputs: int, name: str
+    policy: nn.Module | object, encoder: nn.Sequential, name: str
 ) -> list[nn.Parameter]:
     """What the one step trains of a policy behind an encoder.
 
@@ -48,7 +47,6 @@ def learner_parameters(
     Args:
         policy: What the dataset's ``with_encoder`` gave, or an SB3 model.
         encoder: The dataset's.
-        n_outputs: Outputs that the dataset's task needs.
         name: The dataset's name, for errors.
 
     Returns:
@@ -57,7 +55,8 @@ def learner_parameters(
     Raises:
         PolicyError: The policy has no place for the encoder, or another one.
     """
-    module = policy_module(policy)
+    kind = read_policy(policy)
+    module = kind.module
     if isinstance(module, EncodedPolicy):
         theirs, ours = module.encoder.state_dict(), encoder.state_dict()
         if theirs.keys() != ours.keys() or not all(
@@ -68,8 +67,8 @@ def learner_parameters(
                 "this one with dataset.with_encoder(learner)."
             )
         return [p for p in module.learner.parameters() if p.requires_grad]
-    extractor: Any = getattr(module, "pi_features_extractor", None)
-    if not hasattr(extractor, "cnn"):
+    extractor = kind.features_extractor
+    if extractor is None or not hasattr(extractor, "cnn"):
         raise PolicyError(
             f"{name} has an encoder, and {type(policy).__name__} has no place for it: "
             "put your learner behind it with dataset.with_encoder(learner), or take "
@@ -85,17 +84,12 @@ def learner_parameters(
             f"{type(policy).__name__}'s first layers have weights of shapes {shapes[0]}, and the "
             f"encoder's have {shapes[1]}: leave SB3's features_extractor_kwargs as they are."
         )
-    given = cast(nn.Linear, module.action_net).out_features
-    if given != n_outputs:  # before anything of it is changed
-        raise PolicyError(
-            f"{type(policy).__name__} has {given} outputs, and {name} needs {n_outputs}."
-        )
     with torch.no_grad():
         for layer, source in zip(layers, shared, strict=False):
             layer.weight.copy_(source.weight)
             layer.bias.copy_(source.bias)
     taken = {id(p) for layer in layers[: len(shared)] for p in layer.parameters()}
-    return [p for p in module.parameters() if p.requires_grad and id(p) not in taken]
+    return [p for p in kind.parameters if id(p) not in taken]
 
 
 def make_encoder(

@@ -10,7 +10,13 @@ from tqdm import tqdm
 
 from distilled_envs.errors import PolicyError, SettingsError
 from distilled_envs.learners.layers import like_parameters
-from distilled_envs.learners.policies import policy_module, policy_outputs
+from distilled_envs.learners.policies import (
+    finish_training,
+    policy_module,
+    policy_parameters,
+    policy_regression,
+    read_policy,
+)
 from distilled_envs.learners.threads import torch_threads
 from distilled_envs.spec import TaskSpec
 
@@ -26,6 +32,7 @@ def fit(
     task: TaskSpec,
     observations: Tensor,
     targets: Tensor,
+    target_log_std: Tensor | None,
     *,
     steps: int,
     batch_size: int,
@@ -43,6 +50,8 @@ def fit(
         task: Whether outputs are logits.
         observations: ``(n, *obs_shape)``; frames may be uint8.
         targets: ``(n, n_outputs)``.
+        target_log_std: Log standard deviations ``(n_outputs,)`` of a gaussian task, which a policy
+            with deviations of its own is given.
         steps: Batches at most; it ends earlier when :data:`LEFT` of the loss is left.
         batch_size: Pairs in each.
         learning_rate: Adam's.
@@ -63,7 +72,7 @@ def fit(
             f"got {steps}, {batch_size} and {learning_rate}."
         )
     module = policy_module(policy)
-    parameters = [each for each in module.parameters() if each.requires_grad]
+    parameters = policy_parameters(policy)
     if not parameters:
         raise PolicyError(f"{type(policy).__name__} has no parameters that require a gradient.")
     before = {name: value.detach().clone() for name, value in module.state_dict().items()}
@@ -74,14 +83,13 @@ def fit(
             optimizer = torch.optim.Adam(parameters, learning_rate)
             schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 1e-3, steps)
             generator = torch.Generator().manual_seed(seed)
-            targets = _centered(task, targets)
-            unit, left = targets.square().mean().clamp(min=1e-30), 1.0
+            unit = _unit(policy, task, targets)
+            left = 1.0
             for _ in range(steps):
                 batch = torch.randint(len(targets), (batch_size,), generator=generator)
-                outputs = policy_outputs(policy, like_parameters(module, observations[batch]))
-                _check(policy, outputs, (batch_size, task.n_outputs))
-                wanted = targets[batch].to(outputs.device)
-                loss = (_centered(task, outputs.float()) - wanted).square().mean() / unit
+                seen = like_parameters(module, observations[batch])
+                outputs, wanted = policy_regression(policy, seen, targets[batch].to(seen))
+                loss = _centered(task, outputs - wanted).square().mean() / unit
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
@@ -99,6 +107,7 @@ def fit(
     except PolicyError:
         module.load_state_dict(before)
         raise
+    finish_training(policy, target_log_std)
     return left
 
 
@@ -107,12 +116,10 @@ def _centered(task: TaskSpec, outputs: Tensor) -> Tensor:
     return outputs if task.kind == "gaussian" else outputs - outputs.mean(-1, keepdim=True)
 
 
-def _check(policy: nn.Module | object, outputs: Tensor, shape: tuple[int, int]) -> None:
-    if outputs.shape != shape:
-        raise PolicyError(
-            f"{type(policy).__name__} gives outputs of shape {tuple(outputs.shape)} for {shape[0]} "
-            f"observations, and the task needs {shape}."
-        )
+def _unit(policy: nn.Module | object, task: TaskSpec, targets: Tensor) -> float:
+    """Mean square of what outputs are regressed on."""
+    wanted = read_policy(policy).regression_targets(targets)
+    return max(float(_centered(task, wanted).square().mean()), 1e-30)
 
 
 @contextmanager

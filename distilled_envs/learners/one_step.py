@@ -10,7 +10,12 @@ from torch import Tensor, nn
 
 from distilled_envs.errors import PolicyError
 from distilled_envs.learners.layers import like_parameters, used_layers
-from distilled_envs.learners.policies import policy_module, policy_outputs
+from distilled_envs.learners.policies import (
+    finish_training,
+    policy_module,
+    policy_regression,
+    read_policy,
+)
 
 
 @dataclass(frozen=True)
@@ -46,20 +51,20 @@ def trainable(
     """What a step trains of a policy, after a check that it can.
 
     Args:
-        policy: What :func:`.policies.policy_module` accepts.
-        parameters: What of it is trained; None for all that requires a gradient.
+        policy: What :func:`.policies.read_policy` accepts.
+        parameters: What of it is trained; None for all that makes its outputs.
 
     Raises:
         PolicyError: It has nothing to train, there can be no gradients, or it explores by gSDE.
     """
-    module = policy_module(policy)
-    if getattr(module, "use_sde", False):
+    kind = read_policy(policy)
+    if kind.explores_by_sde:
         raise PolicyError(
             f"{type(policy).__name__} explores by gSDE, whose deviations depend on the state, and "
             "the dataset has one for each action dimension: make it without use_sde."
         )
     if parameters is None:
-        parameters = [p for p in module.parameters() if p.requires_grad]
+        parameters = kind.parameters
     if not parameters:
         raise PolicyError(f"{type(policy).__name__} has no parameters that require a gradient.")
     if torch.is_inference_mode_enabled() or any(p.is_inference() for p in parameters):
@@ -83,12 +88,13 @@ def train_one_step(
 
     Args:
         policy: A module that maps observations ``(k, *shape)`` to outputs ``(k, n_outputs)``, or
-            a Stable-Baselines3 actor-critic model or policy.
+            a model or policy of Stable-Baselines3 or sb3-contrib, by the rules of
+            :mod:`.policies`.
         observations: Distilled observations ``(k, *shape)``.
         targets: Distilled targets ``(k, n_outputs)``.
         learning_rate: The inner learning rate.
         target_log_std: Log standard deviations ``(n_outputs,)`` of a gaussian task: set on a policy
-            that has a parameter ``log_std``, as Stable-Baselines3's do.
+            that has a ``log_std``, as Stable-Baselines3's do.
         parameters: What of the policy is trained; None for all that requires a gradient.
         size: Factors on the learning rate.
 
@@ -100,17 +106,14 @@ def train_one_step(
     module, parameters = policy_module(policy), trainable(policy, parameters)
     seen = like_parameters(module, observations)
     output_bias = None
-    if size.output_bias != size.weights and (used := used_layers(policy, observations[:1])):
-        output_bias = used[-1].layer.bias
+    if size.output_bias != size.weights:
+        trained = {id(each) for each in parameters}
+        used = [layer for layer, _ in used_layers(policy, observations[:1])]
+        biases = [layer.bias for layer in used if id(layer.weight) in trained]
+        output_bias = biases[-1] if biases else None
     with torch.enable_grad():
-        outputs = policy_outputs(policy, seen)
-        if outputs.shape != targets.shape:
-            raise PolicyError(
-                f"{type(policy).__name__} maps the observations {tuple(observations.shape)} to "
-                f"outputs of shape {tuple(outputs.shape)}, but the targets have shape "
-                f"{tuple(targets.shape)}: the policy needs {targets.shape[-1]} outputs."
-            )
-        loss = inner_loss(outputs, targets.to(outputs))
+        outputs, wanted = policy_regression(policy, seen, targets.to(seen))
+        loss = inner_loss(outputs, wanted)
         gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
     with torch.no_grad():
         # SB3's critic gets no gradient: only what makes the outputs is trained.
@@ -133,6 +136,4 @@ def train_one_step(
             )
         for parameter, value in stepped:
             parameter.copy_(value)
-        log_std = getattr(module, "log_std", None)  # SB3's gaussian policies
-        if target_log_std is not None and isinstance(log_std, nn.Parameter):
-            log_std.copy_(target_log_std)
+    finish_training(policy, target_log_std)

@@ -1,17 +1,41 @@
-"""What counts as a policy: any ``nn.Module`` from observations to outputs, or SB3's actor-critics.
+"""What counts as a policy, and by which rule its outputs are read and trained.
 
-Outputs are logits (categorical task) or action means (gaussian task).
+Outputs are logits (categorical task), or actions in the environment's units (gaussian task):
+
+| policy | outputs | what a step regresses on the targets | after training |
+|---|---|---|---|
+| any ``nn.Module`` | what it gives | the same | its parameter ``log_std``, if any, is set |
+| PPO, A2C, TRPO, MaskablePPO | logits or means | the same | ``log_std`` is set |
+| DQN | Q-values: logits at temperature 1 | the same | the target network is a copy |
+| QR-DQN | means over N quantiles, times sqrt(N) | the same | the target network is a copy |
+| SAC, TQC | tanh(mean), rescaled to the Box | means, in units of the Box | deviations are set |
+| TD3, DDPG | as SAC | as SAC | the target actor is a copy |
+
+The deviations of SAC and TQC become those of the dataset in units of the Box, the same everywhere:
+weights 0 and a bias. Recurrent policies, gSDE and ``squash_output`` of PPO are refused.
+
+The likeliest action is the same by outputs and by SB3's ``predict(deterministic=True)``.
+
+A squashed mean is regressed as it is and on targets that are not clipped, since the rows of a
+dataset teach by weighted sums of their targets, many of which lie beyond the Box.
 """
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, TypeGuard
+from typing import Any
 
+import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
 from distilled_envs.errors import PolicyError
+from distilled_envs.learners.sb3_policies import (
+    PlainPolicy,
+    is_sb3_model,
+    is_sb3_policy,
+    read_sb3_policy,
+)
+from distilled_envs.spec import TaskSpec
 
 
 def sb3_policy_for(space: spaces.Space[Any]) -> str:
@@ -19,71 +43,150 @@ def sb3_policy_for(space: spaces.Space[Any]) -> str:
     return "CnnPolicy" if len(space.shape or ()) == 3 else "MlpPolicy"
 
 
-def policy_module(policy: nn.Module | object) -> nn.Module:
-    """The module that holds a policy's parameters.
+def read_policy(policy: nn.Module | object) -> PlainPolicy:
+    """A policy as one of the kinds of the table above.
 
     Raises:
-        PolicyError: It is neither a module nor a Stable-Baselines3 actor-critic, or one whose
-            actions are not its outputs.
+        PolicyError: It is neither a module nor a model or policy of Stable-Baselines3 or
+            sb3-contrib, or one that a dataset can't train.
     """
-    if _is_sb3(policy, "common.base_class", "BaseAlgorithm"):
-        policy = policy.policy
-    if not isinstance(policy, nn.Module):
+    module = policy.policy if is_sb3_model(policy) else policy
+    if not isinstance(module, nn.Module):
         raise PolicyError(
             f"A policy must be a torch.nn.Module or a Stable-Baselines3 model, "
             f"got {type(policy).__name__}."
         )
-    is_sb3_policy = _is_sb3(policy, "common.policies", "BasePolicy")
-    if is_sb3_policy and not _is_sb3(policy, "common.policies", "ActorCriticPolicy"):
-        raise PolicyError(
-            f"Of Stable-Baselines3's policies, the ones of PPO and A2C can be trained on a "
-            f"distilled dataset, not {type(policy).__name__}."
-        )
-    if is_sb3_policy and policy.squash_output:
-        raise PolicyError(
-            "A policy's outputs are its action means as they are: make the Stable-Baselines3 model "
-            "without squash_output."
-        )
-    return policy
+    if is_sb3_policy(module):
+        return read_sb3_policy(module, type(policy).__name__)
+    return PlainPolicy(module)
+
+
+def policy_module(policy: nn.Module | object) -> nn.Module:
+    """The module that holds all of a policy, its critics and targets too.
+
+    Raises:
+        PolicyError: As :func:`read_policy`.
+    """
+    return read_policy(policy).module
+
+
+def policy_parameters(policy: nn.Module | object) -> list[nn.Parameter]:
+    """What makes a policy's outputs and requires a gradient.
+
+    Of an actor-critic it may hold the critic's parameters, which get no gradient from the outputs.
+
+    Raises:
+        PolicyError: As :func:`read_policy`.
+    """
+    return read_policy(policy).parameters
 
 
 def policy_outputs(policy: nn.Module | object, observations: Tensor) -> Tensor:
     """A policy's outputs at a batch of observations.
 
     Args:
-        policy: What :func:`policy_module` accepts.
+        policy: What :func:`read_policy` accepts.
         observations: ``(n, *obs_shape)``, on the policy's device.
 
     Returns:
-        Logits or action means ``(n, n_outputs)``.
+        Logits, or actions in the environment's units, ``(n, n_outputs)``.
 
     Raises:
         PolicyError: The policy does not take observations of this shape, or gives no tensor.
     """
+    return _called(policy, read_policy(policy).outputs, observations)
+
+
+def policy_regression(
+    policy: nn.Module | object, observations: Tensor, targets: Tensor
+) -> tuple[Tensor, Tensor]:
+    """What a gradient step on rows compares: for most policies outputs and targets as they are.
+
+    Args:
+        policy: What :func:`read_policy` accepts.
+        observations: ``(n, *obs_shape)``, on the policy's device.
+        targets: ``(n, n_outputs)``, on the policy's device.
+
+    Returns:
+        Both in the terms of the table above, ``(n, n_outputs)`` each if the policy fits.
+
+    Raises:
+        PolicyError: The policy does not take observations of this shape, gives no tensor, or has
+            another number of outputs.
+    """
+    kind = read_policy(policy)
+    regressed = _called(policy, kind.regressed, observations)
+    if regressed.shape != targets.shape:
+        raise PolicyError(
+            f"{type(policy).__name__} maps the observations {tuple(observations.shape)} to "
+            f"outputs of shape {tuple(regressed.shape)}, but the targets have shape "
+            f"{tuple(targets.shape)}: the policy needs {targets.shape[-1]} outputs."
+        )
+    return regressed, kind.regression_targets(targets)
+
+
+@torch.no_grad()
+def finish_training(policy: nn.Module | object, target_log_std: Tensor | None) -> None:
+    """Set deviations and target networks as the table above says, once the outputs are trained.
+
+    Args:
+        policy: What :func:`read_policy` accepts.
+        target_log_std: Log standard deviations ``(n_outputs,)`` of a gaussian task, in the
+            environment's units; None leaves the policy's own.
+    """
+    read_policy(policy).finish(target_log_std)
+
+
+def check_action_space(policy: nn.Module | object, task: TaskSpec, name: str) -> None:
+    """Refuse a policy whose own action space is not the dataset's.
+
+    Args:
+        policy: What :func:`read_policy` accepts; a plain module has no space, and passes.
+        task: The dataset's.
+        name: The dataset's name, for errors.
+
+    Raises:
+        PolicyError: It has discrete actions where the dataset has continuous ones or the other way
+            round, or another number of them.
+    """
     module = policy_module(policy)
+    if not is_sb3_policy(module):
+        return
+    space = module.action_space
+    if task.kind == "categorical":
+        fits = isinstance(space, spaces.Discrete) and space.n == task.n_outputs
+        wanted = f"Discrete({task.n_outputs})"
+    else:
+        fits = isinstance(space, spaces.Box) and space.shape == (task.n_outputs,)
+        wanted = f"a Box of shape ({task.n_outputs},)"
+    if not fits:
+        raise PolicyError(
+            f"{type(policy).__name__} has the action space {space}, and {name} needs {wanted}: "
+            "make the model on dataset.make_env()."
+        )
+
+
+def _called(policy: object, outputs: Any, observations: Tensor) -> Tensor:
+    """Outputs, where any failure names the policy that was given."""
     try:
-        if _is_sb3(module, "common.policies", "ActorCriticPolicy"):
-            features = module.extract_features(observations, module.pi_features_extractor)
-            outputs = module.action_net(module.mlp_extractor.forward_actor(features))
-        else:
-            outputs = module(observations)
-    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        given = outputs(observations)
+    except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
         raise PolicyError(
             f"{type(policy).__name__} does not take {observations.dtype} observations of shape "
             f"{tuple(observations.shape)}: {error}"
         ) from error
-    if not isinstance(outputs, Tensor):
+    if not isinstance(given, Tensor):
         raise PolicyError(
             f"{type(policy).__name__} must map observations to one tensor, "
-            f"got {type(outputs).__name__}."
+            f"got {type(given).__name__}."
         )
-    return outputs
+    return given
 
 
 @contextmanager
-def evaluating(policy: nn.Module | object) -> Iterator[None]:
+def evaluating(module: nn.Module | None) -> Iterator[None]:
     """Evaluation mode (dropout off, batch statistics fixed) inside the block, then as before."""
-    before = {each: each.training for each in policy_module(policy).modules()}
+    before = {} if module is None else {each: each.training for each in module.modules()}
     for each in before:
         each.training = False
     try:
@@ -91,9 +194,3 @@ def evaluating(policy: nn.Module | object) -> Iterator[None]:
     finally:
         for each, training in before.items():
             each.training = training
-
-
-def _is_sb3(instance: object, module: str, name: str) -> TypeGuard[Any]:
-    """Whether it is an instance of a class of Stable-Baselines3, which is never imported here."""
-    loaded = sys.modules.get(f"stable_baselines3.{module}")
-    return loaded is not None and isinstance(instance, getattr(loaded, name))

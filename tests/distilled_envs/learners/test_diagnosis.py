@@ -112,3 +112,6 @@ def test_modules_of_any_floating_type_take_the_step():
     policy = hopper.initialize(default_network(11, 3).double())
     assert hopper.diagnose(policy).learns
     assert hopper.train(policy)(hopper.observations.double()).dtype == torch.float64
+    cartpole = load_distilled("cartpole_2d")
+    policy = cartpole.train(cartpole.initialize(default_network(8, 4).double()))
+    assert cartpole.evaluate(policy, episodes=2).greedy.mean == 500

@@ -1,0 +1,195 @@
+"""Who acts in an evaluation: networks by their outputs, everything else by its own ``predict``."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import Tensor, nn
+
+from distilled_envs.errors import PolicyError
+from distilled_envs.learners.actions import choose_actions, within_bounds
+from distilled_envs.learners.layers import like_parameters
+from distilled_envs.learners.policies import policy_outputs
+from distilled_envs.learners.sb3_policies import is_sb3_model, is_sb3_policy, shares_our_outputs
+from distilled_envs.spec import TaskSpec
+
+Player = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""Observations ``(n, *obs_shape)``, and whether each is the first of an episode ``(n,)``, to
+actions ``(n, ...)`` within the environment's bounds."""
+
+
+def policy_in(policy: object) -> nn.Module | None:
+    """The module of a policy, or of the model around it; None if there is none."""
+    inside = policy.policy if is_sb3_model(policy) else policy
+    return inside if isinstance(inside, nn.Module) else None
+
+
+def plays_by_outputs(policy: object) -> bool:
+    """Whether a policy is sampled with the dataset's deviations, as fresh learners are.
+
+    Modules and Stable-Baselines3's actor-critics are; what has only ``predict`` samples its own
+    way.
+    """
+    module = policy_in(policy)
+    if module is None:
+        return False
+    return shares_our_outputs(module) if is_sb3_policy(module) else True
+
+
+def player_of_outputs(
+    outputs: Callable[[Tensor], Tensor], task: TaskSpec, space: spaces.Space[Any], *, greedy: bool
+) -> Player:
+    """Actions from outputs, sampled with torch's global generator or the likeliest.
+
+    Args:
+        outputs: Observations ``(n, *obs_shape)`` to outputs ``(n, n_outputs)``.
+        task: How outputs become actions.
+        space: Of one action.
+        greedy: The likeliest instead of samples.
+
+    Raises:
+        PolicyError: When it plays: outputs of another shape, or not finite.
+    """
+    log_std = None if task.target_log_std is None else torch.tensor(task.target_log_std)
+
+    def play(observations: np.ndarray, starts: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            given = outputs(torch.as_tensor(observations, dtype=torch.float32))
+            wanted = (len(observations), task.n_outputs)
+            if given.shape != wanted or not given.isfinite().all():
+                raise PolicyError(
+                    f"The policy must give {task.n_outputs} finite outputs for each observation, "
+                    f"got shape {tuple(given.shape)} for {len(observations)} observations"
+                    f"{'' if given.isfinite().all() else ', not all of them finite'}."
+                )
+            actions = choose_actions(task, given, log_std, greedy=greedy).numpy()
+        return within_bounds(space, actions)
+
+    return play
+
+
+def outputs_of(policy: nn.Module | object) -> Callable[[Tensor], Tensor]:
+    """A policy's outputs on the CPU in float32, wherever it is and of whatever type."""
+    module = policy_in(policy)
+    assert module is not None
+
+    def outputs(observations: Tensor) -> Tensor:
+        return policy_outputs(policy, like_parameters(module, observations)).cpu().float()
+
+    return outputs
+
+
+class PredictingPlayer:
+    """Actions by ``predict(observation, state=, episode_start=, deterministic=)``.
+
+    Models and policies of Stable-Baselines3 see all copies at once. Any other object sees one
+    observation, without a dimension of copies, of a single environment: it may keep what it likes
+    between calls. It is passed those of the keywords that it takes, and returns an action, or as
+    Stable-Baselines3 does an action and its next state.
+
+    Args:
+        policy: What has ``predict``.
+        space: Of one action.
+        greedy: What is passed on as ``deterministic``.
+    """
+
+    def __init__(self, policy: Any, space: spaces.Space[Any], *, greedy: bool):
+        self._policy, self._space, self._state = policy, space, None
+        self._together = sees_copies(policy)
+        self._keywords = _keywords_of(policy.predict)
+        self._greedy = greedy
+
+    def __call__(self, observations: np.ndarray, starts: np.ndarray) -> np.ndarray:
+        """Actions for observations; see :data:`Player`.
+
+        Raises:
+            PolicyError: ``predict`` fails, or gives what is no action of the environment.
+        """
+        name = f"{type(self._policy).__name__}.predict"
+        known = {"state": self._state, "episode_start": starts, "deterministic": self._greedy}
+        seen = observations if self._together else observations[0]
+        try:
+            given = self._policy.predict(seen, **{key: known[key] for key in self._keywords})
+        except (RuntimeError, ValueError, TypeError, IndexError) as error:
+            raise PolicyError(
+                f"{name} does not take {seen.dtype} observations of shape {seen.shape}: {error}"
+            ) from error
+        if isinstance(given, tuple) and len(given) == 2:
+            given, self._state = given
+        try:
+            actions = np.asarray(given)
+        except (RuntimeError, ValueError, TypeError) as error:
+            raise PolicyError(f"{name} must give an action as an array: {error}") from error
+        actions = actions if self._together else actions[None]
+        self._check(name, actions, len(observations))
+        return within_bounds(self._space, actions)
+
+    def _check(self, name: str, actions: np.ndarray, copies: int) -> None:
+        shape, space = (copies, *(self._space.shape or ())), self._space
+        fits = actions.shape == shape and actions.dtype.kind in "iufb"
+        if fits and isinstance(space, spaces.Discrete):
+            fits = actions.dtype.kind in "iu" and bool(
+                ((actions >= space.start) & (actions < space.start + space.n)).all()
+            )
+        elif fits:
+            fits = bool(np.isfinite(actions).all())
+        if not fits:
+            shown = np.array2string(actions, threshold=8, separator=", ")
+            raise PolicyError(
+                f"{name} must give actions of {space}, an array of shape {shape[1:]} for each "
+                f"observation, got {shown} for {copies} observation{'s' * (copies > 1)}."
+            )
+
+
+def player_of(policy: Any, task: TaskSpec, space: spaces.Space[Any], greedy: bool) -> Player:
+    """Actions of a policy: by its outputs where it has them, else by its ``predict``."""
+    if plays_by_outputs(policy):
+        return player_of_outputs(outputs_of(policy), task, space, greedy=greedy)
+    return PredictingPlayer(policy, space, greedy=greedy)
+
+
+def side_by_side(players: list[Player]) -> Player:
+    """Players of which each acts in an environment of its own."""
+
+    def play(observations: np.ndarray, starts: np.ndarray) -> np.ndarray:
+        places = [slice(place, place + 1) for place in range(len(players))]
+        actions = [
+            player(observations[place], starts[place])
+            for player, place in zip(players, places, strict=True)
+        ]
+        return np.concatenate(actions)
+
+    return play
+
+
+def sees_copies(policy: object) -> bool:
+    """Whether one policy can play several episodes side by side."""
+    return plays_by_outputs(policy) or is_sb3_model(policy) or is_sb3_policy(policy)
+
+
+def check_can_play(policy: object) -> None:
+    """Refuse what is neither a network nor has ``predict``.
+
+    Raises:
+        PolicyError: It is.
+    """
+    if not plays_by_outputs(policy) and not callable(getattr(policy, "predict", None)):
+        raise PolicyError(
+            "A policy must be a torch.nn.Module, a Stable-Baselines3 model, or an object with "
+            f"predict(observation), got {type(policy).__name__}."
+        )
+
+
+def _keywords_of(predict: Callable[..., Any]) -> list[str]:
+    try:
+        taken = inspect.signature(predict).parameters.values()
+    except ValueError:  # some functions of extension modules have none
+        return []
+    passed = ("state", "episode_start", "deterministic")
+    if any(each.kind is each.VAR_KEYWORD for each in taken):
+        return list(passed)
+    names = {each.name for each in taken if each.kind is not each.POSITIONAL_ONLY}
+    return [keyword for keyword in passed if keyword in names]
