@@ -13,8 +13,8 @@ from distilled_envs.learners.layers import like_parameters
 from distilled_envs.learners.policies import (
     finish_training,
     policy_module,
+    policy_outputs,
     policy_parameters,
-    policy_regression,
     read_policy,
 )
 from distilled_envs.learners.threads import torch_threads
@@ -43,7 +43,8 @@ def fit(
     """Train a policy on pairs with Adam, in place.
 
     The loss is the mean squared error as a share of the targets' own mean square; of logits up to a
-    constant, which changes no probability. The learning rate falls linearly to 0.
+    constant, which changes no probability, and of squashed actions from targets within the Box.
+    The learning rate falls linearly to 0.
 
     Args:
         policy: What :func:`.policies.policy_module` accepts, on any device, of any floating type.
@@ -83,12 +84,14 @@ def fit(
             optimizer = torch.optim.Adam(parameters, learning_rate)
             schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 1e-3, steps)
             generator = torch.Generator().manual_seed(seed)
-            unit = _unit(policy, task, targets)
-            left = 1.0
+            targets = read_policy(policy).reachable(targets)
+            unit, left = _centered(task, targets).square().mean().item() or 1.0, 1.0
             for _ in range(steps):
                 batch = torch.randint(len(targets), (batch_size,), generator=generator)
                 seen = like_parameters(module, observations[batch])
-                outputs, wanted = policy_regression(policy, seen, targets[batch].to(seen))
+                outputs = policy_outputs(policy, seen)
+                _check(policy, outputs, (batch_size, task.n_outputs))
+                wanted = targets[batch].to(outputs)
                 loss = _centered(task, outputs - wanted).square().mean() / unit
                 optimizer.zero_grad()
                 loss.backward()
@@ -116,10 +119,12 @@ def _centered(task: TaskSpec, outputs: Tensor) -> Tensor:
     return outputs if task.kind == "gaussian" else outputs - outputs.mean(-1, keepdim=True)
 
 
-def _unit(policy: nn.Module | object, task: TaskSpec, targets: Tensor) -> float:
-    """Mean square of what outputs are regressed on."""
-    wanted = read_policy(policy).regression_targets(targets)
-    return max(float(_centered(task, wanted).square().mean()), 1e-30)
+def _check(policy: nn.Module | object, outputs: Tensor, shape: tuple[int, int]) -> None:
+    if outputs.shape != shape:
+        raise PolicyError(
+            f"{type(policy).__name__} gives outputs of shape {tuple(outputs.shape)} for {shape[0]} "
+            f"observations, and the task needs {shape}."
+        )
 
 
 @contextmanager

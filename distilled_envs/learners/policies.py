@@ -8,7 +8,7 @@ Outputs are logits (categorical task), or actions in the environment's units (ga
 | PPO, A2C, TRPO, MaskablePPO | logits or means | the same | ``log_std`` is set |
 | DQN | Q-values: logits at temperature 1 | the same | the target network is a copy |
 | QR-DQN | means over N quantiles, times sqrt(N) | the same | the target network is a copy |
-| SAC, TQC | tanh(mean), rescaled to the Box | means, in units of the Box | deviations are set |
+| SAC, TQC | tanh(mean), rescaled to the Box | means before tanh | deviations are set |
 | TD3, DDPG | as SAC | as SAC | the target actor is a copy |
 
 The deviations of SAC and TQC become those of the dataset in units of the Box, the same everywhere:
@@ -16,8 +16,9 @@ weights 0 and a bias. Recurrent policies, gSDE and ``squash_output`` of PPO are 
 
 The likeliest action is the same by outputs and by SB3's ``predict(deterministic=True)``.
 
-A squashed mean is regressed as it is and on targets that are not clipped, since the rows of a
-dataset teach by weighted sums of their targets, many of which lie beyond the Box.
+The mean before tanh is regressed on targets in units of the Box, times 1.3 and not clipped: see
+:class:`~distilled_envs.learners.sb3_policies.SquashedPolicy`. That is for the one step. What is
+trained to convergence has outputs of its own to fit, :func:`policy_outputs` to actions in the Box.
 """
 
 from collections.abc import Iterator
@@ -100,7 +101,7 @@ def policy_outputs(policy: nn.Module | object, observations: Tensor) -> Tensor:
 def policy_regression(
     policy: nn.Module | object, observations: Tensor, targets: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """What a gradient step on rows compares: for most policies outputs and targets as they are.
+    """What the one step on rows compares: for most policies outputs and targets as they are.
 
     Args:
         policy: What :func:`read_policy` accepts.

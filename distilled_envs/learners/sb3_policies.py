@@ -14,6 +14,14 @@ from torch import Tensor, nn
 from distilled_envs.errors import PolicyError
 
 _SB3, _CONTRIB = "stable_baselines3", "sb3_contrib"
+SHARPNESS = 1.3
+"""How much larger a mean is made before tanh than where actions are clipped.
+
+tanh(1.3 m) is nearest to clip(m, -1, 1) in the least squares over m ~ N(0, 1.5). One step gets
+with 1 / 1.15 / 1.3 / 1.5 on Hopper 650 / 978 / 3,190 / 1,069, on HalfCheetah 3,663 / 4,224 /
+2,631 / 532, on Walker2d 1,416 / 2,242 / 2,951 / 2,441 (tanh layers of 256, 8 networks): on average
+45 / 60 / 79 / 39% of what the same networks get clipped.
+"""
 _TRAINABLE = "PPO, A2C, TRPO, MaskablePPO, DQN, QR-DQN, SAC, TQC, TD3 and DDPG"
 
 
@@ -56,6 +64,10 @@ class PlainPolicy:
 
     def regression_targets(self, targets: Tensor) -> Tensor:
         """A dataset's targets ``(n, n_outputs)`` in the terms of :meth:`regressed`."""
+        return targets
+
+    def reachable(self, targets: Tensor) -> Tensor:
+        """The outputs that are nearest to a dataset's targets ``(n, n_outputs)``."""
         return targets
 
     def finish(self, target_log_std: Tensor | None) -> None:
@@ -120,9 +132,10 @@ class Quantiles(QValues):
 class SquashedPolicy(PlainPolicy):
     """SAC, TQC, TD3, DDPG: the action is tanh of a mean, from -1 to 1 rescaled to the Box.
 
-    A step regresses the mean before tanh on the target in units of the Box, not clipped: a step on
-    rows gives weighted sums of targets, and half of Hopper's targets lie beyond 1.9 where the Box
-    ends at 1.
+    A step regresses the mean before tanh on :data:`SHARPNESS` times the target in units of the Box.
+    Targets are not clipped, and not turned by atanh: a step on rows gives weighted sums of targets,
+    and half of Hopper's lie beyond 1.9 where the Box ends at 1. With atanh of clipped targets it
+    gets 17 instead of 3,190.
     """
 
     def __init__(self, module: nn.Module):
@@ -140,9 +153,14 @@ class SquashedPolicy(PlainPolicy):
         return middle + half * self.regressed(observations).tanh()
 
     def regression_targets(self, targets: Tensor) -> Tensor:
-        """In units of the Box: its bounds are -1 and 1."""
+        """In units of the Box, where its bounds are -1 and 1, times :data:`SHARPNESS`."""
         middle, half = self._box(targets.device)
-        return (targets - middle) / half
+        return SHARPNESS * (targets - middle) / half
+
+    def reachable(self, targets: Tensor) -> Tensor:
+        """Within the Box."""
+        middle, half = self._box(targets.device)
+        return targets.clamp(middle - half, middle + half)
 
     def _box(self, device: torch.device) -> tuple[Tensor, Tensor]:
         """The Box's middle and half its width, ``(n_outputs,)`` each."""

@@ -132,3 +132,24 @@ def test_a_loss_that_is_not_finite_leaves_the_policy_as_it_was(hopper, pairs):
     with pytest.raises(PolicyError, match="not finite"):
         hopper.fit(policy, pairs)
     assert torch.equal(policy[0].weight, before)
+
+
+@pytest.mark.parametrize("name", ["SAC", "TD3"])
+def test_squashed_actions_are_fitted_within_the_box(hopper, name):
+    pytest.importorskip("mujoco")
+    import stable_baselines3
+
+    model = getattr(stable_baselines3, name)("MlpPolicy", hopper.make_env(), device="cpu")
+    hopper.fit(model, hopper.expand(4096, seed=1), steps=500)
+    assert hopper.evaluate(model, episodes=3).greedy.mean > 1000
+
+
+def test_value_networks_are_fitted():
+    from stable_baselines3 import DQN
+
+    cartpole = load_distilled("cartpole_2d")
+    model = DQN("MlpPolicy", cartpole.make_env(), device="cpu")
+    cartpole.fit(model)
+    assert cartpole.evaluate(model, episodes=3).greedy.mean > 490
+    online, target = model.policy.q_net.state_dict(), model.policy.q_net_target.state_dict()
+    assert all(torch.equal(online[name], target[name]) for name in online)
