@@ -92,7 +92,7 @@ def dataset() -> DistilledDataset:
         inner=InnerSpec(learning_rate=0.5),
         provenance={"seed": 0},
     )
-    observations = 0.2 * torch.randn(5, 8, generator=generator)
+    observations = 0.1 * torch.randn(5, 8, generator=generator)
     return DistilledDataset(observations, torch.randn(5, 4, generator=generator), spec)
 
 

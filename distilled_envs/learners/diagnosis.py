@@ -29,10 +29,12 @@ _GAIN = 0.5
 """Another step than the dataset's own is taken if it leaves less than this share of the
 disagreement: own learners, of which single draws disagree, always take the plain one."""
 _ROUNDS = 3
-_LEARNS = {"categorical": 0.1, "gaussian": 0.004}
-"""Disagreement up to which a network learns. Of the networks of ``generalize`` those that keep 95%
-of the return have at most 0.03 on cart-pole and 0.003 on MuJoCo; those that keep less than half
-have at least 0.5 and 0.0055. Logits need only their order, while torques are taken as they are."""
+_LEARNS = {"categorical": 0.4, "gaussian": 0.004}
+"""Disagreement up to which a network learns. Of 1,613 networks of ``generalize`` on 11 cart-pole
+sets it misjudges 9 of those that keep 95% of the return and 35 of those that keep less than half,
+23 of these on one axis, where a small constant lets the cart drift. On MuJoCo those that keep 95%
+have at most 0.003, and those that keep less than half at least 0.0055. Logits need only their
+order, while torques are taken as they are."""
 
 
 @dataclass(frozen=True)

@@ -26,10 +26,12 @@ def noise(rows: "Rows", count: int, generator: torch.Generator) -> Tensor:
     """Inputs ``(count, n_inputs)`` of the size of observations: normal, alike in all directions.
 
     Under the dataset's transform observations have the standard deviation ``scale``. Elsewhere it
-    is taken to be half the rows' root mean square, as on cart-pole.
+    is taken to be the rows' root mean square: on cart-poles of 1 to 10 axes play has 0.5 to 2.7
+    times that. At half of it PPO does not learn the 10-D one's id, since inputs of 0.02 hardly
+    move a network; at all of it, it gets 500.
     """
     fixed = rows.spec.observation_transform
-    size = 0.5 * rows.observations.square().mean().sqrt() if fixed is None else fixed.scale
+    size = rows.observations.square().mean().sqrt() if fixed is None else fixed.scale
     return size * torch.randn(count, *rows.observations.shape[1:], generator=generator)
 
 

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 _KERNEL_NETWORKS = 8
 _INPUTS = 512
+_NEAR = 0.5
+"""Size of the inputs on cart-pole, as a share of the expanded rows'. A verdict by inputs so small
+errs on 43 of 1,613 networks, since constants count there; by inputs of full size on 56."""
 _CNN_LEARNERS = 8
 """Without an encoder each has 1.7 million parameters, and as many gradients."""
 
@@ -46,6 +49,8 @@ class Reference:
         generator = torch.Generator().manual_seed(0)
         frames = rows.observations.dim() > 2
         inputs = rows.observations if frames else noise(rows, _INPUTS, generator)
+        if not frames and rows.spec.observation_transform is None:
+            inputs = _NEAR * inputs
         count = _CNN_LEARNERS if frames else LEARNERS
         answers = mean_answers(rows, one_step_learners(rows, generator, count), inputs)
         task, kernel = rows.spec.task, torch.zeros(len(rows), len(inputs))

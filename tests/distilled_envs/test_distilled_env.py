@@ -141,7 +141,7 @@ def test_how_much_is_dealt(dataset, toy):
 
 def test_inputs_outside_the_space_are_not_dealt(dataset):
     bound = 0.25  # two standard deviations of the noise
-    dataset.observations.sign_().mul_(bound)
+    dataset.observations.sign_().mul_(bound / 2)
     pairs = dataset.expand(500, seed=0)
     inputs, answers = pairs.observations, pairs.targets
     narrow = gym.spaces.Box(-bound, bound, (8,))

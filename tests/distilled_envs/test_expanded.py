@@ -27,7 +27,7 @@ def test_inputs_have_the_size_of_observations(cartpole):
     scale = hopper.spec.observation_transform.scale
     assert hopper.expand(4096).observations.std().item() == pytest.approx(scale, rel=0.02)
     rows = cartpole.observations.square().mean().sqrt().item()
-    assert cartpole.expand(4096).observations.std().item() == pytest.approx(rows / 2, rel=0.02)
+    assert cartpole.expand(4096).observations.std().item() == pytest.approx(rows, rel=0.02)
 
 
 def test_expansions_have_a_seed(cartpole):
