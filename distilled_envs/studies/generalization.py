@@ -1,10 +1,12 @@
 """Which networks learn from a dataset, and in which way: by the one step, drawn anew, or by fit.
 
-The first is the k-shot validation of Wilhelm & Ventura, arXiv 2508.09283: other learners than those
-that a dataset was distilled for, of other initializations, widths, depths and activations.
+Wilhelm & Ventura, arXiv 2508.09283, score other learners than those that a dataset was distilled
+for: with all gains 1, Xavier's normal initialization, widths of 32 to 256, and further layers that
+are linear. These are here under their names, beside harder ones.
 """
 
 import dataclasses
+import math
 import warnings
 from collections.abc import Callable
 from functools import partial
@@ -35,7 +37,7 @@ def families(learner: LearnerSpec) -> dict[str, LearnerSpec]:
     change = dataclasses.replace
     kinds = {
         OWN: learner,
-        "orthogonal, all gains 1": change(
+        "all gains 1 (paper)": change(
             learner, initialization=InitializationSpec(hidden_gain=1.0, output_gain=1.0)
         ),
         "Xavier": change(learner, initialization=InitializationSpec("xavier")),
@@ -45,7 +47,7 @@ def families(learner: LearnerSpec) -> dict[str, LearnerSpec]:
     depth = len(learner.hidden_sizes)
     kinds |= {
         f"width {units}": change(learner, hidden_sizes=(units,) * depth)
-        for units in (32, 64, 128, 256)
+        for units in (32, 64, 128, 256, 512, 1024)
         if units != width
     }
     return kinds | {
@@ -72,10 +74,41 @@ class Recurrent(nn.Module):
         return self.head(self.lstm(observations.unsqueeze(1))[0][:, -1])
 
 
-def others(inputs: int, outputs: int) -> dict[str, Callable[[], nn.Module]]:
-    """Networks as people bring them, with PyTorch's default initialization, by their names.
+def xavier_normal(learner: LearnerSpec, inputs: int, outputs: int) -> nn.Module:
+    """A learner with Xavier's normal initialization and the usual gains: the paper's variant."""
+    network = make_policy(learner, (inputs,), outputs)
+    layers = [each for each in network.modules() if isinstance(each, nn.Linear)]
+    for layer in layers:
+        nn.init.xavier_normal_(layer.weight, 0.01 if layer is layers[-1] else math.sqrt(2))
+        nn.init.zeros_(layer.bias)
+    return network
+
+
+def with_linear_layers(learner: LearnerSpec, inputs: int, outputs: int, extra: int) -> nn.Module:
+    """A learner with further hidden layers that have no activation: the paper's variant.
 
     Args:
+        learner: The network; it has a hidden layer.
+        inputs: Numbers in an observation.
+        outputs: Outputs.
+        extra: Further layers, as wide as the last one and drawn as it is, before the outputs.
+    """
+    width = learner.hidden_sizes[-1]
+    deep = dataclasses.replace(learner, hidden_sizes=(*learner.hidden_sizes, *(width,) * extra))
+    layers = [*make_policy(deep, (inputs,), outputs)]
+    kept = 2 * len(learner.hidden_sizes)  # each with its activation
+    return nn.Sequential(
+        *layers[:kept], *(each for each in layers[kept:] if isinstance(each, nn.Linear))
+    )
+
+
+def others(learner: LearnerSpec, inputs: int, outputs: int) -> dict[str, Callable[[], nn.Module]]:
+    """The paper's variants that no spec says, and networks as people bring them, by their names.
+
+    The latter have PyTorch's default initialization.
+
+    Args:
+        learner: The network that the dataset was distilled for.
         inputs: Numbers in an observation.
         outputs: Outputs.
     """
@@ -86,7 +119,13 @@ def others(inputs: int, outputs: int) -> dict[str, Callable[[], nn.Module]]:
             layers += [nn.Linear(before, size), *(make() for make in after)]
         return nn.Sequential(*layers, nn.Linear(sizes[-1], outputs))
 
-    return {
+    made: dict[str, Callable[[], nn.Module]] = {
+        "Xavier normal (paper)": partial(xavier_normal, learner, inputs, outputs)
+    }
+    for extra in (1, 2, 3) if learner.hidden_sizes else ():
+        name = f"{extra} linear layer{'s' * (extra > 1)} more (paper)"
+        made[name] = partial(with_linear_layers, learner, inputs, outputs, extra)
+    return made | {
         "GELU": partial(stacked, [64, 64], nn.GELU),
         "SiLU": partial(stacked, [64, 64], nn.SiLU),
         "three ReLU layers of 256": partial(stacked, [256] * 3, nn.ReLU),
@@ -110,7 +149,8 @@ def networks(dataset: DistilledDataset) -> dict[str, Callable[[int], Any]]:
     kinds: dict[str, Callable[[int], Any]] = {
         name: partial(like, spec) for name, spec in families(dataset.spec.learner).items()
     }
-    kinds |= {name: partial(seeded, make) for name, make in others(inputs, task.n_outputs).items()}
+    unusual = others(dataset.spec.learner, inputs, task.n_outputs)
+    kinds |= {name: partial(seeded, make) for name, make in unusual.items()}
     try:
         from stable_baselines3 import PPO
     except ImportError:
