@@ -1,5 +1,6 @@
 """The commands ``compare`` and ``generalize``."""
 
+from functools import partial
 from pathlib import Path
 
 from distilled_envs.cli.choice import Choice
@@ -55,27 +56,32 @@ def generalize(
     output: Path | None = None,
     learners: int = 32,
     episodes: int = 3,
-    fit: bool = False,
+    trainings: tuple[str, ...] = ("one step", "initialize"),
     kinds: tuple[str, ...] = (),
     html: bool = False,
 ) -> None:
     """Let other networks learn than those that a dataset was distilled for.
 
-    By the one step as they come, by the one step after dataset.initialize, and with --fit by
-    dataset.fit.
+    By the one step as they come, by the one step after dataset.initialize, or by dataset.fit.
+    What is finished is kept: after Ctrl-C the same command goes on, and another one adds kinds and
+    trainings.
 
     Args:
         choice: Which dataset.
         output: Folder of the report; runs/generalize-NAME if not given.
         learners: Fresh networks of each kind.
         episodes: Episodes of each, in each action mode.
-        fit: Train them on expanded rows, too; some seconds for each network.
+        trainings: Some of: "one step", initialize, fit; a fit takes seconds for each network.
         kinds: Names of the kinds to try, as in the table; all if not given.
         html: Also write the report as one HTML file.
     """
     from distilled_envs.studies import generalization
-    from distilled_envs.studies.figures import score_bars
-    from distilled_envs.studies.reports import markdown_table, write_report
+    from distilled_envs.studies.generalization_report import (
+        generalization_table,
+        read_results,
+        write_generalization,
+    )
+    from distilled_envs.studies.reports import markdown_table, write_results
 
     dataset = choice.load()
     name = dataset.spec.name
@@ -84,29 +90,11 @@ def generalize(
         dataset,
         learners=learners,
         episodes=episodes,
-        fit=fit,
+        trainings=trainings,
         kinds=kinds,
-        progress=lambda family: print(f"{name}: {family}", flush=True),
+        before=read_results(folder),
+        keep=partial(write_results, folder),
+        progress=lambda part: print(f"{name}: {part}", flush=True),
     )
-    table = generalization.generalization_table(results)
-    scores = {
-        f"{kind}, {training}": each[training]["greedy"]
-        for kind, each in results["families"].items()
-        for training in generalization.TRAININGS
-        if training in each
-    }
-    write_report(
-        folder,
-        f"{name}: which networks learn from it",
-        results,
-        table,
-        [
-            f"Mean return in {dataset.spec.env.id} ± standard deviation between networks: "
-            f"{learners} of each kind, {episodes} episode{'s' * (episodes > 1)}, likeliest "
-            "actions. One step: as the networks come; initialize: one step after "
-            "dataset.initialize; fit: dataset.fit."
-        ],
-        {"networks": score_bars(f"{name}, likeliest actions", scores)},
-        as_html=html,
-    )
-    print(f"{markdown_table(table)}\nreport: {folder}")
+    write_generalization(folder, results, as_html=html)
+    print(f"{markdown_table(generalization_table(results))}\nreport: {folder}")

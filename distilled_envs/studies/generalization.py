@@ -21,7 +21,7 @@ from distilled_envs.evaluation import EVALUATION_SEED
 from distilled_envs.learners.networks import make_policy
 from distilled_envs.learners.threads import torch_threads
 from distilled_envs.spec import InitializationSpec, LearnerSpec
-from distilled_envs.studies.reports import score_cell
+from distilled_envs.storage.folder import ROWS_FILE
 
 OWN = "as distilled for"
 SB3 = "SB3's MlpPolicy"
@@ -168,9 +168,11 @@ def generalize(
     *,
     learners: int = 32,
     episodes: int = 3,
-    fit: bool = False,
+    trainings: tuple[str, ...] = TRAININGS[:2],
     kinds: tuple[str, ...] = (),
-    progress: Callable[[str], None] = lambda kind: None,
+    before: dict[str, Any] | None = None,
+    keep: Callable[[dict[str, Any]], None] = lambda results: None,
+    progress: Callable[[str], None] = lambda part: None,
 ) -> dict[str, Any]:
     """Train networks of each kind, and let them play.
 
@@ -178,9 +180,11 @@ def generalize(
         dataset: The distilled dataset.
         learners: Fresh networks of each kind.
         episodes: Episodes of each, in each action mode.
-        fit: Whether to train them with ``dataset.fit`` as well, some seconds each.
+        trainings: Some of :data:`TRAININGS`; a fit takes some seconds for each network.
         kinds: Names of the kinds to try; none of them tries all.
-        progress: Called with the name of each kind before it is tried.
+        before: Results of the same dataset and counts, which are kept and added to.
+        keep: Called with the results after each training of each kind.
+        progress: Called with the kind and the training before each.
 
     Returns:
         ``dataset``, ``settings``, and ``families``: for each kind, by training, the scores of both
@@ -189,7 +193,8 @@ def generalize(
 
     Raises:
         MissingExtraError: Stable-Baselines3 is not installed.
-        SettingsError: Counts below 1, a kind that there is not, or a dataset for CNNs.
+        SettingsError: Counts below 1, a kind or a training that there is not, a dataset for CNNs,
+            or results from before of another dataset or with other counts.
     """
     if dataset.spec.learner.architecture != "mlp":
         raise SettingsError(f"{dataset.spec.name} is for CNNs, and the study is of MLPs.")
@@ -198,43 +203,53 @@ def generalize(
             f"learners and episodes must be at least 1, got {learners} and {episodes}."
         )
     known = networks(dataset)
-    if unknown := [kind for kind in kinds if kind not in known]:
-        raise SettingsError(f"There is no kind {unknown[0]!r}, only {', '.join(known)}.")
-    found: dict[str, Any] = {}
-    pairs = dataset.expand() if fit else None
+    for what, asked, there in (("kind", kinds, known), ("training", trainings, TRAININGS)):
+        if unknown := [each for each in asked if each not in there]:
+            raise SettingsError(f"There is no {what} {unknown[0]!r}, only {', '.join(there)}.")
+    results: dict[str, Any] = {
+        "dataset": {
+            "name": dataset.spec.name,
+            "rows": len(dataset),
+            "env": dataset.spec.env.id,
+            "sha256": dataset.spec.files.get(ROWS_FILE),
+        },
+        "settings": {"learners": learners, "episodes": episodes},
+        "families": {},
+    }
+    if before is not None:
+        for part in ("dataset", "settings"):
+            if before.get(part) != results[part]:
+                raise SettingsError(
+                    f"The results so far are of another study ({part} {before.get(part)} -> "
+                    f"{results[part]}): write these to another folder."
+                )
+        results["families"] = before["families"]
+    pairs = dataset.expand() if "fit" in trainings else None
     seeds = range(EVALUATION_SEED, EVALUATION_SEED + learners)
 
-    def score(policies: list[Any]) -> dict[str, Any]:
-        evaluation = dataset.evaluate(policies, episodes=episodes)
-        return {mode: getattr(evaluation, mode).to_dict() for mode in MODES}
+    def trained(kind: str, training: str) -> tuple[list[Any], int]:
+        """Networks after a training, and how many of them were warned about."""
+        fresh = map(known[kind], seeds)
+        if training == "fit":
+            return [dataset.fit(each, pairs) for each in fresh], 0
+        if training == "initialize":
+            fresh = map(dataset.initialize, fresh)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", OneStepWarning)
+            policies = [dataset.train(each) for each in fresh]
+        return policies, sum(each.category is OneStepWarning for each in caught)
 
     with torch_threads(1):
         for kind in kinds or known:
-            progress(kind)
-            fresh = partial(map, known[kind], seeds)
-            with warnings.catch_warnings(record=True) as caught:
-                warnings.simplefilter("always", OneStepWarning)
-                found[kind] = {"one step": score([dataset.train(each) for each in fresh()])}
-                warned = sum(each.category is OneStepWarning for each in caught)
-            found[kind]["warned"] = warned / learners
-            if kind != "LSTM":  # its layers are not drawn
-                drawn = map(dataset.initialize, fresh())
-                found[kind]["initialize"] = score([dataset.train(each) for each in drawn])
-            if fit:
-                found[kind]["fit"] = score([dataset.fit(each, pairs) for each in fresh()])
-    return {
-        "dataset": {"name": dataset.spec.name, "rows": len(dataset), "env": dataset.spec.env.id},
-        "settings": {"learners": learners, "episodes": episodes},
-        "families": found,
-    }
-
-
-def generalization_table(results: dict[str, Any]) -> list[list[str]]:
-    """The results with the likeliest actions as rows of cells, the first the head."""
-    families = results["families"]
-    shown = [name for name in TRAININGS if any(name in each for each in families.values())]
-    rows = [["networks", *shown]]
-    for kind, trained in families.items():
-        cells = [score_cell(trained[name]["greedy"]) if name in trained else "-" for name in shown]
-        rows.append([kind, *cells])
-    return rows
+            found = results["families"].setdefault(kind, {})
+            for training in trainings:
+                if training in found or (kind, training) == ("LSTM", "initialize"):
+                    continue  # an LSTM's layers are not drawn
+                progress(f"{kind}, {training}")
+                policies, warned = trained(kind, training)
+                evaluation = dataset.evaluate(policies, episodes=episodes)
+                found[training] = {mode: getattr(evaluation, mode).to_dict() for mode in MODES}
+                if training == "one step":
+                    found["warned"] = warned / learners
+                keep(results)
+    return results

@@ -34,8 +34,7 @@ def write_report(
         figures: Figures by the name of their files; each is written as PNG and SVG.
         as_html: Also write ``report.html``, with the figures inside.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    _write(folder / "results.json", (json.dumps(results, indent=1) + "\n").encode())
+    write_results(folder, results)
     pictures = "".join(f"\n![{name}]({name}.png)\n" for name in figures)
     text = f"# {title}\n\n{markdown_table(table)}\n\n" + "\n\n".join(notes) + f"\n{pictures}"
     _write(folder / "results.md", text.encode())
@@ -44,6 +43,12 @@ def write_report(
             _write(folder / f"{name}.{kind}", drawn(figure, kind))
     if as_html:
         _write(folder / "report.html", _page(title, table, notes, figures).encode())
+
+
+def write_results(folder: Path, results: dict[str, Any]) -> None:
+    """Write ``results.json`` alone, as a whole; the folder is made if need be."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(folder / "results.json", (json.dumps(results, indent=1) + "\n").encode())
 
 
 def markdown_table(table: list[list[str]]) -> str:

@@ -5,6 +5,7 @@ from torch import nn
 from distilled_envs import load_distilled
 from distilled_envs.errors import PolicyError, SettingsError
 from distilled_envs.learners.diagnosis import disagreement
+from distilled_envs.learners.fitting import LEFT
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +76,7 @@ def test_training_ends_when_hardly_any_loss_is_left(hopper, pairs, monkeypatch):
     batches = []
     policy = small()
     policy.register_forward_hook(lambda *_: batches.append(1))
-    monkeypatch.setattr("distilled_envs.learners.fitting.LEFT", 0.05)
+    monkeypatch.setitem(LEFT, "gaussian", 0.05)
     hopper.fit(policy, pairs)
     assert 20 < len(batches) < 1000
 
