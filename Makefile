@@ -28,6 +28,7 @@ bench: .venv/dev
 	$(BIN)/python tests/bench/command_line.py
 	$(BIN)/python tests/bench/cartpole_nd.py
 	$(BIN)/python tests/bench/halfcheetah.py
+	$(BIN)/python tests/bench/fit.py
 	$(BIN)/python tests/bench/atari.py
 
 .venv/bin/python:
