@@ -18,6 +18,8 @@ from distilled_envs.catalog import entries
 from distilled_envs.cli.share import results_table
 from distilled_envs.hub.baselines import AUTHORS, baselines
 from distilled_envs.studies.comparison_report import gets_there, label
+from distilled_envs.studies.drop_in import share_of_own
+from distilled_envs.studies.generalization import OWN, TRAININGS
 from distilled_envs.studies.reports import markdown_table, score_cell
 
 ROOT = Path(__file__).parent.parent
@@ -31,16 +33,16 @@ SUMMARY = {
     "walker2d-64": "Walker2d",
     "ant-64": "Ant",
     "humanoid-64": "Humanoid",
-    "swimmer-64": "Swimmer",
     "reacher-64": "Reacher",
     "pong-level4": "Pong",
-    "breakout-level4": "Breakout",
     "mspacman-level4": "Ms. Pac-Man",
     "spaceinvaders-level4": "Space Invaders",
 }
 """Datasets and environments of the README's table, with as many rows as the authors' sets have."""
 
 GAMES = {"ALE/SpaceInvaders-v5": {AUTHORS: 1_536}}  # theirs has an encoder of level 3
+
+PPO = "SB3's PPO, 100,000 steps on the id"
 
 MARKED = re.compile(r"(<!-- table: (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
 """A table in its place."""
@@ -149,8 +151,8 @@ def comparisons() -> str:
 
 
 def generalization() -> str:
-    """Which networks learn, by each training."""
-    studies = list(stored("generalize"))
+    """Which networks learn, by each training; of the datasets on which all kinds were tried."""
+    studies = [each for each in stored("generalize") if "one step" in each["families"].get(OWN, {})]
     kinds = dict.fromkeys(kind for study in studies for kind in study["families"])
     rows = [["networks", *(f"`{study['dataset']['name']}`" for study in studies)]]
     for kind in kinds:
@@ -161,12 +163,112 @@ def generalization() -> str:
                 *(
                     " / ".join(
                         score_cell(each[training]["greedy"]) if training in each else "-"
-                        for training in ("one step", "initialize")
+                        for training in TRAININGS
                     )
                     for each in found
                 ),
             ]
         )
+    return markdown_table(rows)
+
+
+DEPTHS = ("depth 0", "depth 1", OWN, "depth 3", "depth 4", "depth 5")
+WIDTHS = ("width 32", OWN, *(f"width {units}" for units in (128, 256, 512, 1024)))
+EVERY_NETWORK: dict[str, tuple[str, tuple[str, ...]]] = {
+    "`fit`: tanh 64, as PyTorch draws it": ("fit", ("PyTorch's default",)),
+    "`fit`: three ReLU layers of 256": ("fit", ("three ReLU layers of 256",)),
+    "`fit`: LayerNorm": ("fit", ("LayerNorm",)),
+    "`fit`: LSTM": ("fit", ("LSTM",)),
+    "`initialize`, one step: depths 0 to 5": ("initialize", DEPTHS),
+    "`initialize`, one step: widths 32 to 1,024": ("initialize", WIDTHS),
+    "`initialize`, one step: GELU": ("initialize", ("GELU",)),
+    "`initialize`, one step: SiLU": ("initialize", ("SiLU",)),
+    "`initialize`, one step: ReLU": ("initialize", ("ReLU",)),
+}
+"""Ways to a policy, and which kinds of networks took them."""
+GROUPS = dict.fromkeys(
+    EVERY_NETWORK, "`fit`: PyTorch's tanh 64, three ReLU layers of 256, LayerNorm, LSTM"
+)
+GROUPS |= dict.fromkeys(
+    [*EVERY_NETWORK][4:7], "`initialize`, one step: depths 0 to 5, widths 32 to 1,024, GELU"
+)
+GROUPS |= dict.fromkeys([*EVERY_NETWORK][7:], "`initialize`, one step: ReLU, SiLU")
+GROUPS[PPO] = "SB3's PPO, default settings, 100,000 steps on the id"
+"""Rows of the README's table, by way."""
+ANY = "`-any` datasets, one step: as PyTorch and Xavier draw it, gains of 1"
+FIT_GAME = "`fit` of an IMPALA-style CNN, from play"
+
+
+def shares() -> dict[str, dict[str, list[float]]]:
+    """What each way keeps of a dataset's own return, by dataset and way; one for each kind."""
+    by_name = {entry.spec.name: entry.spec for entry in entries()}
+    found: dict[str, dict[str, list[float]]] = {}
+    for study in stored("generalize"):
+        spec = by_name[study["dataset"]["name"]]
+        own = spec.evaluation["one_step"]["greedy"]["mean"]
+        found[spec.name] = {
+            way: [
+                share_of_own(study["families"][kind][training]["greedy"]["mean"], own) or 0.0
+                for kind in kinds
+                if training in study["families"].get(kind, {})
+            ]
+            for way, (training, kinds) in EVERY_NETWORK.items()
+        }
+        ppo = spec.evaluation.get("sb3_ppo_on_bandit", {})
+        found[spec.name][PPO] = [ppo["share_of_one_step"]] if "share_of_one_step" in ppo else []
+    return found
+
+
+def every_network() -> str:
+    """What groups of ways keep of the datasets' own returns: the mean, and the worst case."""
+    found: dict[str, dict[str, list[float]]] = {"cart-pole": {}, "MuJoCo": {}, "games": {}}
+    for name, ways in shares().items():
+        group = found["cart-pole" if name.startswith("cartpole") else "MuJoCo"]
+        for way, kept in ways.items():
+            group.setdefault(GROUPS[way], []).extend(kept)
+    for entry in entries():
+        evaluation = entry.spec.evaluation
+        own = evaluation["one_step"]["greedy"]["mean"]
+        for family in entry.spec.families[1:]:
+            kept = share_of_own(evaluation[f"one_step_{family}"]["greedy"]["mean"], own)
+            found["cart-pole"].setdefault(ANY, []).append(kept or 0.0)
+    for results in stored("fit"):
+        spec = next(each.spec for each in entries() if each.spec.name == results["dataset"])
+        own = spec.evaluation["one_step"]["greedy"]["mean"]
+        kept = share_of_own(results["greedy"]["mean"], own)
+        found["games"].setdefault(FIT_GAME, []).append(kept or 0.0)
+    rows = [["way to a policy", *found]]
+    for way in (*dict.fromkeys(GROUPS.values()), ANY, FIT_GAME):
+        cells = []
+        for group in found.values():
+            kept = group.get(way, [])
+            least = f"{sum(kept) / max(len(kept), 1):.2f}, least {min(kept, default=0):.2f}"
+            cells.append(least if kept else "")
+        rows.append([way, *cells])
+    return markdown_table(rows)
+
+
+def every_dataset() -> str:
+    """The same for each dataset: of several kinds the least."""
+    rows = [["dataset", *EVERY_NETWORK, PPO]]
+    for name, ways in shares().items():
+        cells = [f"{min(kept):.2f}" if kept else "-" for kept in ways.values()]
+        rows.append([f"`{name}`", *cells])
+    return markdown_table(rows)
+
+
+def any_initialization() -> str:
+    """The datasets that teach several families in one step."""
+    listed = [each for each in entries() if each.for_any_initialization]
+    families = dict.fromkeys(family for each in listed for family in each.spec.families)
+    rows = [["dataset", "rows", *families]]
+    for entry in listed:
+        cells = []
+        for family in families:
+            found = entry.spec.evaluation.get(f"one_step_{family}")
+            found = found or entry.spec.evaluation["one_step"]  # of its first family
+            cells.append(f"{score_cell(found['sampled'])} / {score_cell(found['greedy'])}")
+        rows.append([f"`{entry.spec.name}`", str(entry.instances), *cells])
     return markdown_table(rows)
 
 
@@ -187,6 +289,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "Atari": lambda: datasets("ale_py."),
     "compare": comparisons,
     "generalize": generalization,
+    "every network": every_network,
+    "every dataset": every_dataset,
+    "any initialization": any_initialization,
     "warm start": warm_starts,
 }
 

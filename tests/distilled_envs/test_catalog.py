@@ -11,6 +11,7 @@ from gymnasium.utils.env_checker import check_env
 from distilled_envs import load_distilled
 from distilled_envs.catalog import entries, find
 from distilled_envs.errors import DatasetError, HubError, SettingsError
+from distilled_envs.learners.families import of_family
 from distilled_envs.spec import LearnerSpec
 from distilled_envs.training import PRESETS
 
@@ -66,6 +67,27 @@ def test_bundled_cartpoles_hold_their_promise(dims, instances):
     measured = dataset.evaluate(learners=20, episodes=1, seed=5)
     assert measured.sampled.mean >= 480
     assert measured.greedy.mean >= 490
+
+
+@pytest.mark.parametrize("dims", [1, 2, 3])
+@pytest.mark.parametrize("family", ["orthogonal", "gains-1", "xavier", "pytorch"])
+def test_datasets_for_any_initialization_hold_their_promise(dims, family):
+    dataset = load_distilled(f"cartpole-nd-{dims}d-any")
+    assert family in dataset.spec.families
+    assert len(dataset) <= 64
+    own = family == dataset.spec.families[0]
+    promised = dataset.spec.evaluation["one_step" if own else f"one_step_{family}"]
+    assert promised["greedy"]["mean"] >= 475
+    learner = of_family(dataset.spec.learner, family)
+    measured = dataset.evaluate(learner=learner, learners=20, episodes=1, seed=5)
+    assert measured.greedy.mean >= 450
+
+
+def test_nobody_gets_a_dataset_for_any_initialization_who_has_not_asked():
+    assert find("cartpole_1d").variant == "1d-64"
+    assert find("cartpole_1d_any").variant == "1d-any"
+    with pytest.raises(DatasetError, match="no variant with instances=24"):
+        find("cartpole_1d", instances=24)
 
 
 def test_folders_are_read_as_they_are(tmp_path, monkeypatch):
