@@ -24,6 +24,7 @@ PUBLIC = [
     "HubError",
     "HubUnreachableError",
     "ImitationSettings",
+    "LinearPolicy",
     "MissingExtraError",
     "OneStepWarning",
     "PRESETS",

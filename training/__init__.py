@@ -3,12 +3,16 @@
 Imported as ``distilled_envs.training``.
 """
 
-from distilled_envs.training.imitation import imitate, refit
+from distilled_envs.training.closed_form import closed_form
+from distilled_envs.training.linear_policy import LinearPolicy
+from distilled_envs.training.policy_distillation import imitate
 from distilled_envs.training.presets import PRESETS, for_environment
+from distilled_envs.training.refitting import refit
 from distilled_envs.training.run import distill
 from distilled_envs.training.settings import (
     GameSettings,
     ImitationSettings,
+    RefitSettings,
     Settings,
     dataset_name,
 )
@@ -17,7 +21,10 @@ __all__ = [
     "PRESETS",
     "GameSettings",
     "ImitationSettings",
+    "LinearPolicy",
+    "RefitSettings",
     "Settings",
+    "closed_form",
     "dataset_name",
     "distill",
     "for_environment",

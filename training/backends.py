@@ -117,13 +117,8 @@ def checked_environment(settings: Settings) -> tuple[EnvSpec, TaskSpec]:
         env = atari.preprocess(env)
     observations, actions = env.observation_space, env.action_space
     env.close()
-    dimensions = 3 if is_atari else 1
-    if not isinstance(observations, spaces.Box) or len(observations.shape) != dimensions:
-        raise SettingsError(
-            f"{settings.env_id} can't be distilled: its observations are {observations}, and only "
-            "Box spaces with one dimension, and the frames of Atari games (ALE/...), are supported."
-        )
-    shown = observations.shape
+    task = task_of(settings.env_id, observations, actions, 3 if is_atari else 1)
+    shown = task.observation_shape
     if settings.coordinates is not None:
         if not all(0 <= place < shown[0] for place in settings.coordinates):
             raise SettingsError(
@@ -137,15 +132,37 @@ def checked_environment(settings: Settings) -> tuple[EnvSpec, TaskSpec]:
             "coordinate_scales can't be repeated over observations of shape "
             f"{shown}, got {factors}."
         )
+    if task.kind == "gaussian" and isinstance(settings, GameSettings) and settings.constant_start:
+        raise SettingsError(
+            f"constant_start is for discrete actions; those of {settings.env_id} are {actions}."
+        )
+    return env_spec, dataclasses.replace(task, observation_shape=shown)
+
+
+def task_of(
+    env_id: str, observations: spaces.Space[Any], actions: spaces.Space[Any], dimensions: int = 1
+) -> TaskSpec:
+    """What an environment's spaces ask of a learner.
+
+    Args:
+        env_id: Its id, for errors.
+        observations: What it shows.
+        actions: What it takes.
+        dimensions: Of an observation: 1, of frames 3.
+
+    Raises:
+        SettingsError: The spaces are none that can be distilled.
+    """
+    if not isinstance(observations, spaces.Box) or len(observations.shape) != dimensions:
+        raise SettingsError(
+            f"{env_id} can't be distilled: its observations are {observations}, and only "
+            "Box spaces with one dimension, and the frames of Atari games (ALE/...), are supported."
+        )
     if isinstance(actions, spaces.Discrete) and actions.start == 0:
-        return env_spec, TaskSpec("categorical", shown, int(actions.n))
+        return TaskSpec("categorical", observations.shape, int(actions.n))
     if isinstance(actions, spaces.Box) and len(actions.shape) == 1 and actions.is_bounded():
-        if isinstance(settings, GameSettings) and settings.constant_start:
-            raise SettingsError(
-                f"constant_start is for discrete actions; those of {settings.env_id} are {actions}."
-            )
-        return env_spec, TaskSpec("gaussian", shown, actions.shape[0])
+        return TaskSpec("gaussian", observations.shape, actions.shape[0])
     raise SettingsError(
-        f"{settings.env_id} can't be distilled: its actions are {actions}, and only Discrete "
+        f"{env_id} can't be distilled: its actions are {actions}, and only Discrete "
         "spaces that start at 0 and bounded Box spaces with one dimension are supported."
     )

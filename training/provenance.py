@@ -84,23 +84,39 @@ def provenance(
         made = {k: v for k, v in teacher.spec.provenance.items() if k != "training_curve"}
         source = {"name": teacher.spec.name, "files": teacher.spec.files}
         taught = {"teacher": source | made}
+    return (
+        made_with("meta-ppo", command, settings.seed)
+        | {
+            "settings": dataclasses.asdict(settings),
+            "changed_on_resuming": changes,
+            "env_steps": log.trial_steps + env_steps,
+            "wall_seconds": round(log.seconds, 1),
+            "torch_threads": settings.threads or torch.get_num_threads(),
+            "training_curve": log.curve(),
+        }
+        | taught
+    )
+
+
+def made_with(algorithm: str, command: str | None, seed: int) -> dict[str, Any]:
+    """What every dataset's record has: who made it, and with what.
+
+    Args:
+        algorithm: "meta-ppo" or "imitation".
+        command: The shell command that started it.
+        seed: Of everything random.
+    """
     packages = {"torch": torch, "gymnasium": gym, "numpy": np, "distilled_envs": distilled_envs}
     return {
-        "algorithm": "meta-ppo",
+        "algorithm": algorithm,
         "paper": "arXiv:2508.09283",
         "command": command,
-        "settings": dataclasses.asdict(settings),
-        "changed_on_resuming": changes,
-        "seed": settings.seed,
-        "env_steps": log.trial_steps + env_steps,
-        "wall_seconds": round(log.seconds, 1),
+        "seed": seed,
         "cpu_cores": os.cpu_count(),
-        "torch_threads": settings.threads or torch.get_num_threads(),
         "versions": {"python": platform.python_version()}
         | {name: module.__version__ for name, module in packages.items()},
         "git_revision": git_revision(Path(__file__)),
-        "training_curve": log.curve(),
-    } | taught
+    }
 
 
 def git_revision(file: Path) -> str | None:

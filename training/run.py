@@ -21,6 +21,7 @@ from distilled_envs.learners.threads import torch_threads
 from distilled_envs.spec import DistillationSpec, InnerSpec, TaskSpec
 from distilled_envs.storage.folder import read_spec
 from distilled_envs.training.backends import checked_environment, make_training_envs
+from distilled_envs.training.dataset_teachers import as_teacher, load_guide_start, load_teacher
 from distilled_envs.training.guided import Guided
 from distilled_envs.training.imitation import Imitation
 from distilled_envs.training.meta_ppo import MetaPPO
@@ -28,7 +29,6 @@ from distilled_envs.training.provenance import TrainingLog, provenance
 from distilled_envs.training.run_folder import RunFolder
 from distilled_envs.training.settings import GameSettings, Settings
 from distilled_envs.training.starts import best_constant_action, prefer
-from distilled_envs.training.teachers import as_teacher, load_guide_start, load_teacher
 from distilled_envs.training.views import make_view
 
 logger = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""Every setting of a distillation, of a game's, and of imitation."""
+"""Every setting of a distillation, of a game's, of imitation and of refitting."""
 
 import math
 import re
@@ -270,7 +270,39 @@ class GameSettings(Settings):
 
 @dataclass(frozen=True)
 class ImitationSettings:
-    """Settings of imitation without rewards; see :func:`~distilled_envs.training.imitate`."""
+    """How a policy becomes rows; see :func:`~distilled_envs.training.imitate`."""
+
+    instances: int | None = None
+    """Rows at most, k. A linear policy of rank r takes r + 1; fewer keep its strongest directions.
+    None takes as many as it needs, and where rows have to be learned 64."""
+    rounds: int = 4
+    """Rounds in which the linear policy plays and the teacher answers, for it to be fitted anew."""
+    visits: int = 4_000
+    """Environment steps of each round, and of the teacher before."""
+    enough: float = 0.95
+    """Share of the teacher's return that networks must keep after one step on a linear policy's
+    rows; where they keep less, rows are learned, which takes minutes, and the better ones stay."""
+    episodes: int = 32
+    """Episodes of the teacher, and fresh networks with one each, from which that share comes. With
+    0 nothing is played, where the teacher is a linear policy with a mean and a std."""
+    seed: int = 0
+    """Seed of everything random."""
+
+    def __post_init__(self):
+        if self.instances is not None and self.instances < 2:
+            raise SettingsError(f"Imitation needs two instances at least, got {self.instances}.")
+        if self.visits < 1 or min(self.rounds, self.episodes, self.seed) < 0:
+            raise SettingsError(
+                "Imitation needs visits of at least 1, and rounds, episodes and a seed of at least "
+                f"0, got {self.visits}, {self.rounds}, {self.episodes} and {self.seed}."
+            )
+        if not 0 <= self.enough <= 1:
+            raise SettingsError(f"enough must lie in 0..1, got {self.enough}.")
+
+
+@dataclass(frozen=True)
+class RefitSettings:
+    """How rows for a known behavior are learned; see :func:`~distilled_envs.training.refit`."""
 
     instances: int = 64
     """Rows of the new dataset, k."""
@@ -297,7 +329,7 @@ class ImitationSettings:
             or min(self.shrink, self.learning_rate) <= 0
         ):
             raise SettingsError(
-                "Imitation needs instances and steps of at least 1, visited within 0 and 1, a "
+                "Refitting needs instances and steps of at least 1, visited within 0 and 1, a "
                 "consistency of at least 0 and a shrink and a learning_rate above 0, got "
                 f"{self.instances}, {self.steps}, {self.visited}, {self.consistency}, "
                 f"{self.shrink} and {self.learning_rate}."
@@ -310,6 +342,7 @@ def dataset_name(
     dims: int | None = None,
     encoder_level: int | None = None,
     families: int = 1,
+    minimum: bool = False,
 ) -> str:
     """The name ``<family>-<variant>`` of a dataset.
 
@@ -319,6 +352,7 @@ def dataset_name(
         dims: Cart-pole axes.
         encoder_level: Of a game.
         families: Number of families of networks that it is for.
+        minimum: Whether no fewer rows can teach its policy; of cart-pole N + 1 rows always are.
 
     >>> dataset_name("CartPoleND-v0", 3, dims=2)
     'cartpole-nd-2d-min'
@@ -328,8 +362,10 @@ def dataset_name(
     'pong-level3'
     >>> dataset_name("CartPoleND-v0", 16, dims=2, families=4)
     'cartpole-nd-2d-any'
+    >>> dataset_name("Hopper-v5", 4, minimum=True)
+    'hopper-min'
     """
-    rows = "any" if families > 1 else str(instances)
+    rows = "any" if families > 1 else "min" if minimum and dims is None else str(instances)
     if dims is not None:
         return f"cartpole-nd-{dims}d-{'min' if rows == str(dims + 1) else rows}"
     family = re.sub(r"-v[0-9]+$", "", re.split("[/:]", env_id)[-1]).lower()

@@ -1,85 +1,286 @@
-"""Datasets as teachers: loaded and checked against the environment of a run."""
+"""Any policy as a teacher: what it answers to an environment's own observations.
 
-import copy
+What is imitated of each kind:
+
+| teacher | answers |
+|---|---|
+| :class:`~.linear_policy.LinearPolicy`, or an ``.npz`` of one | its outputs |
+| a distilled dataset | the mean outputs of its one-step learners |
+| SB3's PPO, A2C, TRPO, MaskablePPO | logits, or action means |
+| DQN, QR-DQN | the action of the highest value: :data:`CHOICE` for its logit, 0 for the others |
+| SAC, TQC, TD3, DDPG | the action, tanh of the mean, in the environment's units |
+| any other object with ``predict``, or a function of one observation | the action, as above |
+
+Q-values are no logits: a choice between two good actions is worth little, and least squares on
+values would care for the good states, where all values are high.
+"""
+
+import importlib
+import json
+import re
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
-from gymnasium.envs.registration import EnvSpec
+from gymnasium import spaces
 from torch import Tensor, nn
+from torch.nn.functional import one_hot
 
 from distilled_envs.dataset import DistilledDataset
-from distilled_envs.errors import SettingsError
-from distilled_envs.learners.population import Population
+from distilled_envs.envs.real import transform_function
+from distilled_envs.errors import DistilledEnvsError, MissingExtraError, PolicyError
+from distilled_envs.evaluation.players import PredictingPlayer, outputs_of, policy_in
+from distilled_envs.learners.expansion import mean_answers, one_step_learners
+from distilled_envs.learners.policies import evaluating, read_policy
+from distilled_envs.learners.sb3_policies import (
+    QValues,
+    is_recurrent,
+    is_sb3_policy,
+)
 from distilled_envs.loading import load_distilled
-from distilled_envs.spec import LearnerSpec
-from distilled_envs.training.imitation import Teacher
-from distilled_envs.training.views import to_device
+from distilled_envs.spec import TaskSpec
+from distilled_envs.training.linear_policy import LinearPolicy
 
-LEARNERS = 8
-"""Learners of a dataset whose mean output is the teacher's."""
+CHOICE = 8.0
+"""Logit of an action that a teacher chose, beside 0: of four it has 99.9%."""
+FUNCTION = r"[A-Za-z_][\w.]*:[A-Za-z_]\w*"
+"""A function in a module, ``module:function``."""
 
 
-def load_teacher(name: str | Path, env_spec: EnvSpec) -> DistilledDataset:
-    """The dataset of a name, as a teacher for an environment.
+@dataclass(frozen=True)
+class Teacher:
+    """A policy to imitate.
+
+    Attributes:
+        name: What it is, for people.
+        answer: Observations of the environment ``(n, n_inputs)`` to logits or action means
+            ``(n, n_outputs)``.
+        linear: The same as a linear policy, where it is one.
+        log_std: Log standard deviations of its actions ``(n_outputs,)``, where it has them.
+    """
+
+    name: str
+    answer: Callable[[Tensor], Tensor]
+    linear: LinearPolicy | None = None
+    log_std: tuple[float, ...] | None = None
+
+
+def load_teacher_policy(source: str | Path) -> Any:
+    """What a name stands for.
 
     Args:
-        name: As in ``load_distilled``.
-        env_spec: The environment of the run.
+        source: An ``.npz`` of a linear policy, a ``.zip`` of a model of Stable-Baselines3 or
+            sb3-contrib, a Hub repo with one, ``module:function``, or a distilled dataset as
+            ``load_distilled`` takes it. A zip is read by SB3's own loader, which unpickles parts of
+            it: name only files that you trust.
 
     Raises:
-        SettingsError: It is for another environment, or can't teach.
-        DatasetError: There is none.
+        PolicyError: There is no such file or function, or it is no policy.
+        DatasetError: There is no such dataset.
+        HubError: The Hub lacks it, or can't be reached.
+        MissingExtraError: Stable-Baselines3 is not installed.
     """
-    dataset = load_distilled(name)
+    name = str(source)
+    if name.endswith(".npz"):
+        return LinearPolicy.load(Path(name).expanduser())
+    if name.endswith(".zip"):
+        return _load_sb3(Path(name).expanduser())
+    if re.fullmatch(FUNCTION, name):
+        return _import(name)
+    return load_distilled(source)
+
+
+def as_teacher(
+    policy: Any, task: TaskSpec, observations: spaces.Box, actions: spaces.Space[Any], name: str
+) -> Teacher:
+    """A policy as a teacher for an environment.
+
+    Args:
+        policy: Of a kind in the table above.
+        task: Of the environment, with all its coordinates.
+        observations: The environment's.
+        actions: The environment's.
+        name: Of the environment, for errors.
+
+    Raises:
+        PolicyError: It does not fit the environment, has no memory of its own kind, or is none.
+    """
+    wanted, called = task.observation_shape, type(policy).__name__
+    if isinstance(policy, LinearPolicy):
+        shape = tuple(policy.weights.shape)
+        if shape != (task.n_outputs, *wanted):
+            raise PolicyError(
+                f"The linear policy has weights of shape {shape}, and {name} needs "
+                f"{(task.n_outputs, *wanted)}: {task.n_outputs} outputs, {wanted[0]} inputs."
+            )
+        return Teacher("a linear policy", policy, linear=policy)
+    if isinstance(policy, DistilledDataset):
+        return _of_dataset(policy, task, name)
+    module = policy_in(policy)
+    own = getattr(policy, "observation_space", None)
+    if own is not None and getattr(own, "shape", None) != wanted:
+        raise PolicyError(
+            f"{called} sees observations {own}, and those of {name} have shape {wanted}."
+        )
+    if module is not None:
+        bad = [key for key, value in module.state_dict().items() if not value.isfinite().all()]
+        if bad:
+            raise PolicyError(f"{called} has numbers that aren't finite, in {bad[0]}.")
+    if module is not None and not is_sb3_policy(module):
+        return Teacher(called, _checked(called, _of_outputs(policy), task, name))
+    if module is not None:
+        _check_actions(called, module.action_space, actions, name)
+        try:
+            kind = read_policy(policy)
+        except PolicyError:
+            if is_recurrent(module):
+                raise
+            kind = None  # such as ARS's, which can't be trained, but acts
+        if isinstance(kind, QValues):
+            return Teacher(called, lambda seen: choices(outputs_of(policy)(seen).argmax(1), task))
+        if kind is not None:
+            log_std = getattr(module, "log_std", None)
+            deviations = None
+            if isinstance(log_std, nn.Parameter) and log_std.shape == (task.n_outputs,):
+                deviations = tuple(log_std.detach().cpu().tolist())
+            return Teacher(called, _of_outputs(policy), log_std=deviations)
+    if not callable(getattr(policy, "predict", None)):
+        if not callable(policy):
+            raise PolicyError(
+                "A teacher is a linear policy, a distilled dataset, a torch.nn.Module, a model of "
+                "Stable-Baselines3, an object with predict(observation), or a function of an "
+                f"observation, got {called}."
+            )
+        called, policy = getattr(policy, "__name__", called), _Predicting(policy)
+    return Teacher(called, _of_predict(policy, task, actions, observations))
+
+
+def choices(actions: Tensor, task: TaskSpec) -> Tensor:
+    """Logits ``(n, n_outputs)`` of actions that were chosen ``(n,)``."""
+    return CHOICE * one_hot(actions.long(), task.n_outputs).float()
+
+
+class _Predicting:
+    """A function of one observation, as an object with ``predict``."""
+
+    def __init__(self, function: Callable[[np.ndarray], Any]):
+        self.predict = lambda observation: function(observation)
+
+
+def _of_dataset(dataset: DistilledDataset, task: TaskSpec, name: str) -> Teacher:
     spec = dataset.spec
-    if (spec.env.id, spec.env.kwargs) != (env_spec.id, env_spec.kwargs):
-        raise SettingsError(
-            f"The teacher {name} is for {spec.env.id} with {spec.env.kwargs}, and the run for "
-            f"{env_spec.id} with {env_spec.kwargs}."
-        )
-    if spec.observation_transform is not None or spec.task.kind != "categorical":
-        raise SettingsError(
-            f"{name} can't be a teacher: it has transformed observations or continuous actions."
-        )
-    return dataset
-
-
-def load_guide_start(name: str | Path, env_spec: EnvSpec, guide: LearnerSpec) -> DistilledDataset:
-    """The dataset of a name, as the start of a guide and of the run's encoder.
-
-    Args:
-        name: As in ``load_distilled``.
-        env_spec: The environment of the run.
-        guide: The guide's architecture. If it is not that of the dataset's learners, the guide
-            starts fresh, and only layers of the encoder are taken.
-
-    Raises:
-        SettingsError: It is for another environment, or nothing of it can be taken.
-        DatasetError: There is none.
-    """
-    dataset = load_teacher(name, env_spec)
-    if guide != dataset.spec.learner and dataset.encoder is None:
-        raise SettingsError(
-            f"{name} can't give a guide its start: its learners are {dataset.spec.learner}, the "
-            f"guide is {guide}, and it has no encoder whose layers could be taken."
-        )
-    return dataset
-
-
-def as_teacher(dataset: DistilledDataset, device: torch.device | str) -> Teacher:
-    """A teacher that answers with the mean output of a dataset's learners.
-
-    Args:
-        dataset: The dataset, which stays as and where it is.
-        device: Where the teacher computes.
-    """
-    encoder = copy.deepcopy(dataset.encoder) if dataset.encoder is not None else nn.Sequential()
-    encoder = to_device(encoder, device)
-    learners = dataset.new_learners(LEARNERS)
-    moved = {name: value.to(device) for name, value in learners.parameters.items()}
-    learners = Population(learners.network, moved)
+    if spec.task.kind != task.kind or spec.task.n_outputs != task.n_outputs:
+        raise PolicyError(f"{spec.name} is of another task than {name}.")
+    learners = one_step_learners(dataset, torch.Generator().manual_seed(0))
+    fixed = spec.observation_transform
+    seen = (lambda raw: raw) if fixed is None else transform_function(fixed)
 
     def answer(observations: Tensor) -> Tensor:
-        return learners(encoder(observations.to(device))).mean(0)
+        shown = torch.as_tensor(seen(observations.numpy()), dtype=torch.float32)
+        return mean_answers(dataset, learners, shown)
+
+    return Teacher(spec.name, answer, log_std=spec.task.target_log_std)
+
+
+def _of_outputs(policy: Any) -> Callable[[Tensor], Tensor]:
+    outputs, module = outputs_of(policy), policy_in(policy)
+
+    @torch.no_grad()
+    def answer(observations: Tensor) -> Tensor:
+        with evaluating(module):
+            return outputs(observations.float())
 
     return answer
+
+
+def _of_predict(
+    policy: Any, task: TaskSpec, actions: spaces.Space[Any], observations: spaces.Box
+) -> Callable[[Tensor], Tensor]:
+    """Answers of what only acts: one observation at a time, in the space's own type."""
+    player = PredictingPlayer(policy, actions, greedy=True)
+    starts = np.zeros(1, dtype=bool)
+
+    def answer(seen: Tensor) -> Tensor:
+        each = seen.numpy().astype(observations.dtype)
+        acted = np.concatenate([player(one[None], starts) for one in each])
+        taken = torch.from_numpy(acted)
+        return choices(taken, task) if task.kind == "categorical" else taken.float()
+
+    return answer
+
+
+def _checked(
+    called: str, answer: Callable[[Tensor], Tensor], task: TaskSpec, name: str
+) -> Callable[[Tensor], Tensor]:
+    given = answer(torch.zeros(2, *task.observation_shape))
+    if given.shape != (2, task.n_outputs):
+        raise PolicyError(
+            f"{called} gives outputs of shape {tuple(given.shape)} for 2 observations, and {name} "
+            f"needs {(2, task.n_outputs)}."
+        )
+    return answer
+
+
+def _check_actions(
+    called: str, own: spaces.Space[Any], actions: spaces.Space[Any], name: str
+) -> None:
+    same = type(own) is type(actions) and own.shape == actions.shape
+    if isinstance(own, spaces.Discrete) and isinstance(actions, spaces.Discrete):
+        same = own.n == actions.n
+    if not same:
+        raise PolicyError(f"{called} has the actions {own}, and those of {name} are {actions}.")
+
+
+def _import(name: str) -> Any:
+    module, _, attribute = name.partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise PolicyError(f"There is no {attribute} in a module {module}: {error}") from None
+
+
+_ALGORITHMS = {
+    "stable_baselines3.sac.policies": "stable_baselines3:SAC",
+    "stable_baselines3.td3.policies": "stable_baselines3:TD3",
+    "stable_baselines3.dqn.policies": "stable_baselines3:DQN",
+    "sb3_contrib.qrdqn.policies": "sb3_contrib:QRDQN",
+    "sb3_contrib.tqc.policies": "sb3_contrib:TQC",
+    "sb3_contrib.ars.policies": "sb3_contrib:ARS",
+    "sb3_contrib.common.maskable.policies": "sb3_contrib:MaskablePPO",
+    "sb3_contrib.common.recurrent.policies": "sb3_contrib:RecurrentPPO",
+}
+"""Algorithms by the home of their policies; those of actor-critics differ in their settings."""
+_ACTOR_CRITICS = (("clip_range", "stable_baselines3:PPO"), ("cg_max_steps", "sb3_contrib:TRPO"))
+
+
+def _load_sb3(path: Path) -> Any:
+    """A model from a zip, by its own algorithm's loader."""
+    if not path.is_file():
+        raise PolicyError(f"There is no file {path}.")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            data = json.loads(archive.read("data"))
+        home = data["policy_class"]["__module__"]
+    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, OSError) as error:
+        raise PolicyError(f"{path} is no model of Stable-Baselines3: {error}") from None
+    algorithm = _ALGORITHMS.get(home)
+    if home == "stable_baselines3.common.policies":
+        found = (kind for setting, kind in _ACTOR_CRITICS if setting in data)
+        algorithm = next(found, "stable_baselines3:A2C")
+    if algorithm is None:
+        raise PolicyError(f"{path} has a policy of {home}, which is of no algorithm known here.")
+    package, _, kind = algorithm.partition(":")
+    try:
+        loader = getattr(importlib.import_module(package), kind)
+    except ImportError:
+        raise MissingExtraError(package.replace("_", "-"), f"A model of {kind}", "sb3") from None
+    try:
+        return loader.load(path, device="cpu")
+    except DistilledEnvsError:
+        raise
+    except Exception as error:  # whatever unpickling and building may raise
+        raise PolicyError(f"{path} can't be loaded as a model of {kind}: {error}") from None

@@ -62,6 +62,11 @@ COMMANDS = {
         "PRESET",
         "make a dataset: meta-PPO from scratch; PRESET or any Gymnasium id",
     ),
+    "imitate": Command(
+        "distilled_envs.cli.distill:imitate",
+        "TEACHER",
+        "make a dataset of any policy: a model of SB3, a linear policy, a function",
+    ),
     "refit": Command(
         "distilled_envs.cli.distill:refit",
         "NAME",
@@ -145,7 +150,7 @@ def _run(name: str, arguments: list[str]) -> None:
     module, function = COMMANDS[name].home.split(":")
     command: Callable[..., None] = getattr(importlib.import_module(module), function)
     prog = f"distilled-envs {name}"
-    if name in ("distill", "refit"):  # the new dataset keeps the line that made it
+    if name in ("distill", "imitate", "refit"):  # the new dataset keeps the line that made it
         command = partial(command, line=shlex.join(["distilled-envs", name, *arguments]))
     if name == "distill":  # its flags have the settings of a preset as defaults
         from distilled_envs.cli.distill import with_preset

@@ -1,4 +1,4 @@
-"""The commands that make datasets: ``distill`` and ``refit``."""
+"""The commands that make datasets: ``distill``, ``imitate`` and ``refit``."""
 
 import dataclasses
 import difflib
@@ -16,7 +16,13 @@ from distilled_envs.dataset import DistilledDataset
 from distilled_envs.envs import atari
 from distilled_envs.errors import SettingsError
 from distilled_envs.loading import load_distilled
-from distilled_envs.training import PRESETS, GameSettings, ImitationSettings, Settings
+from distilled_envs.training import (
+    PRESETS,
+    GameSettings,
+    ImitationSettings,
+    RefitSettings,
+    Settings,
+)
 
 ALIASES = {
     "--normalise-rewards": "--normalize-rewards",
@@ -141,9 +147,58 @@ def _names_game_settings(flags: list[str]) -> bool:
     return not own.isdisjoint(plain | {name.removeprefix("no_") for name in plain})
 
 
+def imitate(
+    teacher: tyro.conf.Positional[str],
+    settings: tyro.conf.OmitArgPrefixes[ImitationSettings],
+    *,
+    output: Path,
+    env: str | None = None,
+    dims: int | None = None,
+    learners: int = 100,
+    eval_episodes: int = 1,
+    progress: bool = True,
+    line: Given[str] = "",
+) -> None:
+    """Make a dataset of any policy, and say what share of its return one step teaches.
+
+    A model of Stable-Baselines3 is read by its own loader, which unpickles parts of the file: name
+    only files that you trust.
+
+    Args:
+        teacher: A linear policy (.npz of W, b, and perhaps mean and std), a model of
+            Stable-Baselines3 or sb3-contrib (.zip), a function of an observation (module:function),
+            or a dataset (a name, a folder, a Hub repo).
+        settings: How the policy becomes rows.
+        output: Folder of the new dataset.
+        env: Gymnasium id of the environment in which it acts; that of a teacher that is a dataset
+            if not given.
+        dims: Cart-pole axes.
+        learners: Fresh networks in the evaluation at the end.
+        eval_episodes: Episodes of each, in each action mode.
+        progress: Show a progress bar.
+        line: The whole command.
+    """
+    _check_output(output, learners, eval_episodes)
+    where: str | gym.Env | None = env
+    if dims is not None:
+        if env is None:
+            raise SettingsError("--dims goes with --env CartPoleND-v0.")
+        where = gym.make(env, dims=dims)
+    dataset = training.imitate(teacher, where, settings, command=line, progress=progress)
+    dataset.save(output)
+    record = dataset.spec.provenance["imitation"]
+    kept = "no share" if record["share"] is None else f"{record['share']:.0%}"
+    print(
+        f"{dataset.spec.name}: {len(dataset)} rows by {record['by']}. {record['teacher']} gets "
+        f"{record['teacher_return']:.1f}, and networks after one step {record['return']:.1f}, "
+        f"{kept} of it."
+    )
+    _evaluate_new(output, learners, eval_episodes, progress)
+
+
 def refit(
     name: tyro.conf.Positional[str],
-    settings: tyro.conf.OmitArgPrefixes[ImitationSettings],
+    settings: tyro.conf.OmitArgPrefixes[RefitSettings],
     *,
     output: Path,
     learners: int = 100,
@@ -162,14 +217,24 @@ def refit(
         progress: Show a progress bar.
         line: The whole command.
     """
+    _check_output(output, learners, episodes)
+    dataset = training.refit(
+        load_distilled(name), command=line, progress=progress, **vars(settings)
+    )
+    dataset.save(output)
+    _evaluate_new(output, learners, episodes, progress)
+
+
+def _check_output(output: Path, learners: int, episodes: int) -> None:
+    """Find out before minutes of work."""
     if output.exists():
         raise SettingsError(f"{output} exists already: choose another --output.")
     if min(learners, episodes) < 1:
         raise SettingsError("learners and episodes must be at least 1.")
-    dataset = training.imitate(
-        load_distilled(name), settings=settings, command=line, progress=progress
-    )
-    dataset.save(output)
+
+
+def _evaluate_new(output: Path, learners: int, episodes: int, progress: bool) -> None:
+    """Score a dataset that was just written, and keep the score in it."""
     run_evaluation(
         DistilledDataset.load(output),
         {"learners": learners, "episodes": episodes, "progress": progress},

@@ -235,6 +235,11 @@ def is_sb3_policy(policy: object) -> TypeGuard[Any]:
     return _is_instance(policy, f"{_SB3}.common.policies", "BasePolicy")
 
 
+def is_recurrent(policy: object) -> bool:
+    """Whether it is a policy of RecurrentPPO."""
+    return _is_instance(policy, *_RECURRENT)
+
+
 def read_sb3_policy(policy: Any, name: str) -> PlainPolicy:
     """A policy as one of the kinds above.
 
@@ -245,7 +250,7 @@ def read_sb3_policy(policy: Any, name: str) -> PlainPolicy:
     Raises:
         PolicyError: It is of no kind that a dataset can train.
     """
-    if _is_instance(policy, *_RECURRENT):
+    if is_recurrent(policy):
         raise PolicyError(
             f"{name} is recurrent, and the rows of a distilled dataset are single observations "
             "without a past: train a policy without memory, such as PPO's."
@@ -267,7 +272,7 @@ def read_sb3_policy(policy: Any, name: str) -> PlainPolicy:
 
 def shares_our_outputs(policy: Any) -> bool:
     """Whether a policy of SB3 is an actor-critic whose actions are its outputs."""
-    if _is_instance(policy, *_RECURRENT) or policy.squash_output:
+    if is_recurrent(policy) or policy.squash_output:
         return False
     return any(
         kind is ActorCritic and _is_instance(policy, module, name) for module, name, kind in _KINDS

@@ -5,7 +5,13 @@ import dataclasses
 import pytest
 
 from distilled_envs.errors import SettingsError
-from distilled_envs.training import PRESETS, GameSettings, ImitationSettings, Settings
+from distilled_envs.training import (
+    PRESETS,
+    GameSettings,
+    ImitationSettings,
+    RefitSettings,
+    Settings,
+)
 from distilled_envs.training.backends import checked_environment
 from distilled_envs.training.presets.mujoco import MUJOCO
 
@@ -77,6 +83,22 @@ def test_a_run_has_one_start_and_one_teacher(changes, sentence):
     "wrong",
     [{"instances": 0}, {"visited": 1.5}, {"steps": 0}, {"consistency": -1.0}, {"shrink": 0.0}],
 )
-def test_imitation_refuses_what_makes_no_sense(wrong):
-    with pytest.raises(SettingsError, match="Imitation needs"):
+def test_refitting_refuses_what_makes_no_sense(wrong):
+    with pytest.raises(SettingsError, match="Refitting needs"):
+        RefitSettings(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"instances": 1}, "two instances at least"),
+        ({"visits": 0}, "visits of at least 1"),
+        ({"episodes": -1}, "rounds, episodes and a seed of at least 0"),
+        ({"rounds": -1}, "rounds, episodes and a seed of at least 0"),
+        ({"seed": -1}, "rounds, episodes and a seed of at least 0"),
+        ({"enough": 1.5}, r"enough must lie in 0\.\.1"),
+    ],
+)
+def test_imitation_refuses_what_makes_no_sense(wrong, sentence):
+    with pytest.raises(SettingsError, match=sentence):
         ImitationSettings(**wrong)

@@ -1,124 +1,193 @@
-"""Following a teacher: its answers, what it gives a student, and what can't be one."""
+import pickle
+import zipfile
 
-import dataclasses
-import shutil
-
+import gymnasium as gym
 import numpy as np
 import pytest
+import sb3_contrib
+import stable_baselines3 as sb3
 import torch
+from gymnasium import spaces
+from torch import nn
 
 from distilled_envs import load_distilled
-from distilled_envs.errors import DatasetError, SettingsError
-from distilled_envs.training import PRESETS, Settings, distill
-from distilled_envs.training.centering import plain
-from distilled_envs.training.teachers import LEARNERS, as_teacher, load_teacher
+from distilled_envs.errors import DatasetError, PolicyError
+from distilled_envs.spec import TaskSpec
+from distilled_envs.training.linear_policy import LinearPolicy
+from distilled_envs.training.teachers import CHOICE, as_teacher, load_teacher_policy
+
+CARTPOLE = TaskSpec("categorical", (8,), 4)
+PENDULUM = TaskSpec("gaussian", (3,), 1)
 
 
-@pytest.fixture
-def cartpole(small_cartpole) -> Settings:
-    return dataclasses.replace(small_cartpole, teacher="cartpole_2d")
+@pytest.fixture(scope="module")
+def cartpole():
+    return gym.make("CartPoleND-v0", dims=2)
 
 
-def test_answers_are_the_mean_of_learners():
-    teacher = load_distilled("cartpole_2d")
-    torch.manual_seed(0)
-    answer = as_teacher(teacher, "cpu")
-    torch.manual_seed(0)
-    states = 0.1 * torch.randn(50, 8, generator=torch.Generator().manual_seed(1))
-    each = teacher.new_learners(LEARNERS)(states)
-    torch.testing.assert_close(answer(states), each.mean(0))
-    assert not torch.allclose(answer(states), each[0], rtol=1e-3)
+@pytest.fixture(scope="module")
+def pendulum():
+    return gym.make("Pendulum-v1")
 
 
-def test_students_come_to_answer_as_the_teacher_does(cartpole, start):
-    """Without rewards' help: the discount leaves nothing to learn from them."""
-    settings = dataclasses.replace(cartpole, discount=0.0, gae_lambda=0.0)
-    run = start(settings, load_distilled("cartpole_2d"))
-    seen = [run.iterate() for _ in range(40)]
-    assert np.mean([m["following"] for m in seen[-5:]]) < 0.75 * seen[0]["following"]
-    assert seen[-1]["return"] > 2 * seen[0]["return"]
-    alone = start(dataclasses.replace(settings, teacher=None))
-    assert "following" not in alone.iterate()
+def teach(policy, env):
+    task = CARTPOLE if isinstance(env.action_space, spaces.Discrete) else PENDULUM
+    return as_teacher(policy, task, env.observation_space, env.action_space, env.spec.id)
 
 
-@pytest.mark.parametrize(("level", "shared"), [(0, 0), (1, 1), (2, 2), (3, 2)])
-def test_a_student_starts_with_the_teachers_layers(level, shared, toy, start):
-    settings = dataclasses.replace(
-        PRESETS["pong-level3"], encoder_level=level, learners=2, horizon=4, minibatches=2
-    )
-    teacher = toy(2)
-    run = start(settings, teacher)
-    own, theirs = plain(run.view.encoder).state_dict(), teacher.encoder.state_dict()
-    weights = {name: value for name, value in own.items() if name.endswith("weight")}
-    cosine = [
-        torch.nn.functional.cosine_similarity(value.flatten(), theirs[name].flatten(), dim=0)
-        for name, value in weights.items()
-        if name in theirs
-    ]  # a last layer that was none of the teacher's is scaled anew
-    assert (len(weights), len(cosine)) == (level, shared)
-    assert all(each == pytest.approx(1, abs=1e-5) for each in cosine)
-    if level == 2:
-        assert all(torch.allclose(value, theirs[name], atol=1e-5) for name, value in own.items())
-    assert run.iterate()["following"] > 0
+def seen(env, count=6):
+    env.observation_space.seed(0)
+    return torch.randn(count, *env.observation_space.shape, generator=torch.Generator()) * 0.1
 
 
-def test_a_run_with_a_teacher_says_so_and_goes_on_with_it(tmp_path, interrupted, cartpole):
-    folder = tmp_path / "teacher"
-    load_distilled("cartpole_2d").save(folder)
-    settings = dataclasses.replace(cartpole, total_steps=4 * 8 * 16 * 2, teacher=str(folder))
-    whole = distill(settings, tmp_path / "whole", progress=False)
-    interrupted(settings, tmp_path / "run")
-    shutil.rmtree(folder)  # whatever becomes of it
-    dataset = distill(settings, tmp_path / "run", resume=True, progress=False)
-    assert torch.equal(dataset.observations, whole.observations)
-    record, taught = dataset.spec.provenance["teacher"], load_distilled("cartpole_2d").spec
-    assert record["name"] == taught.name
-    assert record["wall_seconds"] == taught.provenance["wall_seconds"] > 0
-    assert record["files"] == taught.files != {}
-    assert "training_curve" not in record
+@pytest.mark.parametrize("kind", [sb3.PPO, sb3.A2C, sb3_contrib.TRPO])
+def test_actor_critics_answer_with_logits(kind, cartpole):
+    model = kind("MlpPolicy", cartpole, seed=0, device="cpu")
+    observations = seen(cartpole)
+    answers = teach(model, cartpole).answer(observations)
+    logits = model.policy.get_distribution(observations).distribution.logits
+    assert torch.allclose(answers.log_softmax(1), logits, atol=1e-5)
 
 
-@pytest.mark.slow
-def test_a_game_teaches_from_a_folder(tmp_path, toy):
-    toy(2).save(tmp_path / "teacher")
-    settings = dataclasses.replace(
-        PRESETS["pong-level3"],
-        teacher=str(tmp_path / "teacher"),
-        encoder_level=1,
-        learners=2,
-        horizon=4,
-        minibatches=2,
-        total_steps=16,
-        eval_learners=1,
-    )
-    dataset = distill(settings, tmp_path / "run", progress=False)
-    assert dataset.spec.provenance["teacher"]["name"] == "pong-level2"
+@pytest.mark.parametrize("kind", [sb3.DQN, sb3_contrib.QRDQN])
+def test_values_answer_with_their_choice(kind, cartpole):
+    model = kind("MlpPolicy", cartpole, seed=0, device="cpu", buffer_size=10)
+    observations = seen(cartpole)
+    answers = teach(model, cartpole).answer(observations)
+    chosen, _ = model.predict(observations.numpy(), deterministic=True)
+    assert answers.argmax(1).tolist() == chosen.tolist()
+    assert answers.unique().tolist() == [0, CHOICE]
+
+
+@pytest.mark.parametrize("kind", [sb3.SAC, sb3_contrib.TQC, sb3.TD3, sb3.DDPG])
+def test_squashed_means_answer_in_units_of_the_box(kind, pendulum):
+    model = kind("MlpPolicy", pendulum, seed=0, device="cpu", buffer_size=10)
+    observations = seen(pendulum)
+    answers = teach(model, pendulum).answer(observations)
+    acted, _ = model.predict(observations.numpy(), deterministic=True)
+    assert np.allclose(answers.numpy(), acted, atol=1e-5)
+
+
+def test_ppo_answers_with_means_and_has_deviations(pendulum):
+    model = sb3.PPO("MlpPolicy", pendulum, seed=0, device="cpu")
+    with torch.no_grad():
+        model.policy.log_std.fill_(-0.7)
+    teacher = teach(model, pendulum)
+    assert teacher.log_std == pytest.approx((-0.7,))
+    acted, _ = model.predict(seen(pendulum).numpy(), deterministic=True)
+    assert np.allclose(teacher.answer(seen(pendulum)).clamp(-2, 2).numpy(), acted, atol=1e-5)
+
+
+def test_what_only_acts_is_asked_one_observation_at_a_time(cartpole, pendulum):
+    shapes = []
+
+    def push(observation):
+        shapes.append((observation.shape, observation.dtype))
+        return int(observation[0] > 0)
+
+    class Still:
+        def predict(self, observation, deterministic=True):
+            return np.zeros(1), None
+
+    observations = seen(cartpole)
+    answers = teach(push, cartpole).answer(observations)
+    assert answers.argmax(1).tolist() == (observations[:, 0] > 0).long().tolist()
+    assert set(shapes) == {((8,), np.dtype("float32"))}
+    assert teach(Still(), pendulum).answer(seen(pendulum)).tolist() == [[0.0]] * 6
+    ars = sb3_contrib.ARS("LinearPolicy", pendulum, seed=0, device="cpu")
+    acted, _ = ars.predict(seen(pendulum).numpy(), deterministic=True)
+    assert np.allclose(teach(ars, pendulum).answer(seen(pendulum)).numpy(), acted, atol=1e-5)
+
+
+def test_a_module_and_a_dataset_answer_with_their_outputs(cartpole):
+    module = nn.Linear(8, 4)
+    assert torch.allclose(teach(module, cartpole).answer(seen(cartpole)), module(seen(cartpole)))
+    dataset = load_distilled("cartpole_2d", instances=3)
+    answers = teach(dataset, cartpole).answer(seen(cartpole))
+    assert answers.shape == (6, 4)
+    assert teach(load_distilled("cartpole_2d_any"), cartpole).answer(seen(cartpole)).shape == (6, 4)
+
+
+class Frames(gym.Env):
+    observation_space = spaces.Box(0, 255, (36, 36, 1), np.uint8)
+    action_space = spaces.Discrete(4)
+
+
+def spoiled(env):
+    model = sb3.PPO("MlpPolicy", env, device="cpu")
+    with torch.no_grad():
+        model.policy.action_net.weight[0, 0] = torch.nan
+    return model
 
 
 @pytest.mark.parametrize(
-    ("changes", "error", "message"),
+    ("make", "sentence"),
     [
-        (
-            {"teacher": "cartpole_1d"},
-            SettingsError,
-            "is for CartPoleND-v0 with {'dims': 1}, and the",
-        ),
-        ({"teacher": "hopper"}, SettingsError, "The teacher hopper is for Hopper-v5"),
-        ({"teacher": "nobody"}, DatasetError, "nobody"),
+        (lambda env: LinearPolicy(torch.zeros(4, 9), torch.zeros(4)), "4 outputs, 8 inputs"),
+        (lambda env: nn.Linear(8, 5), r"outputs of shape \(2, 5\)"),
+        (lambda env: nn.Linear(7, 4), "does not take"),
+        (lambda env: load_distilled("hopper"), "another task than CartPoleND-v0"),
+        (lambda env: sb3.PPO("MlpPolicy", gym.make("CartPoleND-v0", dims=3)), "sees observations"),
+        (lambda env: sb3.PPO("MlpPolicy", "Pendulum-v1"), "sees observations"),
+        (lambda env: sb3.PPO("CnnPolicy", Frames(), n_steps=2), "sees observations"),
+        (lambda env: sb3_contrib.RecurrentPPO("MlpLstmPolicy", env), "is recurrent"),
+        (spoiled, "aren't finite, in action_net.weight"),
+        (lambda env: 3, "A teacher is a linear policy, .*, got int"),
     ],
 )
-def test_who_can_not_teach(changes, error, message, tmp_path, cartpole):
-    with pytest.raises(error, match=message):
-        distill(dataclasses.replace(cartpole, **changes), tmp_path / "run")
-    assert not (tmp_path / "run").exists()
+def test_bad_teachers_get_one_sentence(make, sentence, cartpole):
+    with pytest.raises(PolicyError, match=sentence):
+        teach(make(cartpole), cartpole)
 
 
-def test_a_teacher_needs_plain_observations():
-    with pytest.raises(SettingsError, match="leave out observation_scale"):
-        dataclasses.replace(PRESETS["hopper-64"], teacher="hopper")
+@pytest.mark.parametrize(
+    "kind", [sb3.PPO, sb3.A2C, sb3.DQN, sb3_contrib.TRPO, sb3_contrib.QRDQN, sb3_contrib.ARS]
+)
+def test_models_are_read_from_their_zips(kind, tmp_path, cartpole):
+    policy = "LinearPolicy" if kind is sb3_contrib.ARS else "MlpPolicy"
+    model = kind(policy, cartpole, seed=0, device="cpu")
+    model.save(tmp_path / "model.zip")
+    loaded = load_teacher_policy(tmp_path / "model.zip")
+    assert type(loaded) is kind
+    observations = seen(cartpole).numpy()
+    expected = model.predict(observations, deterministic=True)[0]
+    assert (loaded.predict(observations, deterministic=True)[0] == expected).all()
 
 
-def test_continuous_actions_have_no_teacher():
-    hopper = load_distilled("hopper")
-    with pytest.raises(SettingsError, match="hopper can't be a teacher: it has transformed"):
-        load_teacher("hopper", hopper.spec.env)
+class Bomb:
+    def __reduce__(self):
+        return (pytest.fail, ("it was unpickled",))
+
+
+def test_other_files_are_refused_and_not_unpickled(tmp_path):
+    with pytest.raises(PolicyError, match="There is no file"):
+        load_teacher_policy(tmp_path / "none.zip")
+    (tmp_path / "text.zip").write_text("no zip")
+    (tmp_path / "bomb.zip").write_bytes(pickle.dumps(Bomb()))
+    with zipfile.ZipFile(tmp_path / "empty.zip", "w") as archive:
+        archive.writestr("other", "1")
+    with zipfile.ZipFile(tmp_path / "strange.zip", "w") as archive:
+        archive.writestr("data", '{"policy_class": {"__module__": "my.policies"}}')
+    for name in ("text", "bomb", "empty"):
+        with pytest.raises(PolicyError, match="no model of Stable-Baselines3"):
+            load_teacher_policy(tmp_path / f"{name}.zip")
+    with pytest.raises(PolicyError, match="of no algorithm known here"):
+        load_teacher_policy(tmp_path / "strange.zip")
+    with zipfile.ZipFile(tmp_path / "broken.zip", "w") as archive:
+        archive.writestr(
+            "data", '{"policy_class": {"__module__": "stable_baselines3.sac.policies"}}'
+        )
+    with pytest.raises(PolicyError, match="can't be loaded as a model of SAC"):
+        load_teacher_policy(tmp_path / "broken.zip")
+
+
+def test_functions_and_datasets_have_names(tmp_path, monkeypatch):
+    (tmp_path / "my_policies.py").write_text("def push(observation):\n    return 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert load_teacher_policy("my_policies:push")(None) == 1
+    for name in ("my_policies:pull", "no_policies:push"):
+        with pytest.raises(PolicyError, match="There is no"):
+            load_teacher_policy(name)
+    assert load_teacher_policy("cartpole_2d").spec.name == "cartpole-nd-2d-64"
+    with pytest.raises(DatasetError):
+        load_teacher_policy("nothing")

@@ -9,7 +9,7 @@ from distilled_envs.dataset import DistilledDataset
 from distilled_envs.errors import SettingsError
 from distilled_envs.learners.one_step import inner_loss
 from distilled_envs.studies.drop_in import train_with_adam
-from distilled_envs.training import ImitationSettings, imitate, refit
+from distilled_envs.training import refit
 
 
 def inconsistency(dataset: DistilledDataset) -> float:
@@ -60,13 +60,6 @@ def test_refit_of_fewer_rows_than_inputs(dataset, visited):
     assert fitted.observations.shape == (3, 8)
 
 
-def test_refit_is_imitate_with_the_dataset_as_teacher(dataset):
-    one = refit(dataset, instances=4, steps=3, seed=2, progress=False)
-    two = imitate(dataset, ImitationSettings(instances=4, steps=3, seed=2), progress=False)
-    assert torch.equal(one.observations, two.observations)
-    assert torch.equal(one.targets, two.targets)
-
-
 @pytest.mark.slow
 def test_refit_under_a_smaller_transform_knows_its_smaller_space():
     hopper = load_distilled("hopper", instances=64)
@@ -78,7 +71,7 @@ def test_refit_under_a_smaller_transform_knows_its_smaller_space():
 
 def test_rows_of_frames_are_refused(toy):
     with pytest.raises(SettingsError, match="rows of frames"):
-        imitate(toy(4), progress=False)
+        refit(toy(4), progress=False)
 
 
 @pytest.mark.slow

@@ -1,0 +1,167 @@
+import time
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import stable_baselines3 as sb3
+import torch
+
+from distilled_envs import load_distilled
+from distilled_envs.cli import main
+from distilled_envs.dataset import DistilledDataset
+from distilled_envs.errors import PolicyError, SettingsError
+from distilled_envs.training import ImitationSettings, LinearPolicy, imitate
+
+QUICK = ImitationSettings(visits=200, episodes=4, rounds=1)
+
+
+def balancing(dims: int = 2) -> LinearPolicy:
+    """Pushes each axis to where its pole leans."""
+    weights = torch.zeros(2 * dims, 4 * dims)
+    for axis in range(dims):
+        lean = torch.tensor([0.05, 0.1, 1.0, 0.5])
+        weights[2 * axis, 4 * axis : 4 * axis + 4] = -10 * lean
+        weights[2 * axis + 1, 4 * axis : 4 * axis + 4] = 10 * lean
+    return LinearPolicy(weights, torch.zeros(2 * dims))
+
+
+def test_a_linear_policy_becomes_as_many_rows_as_its_rank_and_one(tmp_path):
+    env = gym.make("CartPoleND-v0", dims=2)
+    dataset = imitate(balancing(), env, QUICK)
+    assert len(dataset) == 3
+    assert dataset.spec.name == "cartpole-nd-2d-min"
+    record = dataset.spec.provenance["imitation"]
+    assert record["by"] == "closed form"
+    assert record["teacher"] == "a linear policy"
+    assert record["teacher_return"] == 500
+    assert record["share"] == 1
+    assert dataset.spec.provenance["algorithm"] == "imitation"
+    assert dataset.evaluate(learners=10, episodes=1).greedy.mean == 500
+    dataset.save(tmp_path / "saved")
+    again = load_distilled(tmp_path / "saved")
+    assert torch.equal(again.observations, dataset.observations)
+    space = dataset.make_env().observation_space
+    assert all(space.contains(row) for row in dataset.observations.numpy())
+
+
+def test_a_normalized_linear_policy_takes_less_than_a_second(tmp_path):
+    plain = balancing().under(torch.zeros(8), torch.full((8,), 0.1))
+    arrays = {"W": plain.weights, "b": plain.bias, "mean": plain.mean, "std": plain.std}
+    np.savez(tmp_path / "policy.npz", **{name: value.numpy() for name, value in arrays.items()})
+    env = gym.make("CartPoleND-v0", dims=2)
+    unplayed = ImitationSettings(episodes=0)
+    imitate(plain, env, unplayed)
+    started = time.process_time()
+    dataset = imitate(str(tmp_path / "policy.npz"), env, unplayed)
+    assert time.process_time() - started < 1
+    assert len(dataset) == 3
+    assert dataset.spec.provenance["imitation"]["share"] is None
+    assert dataset.evaluate(learners=10, episodes=1).greedy.mean == 500
+    for teacher in (balancing(), load_distilled("cartpole_2d")):
+        with pytest.raises(SettingsError, match="linear policies with a mean and a std alone"):
+            imitate(teacher, env, unplayed)
+
+
+def test_unused_coordinates_are_not_shown(tmp_path):
+    weights = balancing().weights
+    weights[:, 4:] = 0
+    dataset = imitate(
+        LinearPolicy(weights, torch.zeros(4)), gym.make("CartPoleND-v0", dims=2), QUICK
+    )
+    assert dataset.spec.observation_transform.coordinates == (0, 1, 2, 3)
+    assert dataset.observations.shape == (2, 4)
+
+
+def test_a_dataset_can_be_the_teacher():
+    dataset = imitate(load_distilled("cartpole_1d"), settings=QUICK)
+    assert len(dataset) == 2
+    assert dataset.spec.name == "cartpole-nd-1d-min"
+    assert dataset.evaluate(learners=10, episodes=1).greedy.mean > 490
+
+
+def test_a_function_can_be_the_teacher():
+    def push(observation):
+        return int(observation[2] + 0.5 * observation[3] + 0.1 * observation[1] > 0)
+
+    dataset = imitate(push, gym.make("CartPoleND-v0", dims=1), QUICK)
+    assert dataset.spec.provenance["imitation"]["teacher"] == "push"
+    assert dataset.evaluate(learners=10, episodes=1).greedy.mean > 400
+
+
+def test_a_seed_repeats(tmp_path):
+    def push(observation):
+        return int(observation[2] + 0.5 * observation[3] > 0)
+
+    env, state = gym.make("CartPoleND-v0", dims=1), torch.get_rng_state()
+    one, two = (imitate(push, env, QUICK) for _ in range(2))
+    assert torch.equal(state, torch.get_rng_state())
+    assert torch.equal(one.targets, two.targets)
+    assert torch.equal(one.observations, two.observations)
+
+
+@pytest.mark.slow
+def test_ppo_of_sb3_keeps_its_return_in_one_row_more_than_axes(tmp_path):
+    env = gym.make("CartPoleND-v0", dims=2)
+    # Learned where it is quick: on the distilled id.
+    bandit = gym.make("DistilledCartPoleND-v0", dims=2)
+    model = sb3.PPO("MlpPolicy", bandit, seed=0, device="cpu").learn(20_000)
+    dataset = imitate(model, env, ImitationSettings(instances=3))
+    record = dataset.spec.provenance["imitation"]
+    assert record["teacher_return"] > 400
+    assert len(dataset) == 3
+    assert record["share"] >= 0.95
+
+
+@pytest.mark.slow
+def test_rows_are_learned_where_a_linear_policy_is_not_enough():
+    class Energetic:
+        """Swings a pendulum up by its energy, which no linear policy does."""
+
+        def predict(self, observation):
+            cos, sin, speed = observation
+            energy = 0.5 * speed**2 + 10 * (cos - 1)
+            swing = -np.sign(speed * energy) * 2.0
+            torque = -10 * sin - 3 * speed if cos > 0.9 else swing
+            return np.array([np.clip(torque, -2, 2)], dtype=np.float32)
+
+    dataset = imitate(Energetic(), "Pendulum-v1", ImitationSettings(visits=400, episodes=4))
+    record = dataset.spec.provenance["imitation"]
+    assert record["share"] < 0.95
+    assert record["by"] in ("closed form", "learned rows")
+
+
+def test_bad_input_is_refused(tmp_path):
+    with pytest.raises(SettingsError, match="Name the environment"):
+        imitate(balancing())
+    with pytest.raises(SettingsError, match="NoSuch-v0 can't be made"):
+        imitate(balancing(), "NoSuch-v0")
+    with pytest.raises(SettingsError, match="can't be distilled: its observations"):
+        imitate(balancing(), "Blackjack-v1")
+    with pytest.raises(PolicyError, match="needs"):
+        imitate(balancing(3), gym.make("CartPoleND-v0", dims=2))
+
+
+def test_imitate_command(tmp_path, capsys):
+    policy = balancing()
+    np.savez(tmp_path / "policy.npz", W=policy.weights.numpy())
+    command = [
+        "imitate",
+        str(tmp_path / "policy.npz"),
+        "--env=CartPoleND-v0",
+        "--dims=2",
+        "--learners=4",
+        "--visits=200",
+        "--episodes=4",
+        f"--output={tmp_path / 'made'}",
+    ]
+    assert main(command) == 0
+    printed = capsys.readouterr().out
+    assert "3 rows by closed form" in printed
+    assert "100% of it" in printed
+    made = DistilledDataset.load(tmp_path / "made")
+    assert made.spec.provenance["command"].startswith("distilled-envs imitate ")
+    assert made.spec.evaluation["one_step"]["greedy"]["mean"] == 500
+    assert main(command) == 1  # the folder exists
+    assert "exists already" in capsys.readouterr().err
+    assert main([*command[:2], f"--output={tmp_path / 'other'}"]) == 1
+    assert "Name the environment" in capsys.readouterr().err

@@ -1,0 +1,339 @@
+"""Any policy becomes a dataset: rows from which one step teaches what a teacher does.
+
+One step on tanh networks teaches linear policies, and those in closed form
+(:mod:`.closed_form`). So a teacher is followed by a linear policy first:
+
+1. The teacher plays, and its observations give the normalization that learners see through.
+2. A linear policy is fitted to its answers. It plays, the teacher answers where it came, and it is
+   fitted anew on all of that (DAgger: Ross et al., "A Reduction of Imitation Learning and
+   Structured Prediction to No-Regret Online Learning", 2011). The best round's policy stays.
+3. Its rows are made, for the size of observations at which fresh networks miss it least.
+4. Where these networks keep too little of the teacher's return, rows are learned
+   (:func:`~.refitting.learn_rows`), and the better rows stay.
+
+A teacher that is linear itself needs no more than 3.
+"""
+
+import dataclasses
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from gymnasium.envs.registration import EnvSpec
+from torch import Tensor
+
+from distilled_envs.dataset import DistilledDataset
+from distilled_envs.envs.real import env_spaces, transformed_space
+from distilled_envs.errors import SettingsError
+from distilled_envs.learners.expansion import one_step_learners
+from distilled_envs.learners.threads import torch_threads
+from distilled_envs.spec import (
+    DistillationSpec,
+    InnerSpec,
+    LearnerSpec,
+    ObservationTransform,
+)
+from distilled_envs.training.closed_form import closed_form
+from distilled_envs.training.linear_policy import LinearPolicy, fit_linear
+from distilled_envs.training.playing import Playing, World, world_of
+from distilled_envs.training.provenance import made_with
+from distilled_envs.training.refitting import first_rows, learn_rows
+from distilled_envs.training.settings import ImitationSettings, RefitSettings, dataset_name
+from distilled_envs.training.teachers import Teacher, as_teacher, load_teacher_policy
+
+logger = logging.getLogger(__name__)
+
+SCALES = (0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2)
+"""Standard deviations of what learners see, of which the best is taken."""
+LEARNED_SCALE = 0.1
+"""The same where rows are learned."""
+LEARNED_ROWS = 64
+NETWORKS = 16
+INPUTS = 512
+"""Fresh networks on which a scale is tried, and observations."""
+STD = 0.1
+"""Deviation of sampled actions, in units of their bounds, of teachers that have none."""
+_USED = 1e-6
+"""A coordinate whose weights are a smaller share of the largest is not shown to learners."""
+
+
+def imitate(
+    teacher: Any,
+    env: str | EnvSpec | gym.Env | None = None,
+    settings: ImitationSettings | None = None,
+    *,
+    command: str | None = None,
+    progress: bool = True,
+) -> DistilledDataset:
+    """Rows from which one gradient step teaches what a teacher does.
+
+    Args:
+        teacher: A policy, of any kind that :mod:`.teachers` lists, or what
+            :func:`.teachers.load_teacher_policy` reads one from.
+        env: Where it acts: an id, an ``EnvSpec``, or an environment that ``gym.make`` made. None
+            takes that of a teacher that is a dataset.
+        settings: How; see :class:`~distilled_envs.training.settings.ImitationSettings`.
+        command: The shell command that asked for it, kept in the provenance.
+        progress: Whether to show a bar while rows are learned.
+
+    Returns:
+        The dataset, not evaluated by the protocol yet. Its provenance has a record ``imitation``
+        with the teacher's return, that of networks after one step, and the share.
+
+    Raises:
+        SettingsError: The environment can't be made, or is none that rows are made for.
+        PolicyError: The teacher does not fit it, or is none.
+    """
+    settings, started = settings or ImitationSettings(), time.monotonic()
+    if isinstance(teacher, str | Path):
+        teacher = load_teacher_policy(teacher)
+    if env is None and isinstance(teacher, DistilledDataset):
+        env = teacher.spec.env
+    if env is None:
+        raise SettingsError("Name the environment in which the teacher acts, as env.")
+    world = world_of(env)
+    policy = as_teacher(teacher, world.task, world.observations, world.actions, world.spec.id)
+    with torch.random.fork_rng(devices=[]), torch_threads(1):
+        torch.manual_seed(settings.seed)
+        made = _imitated(policy, world, settings, command, progress)
+    dataset, record = made
+    record |= dataclasses.asdict(settings) | {"seconds": round(time.monotonic() - started, 1)}
+    dataset.spec = dataset.spec.replace(
+        provenance=dataset.spec.provenance
+        | {"wall_seconds": record["seconds"], "imitation": record}
+    )
+    return dataset
+
+
+def _imitated(
+    teacher: Teacher,
+    world: World,
+    settings: ImitationSettings,
+    command: str | None,
+    progress: bool,
+) -> tuple[DistilledDataset, dict[str, Any]]:
+    """The dataset, and the record of how it was made."""
+    act = Playing(world, settings.visits, settings.seed)
+    linear = teacher.linear
+    if settings.episodes == 0:
+        return _unplayed(linear, teacher, world, settings, command)
+    # 1. What the teacher sees, and what it gets.
+    seen, returns = act(teacher.answer, settings.episodes)
+    mean, std = seen.mean(0), seen.std(0)
+    std = torch.where(std > 1e-6, std, 1.0)
+    answers = teacher.answer(seen)
+    # 2. The linear policy that acts most like it.
+    if linear is None:
+        linear = _followed(teacher, world, settings, act, (seen, answers), (mean, std))
+    elif linear.mean is None:
+        linear = linear.under(mean, std)
+    # 3. Its rows.
+    candidates = [_closed_form(linear, seen, teacher, world, settings)]
+    kept = [_share(candidates[0], returns, settings)]
+    # 4. Learned rows, where a linear policy is not enough.
+    if kept[0]["share"] is not None and kept[0]["share"] < settings.enough and not teacher.linear:
+        candidates.append(_learned(teacher, seen, (mean, std), world, settings, progress))
+        kept.append(_share(candidates[1], returns, settings))
+    best = max(range(len(kept)), key=lambda place: kept[place]["return"])
+    record = {"teacher": teacher.name, "teacher_return": round(float(returns.mean()), 3)}
+    by = ("closed form", "learned rows")[best]
+    return _named(candidates[best], command, settings), record | {"by": by} | kept[best]
+
+
+def _unplayed(
+    linear: LinearPolicy | None,
+    teacher: Teacher,
+    world: World,
+    settings: ImitationSettings,
+    command: str | None,
+) -> tuple[DistilledDataset, dict[str, Any]]:
+    """Rows of a linear policy that says what its observations are like: nothing has to be played.
+
+    Raises:
+        SettingsError: The teacher is none.
+    """
+    if linear is None or linear.mean is None or linear.std is None:
+        raise SettingsError(
+            "Without episodes nothing is played, which serves linear policies with a mean and a "
+            f"std alone, not {teacher.name}."
+        )
+    seen = linear.mean + linear.std * torch.randn(INPUTS, len(linear.mean))
+    dataset = _closed_form(linear, seen.float(), teacher, world, settings)
+    record = {"teacher": teacher.name, "by": "closed form"}
+    unknown = dict.fromkeys(("teacher_return", "return", "share"))
+    return _named(dataset, command, settings), record | unknown
+
+
+def _named(
+    dataset: DistilledDataset, command: str | None, settings: ImitationSettings
+) -> DistilledDataset:
+    dataset.spec = dataset.spec.replace(provenance=made_with("imitation", command, settings.seed))
+    return dataset
+
+
+def _followed(
+    teacher: Teacher,
+    world: World,
+    settings: ImitationSettings,
+    act: Playing,
+    met: tuple[Tensor, Tensor],
+    normal: tuple[Tensor, Tensor],
+) -> LinearPolicy:
+    """The linear policy that follows a teacher, where it leads itself."""
+    (seen, answers), (mean, std) = met, normal
+    rank = None if settings.instances is None else settings.instances - 1
+    width = LearnerSpec().hidden_sizes[0]
+    best, highest = None, -np.inf
+    for number in range(settings.rounds + 1):
+        shown = ((seen - mean) / std).clamp(-10, 10)
+        fitted = fit_linear(shown, answers, world.task, *world.bounds, rank)
+        weights = fitted.policy.weights
+        if weights.shape[1] > width:  # networks would see another projection each
+            strongest = weights.norm(dim=0).topk(width).indices
+            unseen = torch.ones(weights.shape[1], dtype=torch.bool)
+            unseen[strongest] = False
+            fitted = fit_linear(
+                shown.masked_fill(unseen, 0.0), answers, world.task, *world.bounds, rank
+            )
+            fitted.policy.weights[:, unseen] = 0
+        policy = dataclasses.replace(fitted.policy, mean=mean.double(), std=std.double())
+        if settings.rounds == 0 or fitted.exact:
+            return policy
+        visited, returns = act(policy)
+        logger.info("round %d: a linear policy gets %.1f", number, returns.mean())
+        if returns.mean() > highest:
+            best, highest = policy, returns.mean()
+        seen = torch.cat([seen, visited])
+        answers = torch.cat([answers, teacher.answer(visited)])
+    assert best is not None
+    return best
+
+
+def _closed_form(
+    policy: LinearPolicy,
+    seen: Tensor,
+    teacher: Teacher,
+    world: World,
+    settings: ImitationSettings,
+) -> DistilledDataset:
+    """A linear policy's rows, for the scale at which fresh networks miss it least."""
+    assert policy.mean is not None and policy.std is not None
+    # Coordinates that have no weight would only be noise to random layers.
+    strength = policy.weights.abs().amax(0)
+    used = (strength > _USED * strength.max()).nonzero().flatten()
+    coordinates = None if len(used) in (0, len(strength)) else tuple(used.tolist())
+    if coordinates is None:
+        used = torch.arange(len(strength))
+    weights = policy.weights[:, used]
+    places = torch.randperm(len(seen))[:INPUTS]
+    wanted, tried = _acted(policy(seen[places]).float(), world), []
+    for scale in SCALES:
+        rows = closed_form(
+            weights / scale, policy.bias, LearnerSpec(), instances=settings.instances
+        )
+        fixed = ObservationTransform(
+            mean=tuple(policy.mean[used].tolist()),
+            std=tuple(policy.std[used].tolist()),
+            scale=scale,
+            coordinates=coordinates,
+        )
+        minimum = settings.instances is None
+        dataset = _dataset(
+            rows.observations,
+            rows.targets,
+            rows.learning_rate,
+            fixed,
+            teacher,
+            world,
+            minimum=minimum,
+        )
+        shown = scale * ((seen[:, used] - policy.mean[used]) / policy.std[used]).clamp(-10, 10)
+        networks = one_step_learners(dataset, torch.Generator().manual_seed(0), NETWORKS)
+        missed = _acted(networks(shown[places].float()), world) - wanted
+        tried.append((float(missed.square().mean()), dataset))
+    return min(tried, key=lambda each: each[0])[1]
+
+
+def _acted(outputs: Tensor, world: World) -> Tensor:
+    """What of outputs ``(..., n_outputs)`` counts: clipped means, or logits up to a constant."""
+    if world.task.kind == "gaussian":
+        return outputs.clamp(*world.bounds)
+    return outputs - outputs.mean(-1, keepdim=True)
+
+
+def _learned(
+    teacher: Teacher,
+    seen: Tensor,
+    normal: tuple[Tensor, Tensor],
+    world: World,
+    settings: ImitationSettings,
+    progress: bool,
+) -> DistilledDataset:
+    """Rows that are learned from what a teacher answers where it goes."""
+    mean, std = normal
+    fixed = ObservationTransform(tuple(mean.tolist()), tuple(std.tolist()), scale=LEARNED_SCALE)
+    instances = settings.instances or LEARNED_ROWS
+    shown = LEARNED_SCALE * ((seen - mean) / std).clamp(-10, 10)
+    refit = RefitSettings(instances=instances, seed=settings.seed)
+
+    def answer(rows: Tensor) -> Tensor:
+        return teacher.answer(rows / LEARNED_SCALE * std + mean)
+
+    space = transformed_space(fixed, world.observations)
+    rows = learn_rows(
+        shown,
+        answer(shown),
+        first_rows(shown, torch.tensor(LEARNED_SCALE), instances, refit.visited),
+        answer,
+        LearnerSpec(),
+        space,
+        refit,
+        name=world.spec.id,
+        progress=progress,
+    )
+    return _dataset(rows.observations, rows.targets, rows.learning_rate, fixed, teacher, world)
+
+
+def _dataset(
+    observations: Tensor,
+    targets: Tensor,
+    learning_rate: float,
+    fixed: ObservationTransform,
+    teacher: Teacher,
+    world: World,
+    *,
+    minimum: bool = False,
+) -> DistilledDataset:
+    """Rows with all that belongs to them."""
+    log_std = teacher.log_std
+    if world.task.kind == "gaussian" and log_std is None:
+        low, high = world.bounds
+        log_std = tuple((STD * (high - low) / 2).log().tolist())
+    shape = (len(fixed.mean),)
+    spec = DistillationSpec(
+        name=dataset_name(
+            world.spec.id, len(observations), world.spec.kwargs.get("dims"), minimum=minimum
+        ),
+        env=world.spec,
+        task=dataclasses.replace(world.task, observation_shape=shape, target_log_std=log_std),
+        inner=InnerSpec(learning_rate=learning_rate),
+        observation_transform=fixed,
+    )
+    spec = spec.replace(spaces=env_spaces(spec))
+    return DistilledDataset(observations, targets, spec)
+
+
+def _share(
+    dataset: DistilledDataset, returns: np.ndarray, settings: ImitationSettings
+) -> dict[str, Any]:
+    """What networks keep of a teacher's return after one step on a dataset."""
+    found = dataset.evaluate(learners=settings.episodes, episodes=1).greedy.mean
+    teacher = float(returns.mean())
+    share = None
+    if teacher * found > 0:
+        share = round(found / teacher if teacher > 0 else teacher / found, 3)
+    return {"return": round(found, 3), "share": share}
