@@ -7,6 +7,7 @@ from distilled_envs.training.closed_form import closed_form
 from distilled_envs.training.linear_policy import LinearPolicy
 from distilled_envs.training.policy_distillation import imitate
 from distilled_envs.training.presets import PRESETS, for_environment
+from distilled_envs.training.random_search import SearchSettings, search
 from distilled_envs.training.refitting import refit
 from distilled_envs.training.run import distill
 from distilled_envs.training.settings import (
@@ -23,6 +24,7 @@ __all__ = [
     "ImitationSettings",
     "LinearPolicy",
     "RefitSettings",
+    "SearchSettings",
     "Settings",
     "closed_form",
     "dataset_name",
@@ -30,4 +32,5 @@ __all__ = [
     "for_environment",
     "imitate",
     "refit",
+    "search",
 ]

@@ -84,9 +84,23 @@ def make_training_envs(settings: Settings, seed: int, count: int | None = None) 
         spec = gym.spec(settings.env_id)
         spec = dataclasses.replace(spec, kwargs=spec.kwargs | settings.env_kwargs)
         return atari.make_vec(spec, count, threads=settings.threads or 0)
-    if settings.use_envpool and _in_envpool(settings.env_id) and not settings.env_kwargs:
-        return EnvPoolVectorEnv(settings.env_id, count, seed, settings.threads or 0)
+    if settings.use_envpool and not settings.env_kwargs:
+        return make_vector_env(settings.env_id, count, seed, settings.threads or 0)
     return gym.make_vec(settings.env_id, num_envs=count, **settings.env_kwargs)
+
+
+def make_vector_env(env_id: str, count: int, seed: int, threads: int) -> VectorEnv:
+    """Copies of an environment, EnvPool's if it has them.
+
+    Args:
+        env_id: A registered id.
+        count: Copies.
+        seed: Of EnvPool's; Gymnasium's are seeded on resetting.
+        threads: Of EnvPool's simulator; 0 leaves its own choice.
+    """
+    if _in_envpool(env_id):
+        return EnvPoolVectorEnv(env_id, count, seed, threads)
+    return gym.make_vec(env_id, num_envs=count)
 
 
 def _in_envpool(env_id: str) -> bool:

@@ -67,6 +67,11 @@ COMMANDS = {
         "TEACHER",
         "make a dataset of any policy: a model of SB3, a linear policy, a function",
     ),
+    "search": Command(
+        "distilled_envs.cli.distill:search",
+        "--env-id ID",
+        "search for the best linear policy, of which imitate makes a dataset",
+    ),
     "refit": Command(
         "distilled_envs.cli.distill:refit",
         "NAME",

@@ -1,4 +1,4 @@
-"""The commands that make datasets: ``distill``, ``imitate`` and ``refit``."""
+"""The commands that make datasets: ``distill``, ``imitate``, ``refit``, ``search``."""
 
 import dataclasses
 import difflib
@@ -21,8 +21,10 @@ from distilled_envs.training import (
     GameSettings,
     ImitationSettings,
     RefitSettings,
+    SearchSettings,
     Settings,
 )
+from distilled_envs.training.random_search import POLICY
 
 ALIASES = {
     "--normalise-rewards": "--normalize-rewards",
@@ -223,6 +225,32 @@ def refit(
     )
     dataset.save(output)
     _evaluate_new(output, learners, episodes, progress)
+
+
+def search(
+    settings: tyro.conf.OmitArgPrefixes[SearchSettings],
+    *,
+    output: Path | None = None,
+    resume: bool = False,
+    progress: bool = True,
+) -> None:
+    """Search for the best linear policy, which one gradient step can teach: random search (ARS).
+
+    distilled-envs imitate makes a dataset of it.
+
+    Args:
+        settings: Settings of one random search.
+        output: Folder of the search; runs/search-<id> if not given.
+        resume: Go on with the search in the output folder.
+        progress: Show a progress bar.
+    """
+    output = output or Path("runs") / f"search-{settings.env_id.split(':')[-1]}"
+    training.search(settings, output, resume=resume, progress=progress)
+    policy = output / POLICY
+    print(
+        f"policy: {policy}\n  distilled-envs imitate {policy} --env {settings.env_id} "
+        "--output FOLDER"
+    )
 
 
 def _check_output(output: Path, learners: int, episodes: int) -> None:

@@ -1,0 +1,370 @@
+"""Augmented random search for linear policies, the best that one gradient step can teach.
+
+Mania et al., "Simple random search of static linear policies is competitive for reinforcement
+learning", arXiv 1803.07055, algorithm 2, version V2-t: the policy sees observations under their
+running mean and standard deviation, directions are sorted by the better of their two returns, and
+the step is divided by the standard deviation of the returns that are kept. Each perturbed policy
+plays one episode in an environment of its own, side by side with the others.
+"""
+
+import dataclasses
+import json
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from gymnasium.vector import VectorEnv
+from tqdm import tqdm
+
+from distilled_envs.dataset import DistilledDataset
+from distilled_envs.errors import DatasetError, SettingsError
+from distilled_envs.learners.expansion import mean_answers, noise, one_step_learners
+from distilled_envs.loading import load_distilled
+from distilled_envs.storage.files import atomic_path
+from distilled_envs.training.backends import make_vector_env
+from distilled_envs.training.linear_policy import LinearPolicy, fit_linear
+from distilled_envs.training.playing import world_of
+
+_SETTINGS, _STATE, POLICY = "search.json", "state.npz", "policy.npz"
+_CHECKPOINT_SECONDS = 30.0
+_LONGEST = 20_000
+"""Steps of an episode at most."""
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """Settings of one random search."""
+
+    env_id: str
+    """Gymnasium id of the environment, with bounded Box actions."""
+    total_steps: int = 10_000_000
+    """Environment steps of the whole search, over all copies."""
+    directions: int = 16
+    """Random directions in one iteration; each is tried forward and backward, N."""
+    kept: int = 8
+    """Directions that the step is made of, those with the highest returns, b."""
+    step_size: float = 0.02
+    """Length of a step in units of the returns' deviation, alpha."""
+    noise: float = 0.03
+    """Standard deviation of the perturbations, nu."""
+    bonus: float = 0.0
+    """Taken off each step's reward while searching, such as a bonus for not falling, which teaches
+    to stand still; returns that are shown have it."""
+    coordinates: tuple[int, ...] | None = None
+    """Places in the observation that the policy sees; None sees all."""
+    start: str | None = None
+    """A linear policy (.npz) or a distilled dataset that the search starts from; None starts with
+    weights of 0."""
+    seed: int = 0
+    """Seed of everything random."""
+    threads: int = 1
+    """Threads of EnvPool's simulator."""
+
+    def __post_init__(self):
+        if not 1 <= self.kept <= self.directions:
+            raise SettingsError(
+                f"kept must lie in 1..directions, got {self.kept} of {self.directions}."
+            )
+        if min(self.step_size, self.noise) <= 0 or not math.isfinite(self.bonus):
+            raise SettingsError(
+                "step_size and noise must be above 0, and the bonus a number, got "
+                f"{self.step_size}, {self.noise} and {self.bonus}."
+            )
+        if min(self.total_steps, self.threads) < 1 or self.seed < 0:
+            raise SettingsError(
+                "total_steps and threads must be at least 1, and the seed at least 0, got "
+                f"{self.total_steps}, {self.threads} and {self.seed}."
+            )
+
+
+def search(
+    settings: SearchSettings, output: str | Path, *, resume: bool = False, progress: bool = True
+) -> LinearPolicy:
+    """Search for a linear policy.
+
+    Ctrl-C loses half a minute at most.
+
+    Args:
+        settings: Where and how.
+        output: Folder of the search. ``policy.npz`` is the best policy so far: the one whose
+            perturbed copies got the highest mean return.
+        resume: Go on with the search in ``output``.
+        progress: Whether to show a bar.
+
+    Returns:
+        The best policy.
+
+    Raises:
+        SettingsError: The environment has no bounded ``Box`` actions, a coordinate is none of its
+            own, or the folder holds something else.
+        PolicyError: The start is no linear policy.
+    """
+    folder, world = Path(output), world_of(settings.env_id)
+    if world.task.kind != "gaussian":
+        raise SettingsError(
+            f"Random search is for bounded Box actions; those of {settings.env_id} are "
+            f"{world.actions}."
+        )
+    inputs = world.task.observation_shape[0]
+    seen = np.arange(inputs) if settings.coordinates is None else np.array(settings.coordinates)
+    if len(seen) == 0 or seen.min() < 0 or seen.max() >= inputs:
+        raise SettingsError(
+            f"coordinates must lie in 0..{inputs - 1} for {settings.env_id}, got "
+            f"{settings.coordinates}."
+        )
+    asked = json.loads(json.dumps(dataclasses.asdict(settings)))
+    if resume:
+        state = _resumed(folder, asked)
+    else:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise SettingsError(
+                f"{folder} exists already: go on with --resume, or choose another --output."
+            )
+        state = _State.first(settings, world.task.n_outputs, seen, inputs)
+        folder.mkdir(parents=True, exist_ok=True)
+    with atomic_path(folder / _SETTINGS) as path:
+        path.write_text(json.dumps(asked, indent=1) + "\n")
+    # A search that goes on meets new episodes, not the first ones again.
+    seed = settings.seed + state.iteration
+    env = make_vector_env(settings.env_id, 2 * settings.directions, seed, settings.threads)
+    random, saved, log = np.random.default_rng(seed), time.monotonic(), _log(folder)
+    bar = tqdm(
+        total=settings.total_steps,
+        initial=state.steps,
+        desc=settings.env_id,
+        unit=" steps",
+        unit_scale=True,
+        dynamic_ncols=True,
+        disable=not progress,
+    )
+    try:
+        with bar:
+            while state.steps < settings.total_steps:
+                steps, mean = _iterate(state, env, settings, seen, random)
+                bar.set_postfix_str(f"return {mean:.1f}, best {state.highest:.1f}", refresh=False)
+                bar.update(steps)
+                if log is not None:
+                    log.add_scalar("return", mean, state.steps)
+                if time.monotonic() - saved > _CHECKPOINT_SECONDS:
+                    state.save(folder)
+                    saved = time.monotonic()
+    finally:
+        state.save(folder)
+        env.close()
+        if log is not None:
+            log.close()
+    return state.policy()
+
+
+@dataclass
+class _State:
+    """A search so far.
+
+    Attributes:
+        weights: ``(n_outputs, seen)``, of the coordinates that are seen.
+        count: Observations in the statistics.
+        mean: Of the observations seen ``(seen,)``.
+        squares: Sum of their squared deviations ``(seen,)``.
+        best: Weights, mean and std, over all coordinates, of the best policy.
+        highest: Mean return of its perturbed copies.
+        steps: Environment steps.
+        iteration: Iterations.
+    """
+
+    weights: np.ndarray
+    count: float
+    mean: np.ndarray
+    squares: np.ndarray
+    best: np.ndarray
+    highest: float = -math.inf
+    steps: int = 0
+    iteration: int = 0
+
+    @classmethod
+    def first(
+        cls, settings: SearchSettings, outputs: int, seen: np.ndarray, inputs: int
+    ) -> "_State":
+        """Where a search starts."""
+        zeros = np.zeros(len(seen))
+        weights, best = np.zeros((outputs, len(seen))), np.zeros((outputs + 2, inputs))
+        if settings.start is None:
+            return cls(weights, 0.0, zeros, zeros.copy(), best)
+        policy = _start(settings.start)
+        if policy.weights.shape != (outputs, inputs) or policy.mean is None or policy.std is None:
+            raise SettingsError(
+                f"{settings.start} is no start: it needs weights of shape {(outputs, inputs)}, and "
+                "a mean and a std."
+            )
+        # The search has no bias: the mean takes it over, as far as the weights reach.
+        mean = policy.mean.numpy()[seen].copy()
+        std = policy.std.numpy()[seen]
+        weights = policy.weights.numpy()[:, seen].copy()
+        shift = np.linalg.lstsq(weights, policy.bias.numpy(), rcond=None)[0]
+        count = 10_000.0
+        return cls(weights, count, mean - std * shift, std**2 * count, best)
+
+    @property
+    def std(self) -> np.ndarray:
+        """Standard deviations; those of coordinates that never change are endless."""
+        if self.count < 2:
+            return np.ones(len(self.mean))
+        std = np.sqrt(self.squares / self.count)
+        return np.where(std < 1e-6, 1e9, std)
+
+    def policy(self) -> LinearPolicy:
+        """The best policy, on all coordinates."""
+        *weights, mean, std = torch.from_numpy(self.best)
+        stacked = torch.stack(weights)
+        return LinearPolicy(stacked, torch.zeros(len(stacked), dtype=torch.float64), mean, std)
+
+    def save(self, folder: Path) -> None:
+        """Write the state, and the best policy as people load it."""
+        if self.iteration == 0:
+            return
+        policy = self.policy()
+        assert policy.mean is not None and policy.std is not None
+        arrays = {"W": policy.weights, "b": policy.bias, "mean": policy.mean, "std": policy.std}
+        for name, values in (
+            (_STATE, dataclasses.asdict(self)),
+            (POLICY, {key: value.numpy() for key, value in arrays.items()}),
+        ):
+            with atomic_path(folder / name) as path, path.open("wb") as file:
+                np.savez(file, **values)
+
+
+def _iterate(
+    state: _State,
+    env: VectorEnv,
+    settings: SearchSettings,
+    seen: np.ndarray,
+    random: np.random.Generator,
+) -> tuple[int, float]:
+    """One step of the search; its environment steps, and the mean return of all copies."""
+    # 1. Each direction forward and backward, an episode each, under fixed statistics.
+    directions = random.standard_normal((settings.directions, *state.weights.shape))
+    moved = settings.noise * np.concatenate([directions, -directions])
+    played = _play(env, state.weights + moved, state.mean, state.std, seen)
+    searched = played.returns - settings.bonus * played.lengths
+    forward, backward = np.split(searched, 2)
+    mean = float(played.returns.mean())
+    if mean > state.highest:
+        state.highest = mean
+        state.best[:-2, seen], state.best[-2, seen] = state.weights, state.mean
+        state.best[-1] = 1.0
+        state.best[-1, seen] = state.std
+    # 2. A step along the directions whose better return is highest.
+    best = np.argsort(-np.maximum(forward, backward))[: settings.kept]
+    spread = np.concatenate([forward[best], backward[best]]).std() + 1e-8
+    gain = np.einsum("k,kas->as", forward[best] - backward[best], directions[best])
+    state.weights = state.weights + settings.step_size / (settings.kept * spread) * gain
+    # 3. The statistics take in what was seen (Chan et al., 1979).
+    count = float(played.lengths.sum())
+    total, change = state.count + count, played.mean - state.mean
+    state.mean = state.mean + change * count / total
+    state.squares = state.squares + played.squares + change**2 * state.count * count / total
+    state.count, state.steps = total, state.steps + int(count)
+    state.iteration += 1
+    return int(count), mean
+
+
+@dataclass
+class _Played:
+    """Episodes: returns and lengths ``(copies,)``, mean and squares of observations ``(seen,)``."""
+
+    returns: np.ndarray
+    lengths: np.ndarray
+    mean: np.ndarray
+    squares: np.ndarray
+
+
+def _play(
+    env: VectorEnv, weights: np.ndarray, mean: np.ndarray, std: np.ndarray, seen: np.ndarray
+) -> _Played:
+    """An episode of each policy ``(copies, n_outputs, seen)``, in a copy of its own."""
+    actions = env.single_action_space
+    assert isinstance(actions, spaces.Box)
+    observations, _ = env.reset()
+    returns, lengths = np.zeros(env.num_envs), np.zeros(env.num_envs)
+    total, squares = np.zeros(len(seen)), np.zeros(len(seen))
+    playing = np.ones(env.num_envs, dtype=bool)
+    for _ in range(_LONGEST):
+        shown = observations[:, seen]
+        total += shown[playing].sum(0)
+        squares += (shown[playing] ** 2).sum(0)
+        lengths += playing
+        acted = np.einsum("eas,es->ea", weights, (shown - mean) / std)
+        observations, rewards, terminated, truncated, _ = env.step(
+            np.clip(acted, actions.low, actions.high)
+        )
+        returns += rewards * playing
+        playing &= ~(terminated | truncated)
+        if not playing.any():
+            break
+    count = lengths.sum()
+    return _Played(returns, lengths, total / count, squares - total**2 / count)
+
+
+def _start(name: str) -> LinearPolicy:
+    """The linear policy of a file, or of a dataset's learners."""
+    if name.endswith(".npz"):
+        return LinearPolicy.load(name)
+    return linear_policy_of(load_distilled(name))
+
+
+def linear_policy_of(dataset: DistilledDataset) -> LinearPolicy:
+    """What a dataset's learners do on average, as a linear policy on the real observations.
+
+    Raises:
+        DatasetError: It has no observation transform, or its learners are not linear.
+    """
+    fixed = dataset.spec.observation_transform
+    if fixed is None or dataset.observations.dim() > 2:
+        raise DatasetError(f"{dataset.spec.name} has no normalization that a policy could have.")
+    generator = torch.Generator().manual_seed(0)
+    inputs = noise(dataset, 4096, generator)
+    answers = mean_answers(dataset, one_step_learners(dataset, generator), inputs)
+    box = -torch.ones(answers.shape[1]), torch.ones(answers.shape[1])
+    fitted = fit_linear(inputs / fixed.scale, answers, dataset.spec.task, *box)
+    if not fitted.exact:
+        raise DatasetError(f"The learners of {dataset.spec.name} are not linear.")
+    places = list(fixed.coordinates or range(len(fixed.mean)))
+    width = max(world_of(dataset.spec.env).task.observation_shape[0], max(places) + 1)
+    weights = torch.zeros(answers.shape[1], width, dtype=torch.float64)
+    mean, std = torch.zeros(width, dtype=torch.float64), torch.ones(width, dtype=torch.float64)
+    weights[:, places] = fitted.policy.weights
+    mean[places] = torch.tensor(fixed.mean, dtype=torch.float64)
+    std[places] = torch.tensor(fixed.std, dtype=torch.float64)
+    return LinearPolicy(weights, fitted.policy.bias, mean, std)
+
+
+def _resumed(folder: Path, asked: dict[str, Any]) -> _State:
+    """The state of a search that goes on; only its length may change."""
+    try:
+        before = json.loads((folder / _SETTINGS).read_text())
+        with np.load(folder / _STATE, allow_pickle=False) as file:
+            values = {name: file[name] for name in _State.__dataclass_fields__}
+    except (OSError, ValueError, KeyError) as error:
+        raise SettingsError(f"{folder} holds no search that could go on: {error}") from None
+    free = {"total_steps", "threads"}
+    changed = [key for key in asked if asked[key] != before.get(key) and key not in free]
+    if changed:
+        raise SettingsError(
+            f"{folder} was searched with another {', '.join(changed)}: choose another --output."
+        )
+    numbers = {name: float(values[name]) for name in ("count", "highest")}
+    numbers |= {name: int(values[name]) for name in ("steps", "iteration")}
+    return _State(**(values | numbers))
+
+
+def _log(folder: Path) -> Any:
+    """TensorBoard's writer, if it is installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(folder / "tensorboard"))
