@@ -175,3 +175,15 @@ def _from_hub(name: str, choice: dict[str, Any], revision: str | None) -> tuple[
         return download(f"{user}/{repo}", **choice, revision=revision)
     except HubError as error:
         raise type(error)(f"There is no folder {name}, and on the Hub: {error}") from None
+
+
+def locate_model(repo_id: str) -> Path:
+    """The zip of a Stable-Baselines3 model on the Hub, in the cache; it is not opened.
+
+    Raises:
+        HubError: There is none, or the Hub can't be reached.
+        MissingExtraError: The Hub's client is not installed.
+    """
+    from distilled_envs.hub import download_model
+
+    return download_model(repo_id)

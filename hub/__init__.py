@@ -13,6 +13,7 @@ from distilled_envs.errors import MissingExtraError
 if TYPE_CHECKING:
     from distilled_envs.hub.cards import make_card
     from distilled_envs.hub.downloading import download
+    from distilled_envs.hub.models import download_model
     from distilled_envs.hub.publishing import publish
     from distilled_envs.hub.searching import read_card, search
 
@@ -22,13 +23,14 @@ for _package in ("huggingface_hub", "jinja2", "matplotlib"):
 
 _HOMES = {
     "download": "downloading",
+    "download_model": "models",
     "make_card": "cards",
     "publish": "publishing",
     "read_card": "searching",
     "search": "searching",
 }
 
-__all__ = ["download", "make_card", "publish", "read_card", "search"]
+__all__ = ["download", "download_model", "make_card", "publish", "read_card", "search"]
 
 
 if not TYPE_CHECKING:  # a checker would take every name for one of type Any

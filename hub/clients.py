@@ -74,7 +74,7 @@ def unreachable(error: Exception) -> bool:
 
 
 @contextmanager
-def explained(repo_id: str, revision: str | None = None) -> Iterator[None]:
+def explained(repo_id: str, revision: str | None = None, what: str = "dataset") -> Iterator[None]:
     """Turn errors of the client into :class:`~distilled_envs.errors.HubError`."""
     where = repo_id if revision is None else f"{repo_id} at {revision}"
     try:
@@ -89,7 +89,7 @@ def explained(repo_id: str, revision: str | None = None) -> Iterator[None]:
         raise HubError(f"{repo_id} is gated: accept its conditions on its page first.") from None
     except errors.RepositoryNotFoundError:
         raise HubError(
-            f"There is no dataset {repo_id} on the Hub, or it is private and needs another token: "
+            f"There is no {what} {repo_id} on the Hub, or it is private and needs another token: "
             "run `hf auth login`, or set HF_TOKEN."
         ) from None
     except errors.LocalEntryNotFoundError:

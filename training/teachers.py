@@ -18,6 +18,7 @@ values would care for the good states, where all values are high.
 import importlib
 import json
 import re
+import warnings
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,7 +33,13 @@ from torch.nn.functional import one_hot
 
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.envs.real import transform_function
-from distilled_envs.errors import DistilledEnvsError, MissingExtraError, PolicyError
+from distilled_envs.errors import (
+    DistilledEnvsError,
+    HubError,
+    HubUnreachableError,
+    MissingExtraError,
+    PolicyError,
+)
 from distilled_envs.evaluation.players import PredictingPlayer, outputs_of, policy_in
 from distilled_envs.learners.expansion import mean_answers, one_step_learners
 from distilled_envs.learners.policies import evaluating, read_policy
@@ -41,7 +48,7 @@ from distilled_envs.learners.sb3_policies import (
     is_recurrent,
     is_sb3_policy,
 )
-from distilled_envs.loading import load_distilled
+from distilled_envs.loading import HUB_NAME, load_distilled, locate_model
 from distilled_envs.spec import TaskSpec
 from distilled_envs.training.linear_policy import LinearPolicy
 
@@ -91,7 +98,14 @@ def load_teacher_policy(source: str | Path) -> Any:
         return _load_sb3(Path(name).expanduser())
     if re.fullmatch(FUNCTION, name):
         return _import(name)
-    return load_distilled(source)
+    try:
+        return load_distilled(source)
+    except HubUnreachableError:
+        raise
+    except HubError as missing:
+        if not re.fullmatch(HUB_NAME, name) or name.count("/") != 1:
+            raise
+        return _load_from_hub(name, missing)
 
 
 def as_teacher(
@@ -255,6 +269,22 @@ _ALGORITHMS = {
 }
 """Algorithms by the home of their policies; those of actor-critics differ in their settings."""
 _ACTOR_CRITICS = (("clip_range", "stable_baselines3:PPO"), ("cg_max_steps", "sb3_contrib:TRPO"))
+
+
+def _load_from_hub(repo_id: str, missing: HubError) -> Any:
+    """A model from the Hub, where no dataset has the name."""
+    try:
+        path = locate_model(repo_id)
+    except HubUnreachableError:
+        raise
+    except HubError as error:
+        raise HubError(f"{missing} And as a model: {error}") from None
+    warnings.warn(
+        f"Stable-Baselines3's loader unpickles parts of {repo_id}'s {path.name}, and a pickle can "
+        "run any code: load only what you trust.",
+        stacklevel=3,
+    )
+    return _load_sb3(path)
 
 
 def _load_sb3(path: Path) -> Any:

@@ -11,7 +11,7 @@ from gymnasium import spaces
 from torch import nn
 
 from distilled_envs import load_distilled
-from distilled_envs.errors import DatasetError, PolicyError
+from distilled_envs.errors import DatasetError, HubError, PolicyError
 from distilled_envs.spec import TaskSpec
 from distilled_envs.training.linear_policy import LinearPolicy
 from distilled_envs.training.teachers import CHOICE, as_teacher, load_teacher_policy
@@ -191,3 +191,39 @@ def test_functions_and_datasets_have_names(tmp_path, monkeypatch):
     assert load_teacher_policy("cartpole_2d").spec.name == "cartpole-nd-2d-64"
     with pytest.raises(DatasetError):
         load_teacher_policy("nothing")
+
+
+class Info:
+    """What the Hub says of a model repo."""
+
+    sha = "abc"
+
+    def __init__(self, *files):
+        self.siblings = [type("Sibling", (), {"rfilename": name}) for name in files]
+
+
+def test_models_come_from_the_hub_with_a_warning(tmp_path, monkeypatch, cartpole):
+    from distilled_envs.hub import models
+
+    sb3.PPO("MlpPolicy", cartpole, seed=0, device="cpu").save(tmp_path / "ppo.zip")
+    asked = []
+
+    def no_dataset(source):
+        raise HubError(f"There is no dataset {source} on the Hub.")
+
+    def fetched(repo_id, file, revision):
+        asked.append((repo_id, file, revision))
+        return str(tmp_path / "ppo.zip")
+
+    monkeypatch.setattr("distilled_envs.training.teachers.load_distilled", no_dataset)
+    monkeypatch.setattr(models, "hf_hub_download", fetched)
+    found = Info("README.md", "ppo-CartPole.zip", "replay.mp4")
+    monkeypatch.setattr(models.HfApi, "model_info", lambda self, repo, timeout: found)
+    with pytest.warns(UserWarning, match="a pickle can run any code"):
+        loaded = load_teacher_policy("ada/ppo-CartPole")
+    assert isinstance(loaded, sb3.PPO)
+    assert asked == [("ada/ppo-CartPole", "ppo-CartPole.zip", "abc")]
+    found = Info("a.zip", "b.zip")
+    with pytest.raises(HubError, match=r"no dataset .* must hold one \.zip .* a\.zip, b\.zip"):
+        load_teacher_policy("ada/two")
+    assert len(asked) == 1
