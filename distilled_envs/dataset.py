@@ -19,7 +19,7 @@ from distilled_envs.expanded import ExpandedDataset
 from distilled_envs.learners.diagnosis import Diagnosis, diagnose, take_step
 from distilled_envs.learners.encoder import EncodedPolicy, learner_parameters
 from distilled_envs.learners.expansion import mean_answers, noise, one_step_learners
-from distilled_envs.learners.fitting import fit
+from distilled_envs.learners.fitting import RATES, fit
 from distilled_envs.learners.initialization import initialize
 from distilled_envs.learners.networks import make_policy
 from distilled_envs.learners.one_step import PLAIN, trainable
@@ -239,7 +239,7 @@ class DistilledDataset(Rows):
         *,
         steps: int = 1_500,
         batch_size: int = 512,
-        learning_rate: float = 3e-3,
+        learning_rate: float | None = None,
         seed: int = 0,
         progress: bool = False,
     ) -> Policy:
@@ -252,7 +252,7 @@ class DistilledDataset(Rows):
             pairs: What to train on; None expands the dataset with the seed, of games from play.
             steps: Batches at most; training ends earlier when hardly any loss is left.
             batch_size: Pairs in each.
-            learning_rate: Adam's, which falls linearly to 0.
+            learning_rate: Adam's, which falls linearly to 0; None takes 1e-2, for frames 5e-4.
             seed: Seed of batches, and of the expansion.
             progress: Whether to show a bar.
 
@@ -270,6 +270,8 @@ class DistilledDataset(Rows):
         elif pairs.spec.task != self.spec.task:
             raise SettingsError(f"{pairs.spec.name} is of another task than {self.spec.name}.")
         log_std = self.spec.task.target_log_std
+        if learning_rate is None:
+            learning_rate = RATES[self.observations.dim() > 2]
         fit(
             policy,
             self.spec.task,

@@ -25,6 +25,11 @@ LEFT = {"categorical": 2e-3, "gaussian": 2e-4}
 3,262 at 1e-3, and 4,117 at 3.6e-4. Logits need only their order: on cart-poles of 1, 2, 5 and 10
 axes all get 500 at 4e-3 already."""
 
+RATES = (1e-2, 5e-4)
+"""Adam's learning rate, for numbers and for frames. On 2-D cart-pole a network of two tanh layers,
+one with LayerNorm and an LSTM take 340, 340 and 409 batches at 1e-2, and at 3e-3 do not end within
+1,500; nothing of up to eight layers or 512 units was worse off, nor was attention."""
+
 _MEMORY = 0.95  # of the running mean of the loss over batches
 
 
