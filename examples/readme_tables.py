@@ -201,21 +201,24 @@ FIT_GAME = "`fit` of an IMPALA-style CNN, from play"
 
 def shares() -> dict[str, dict[str, list[float]]]:
     """What each way keeps of a dataset's own return, by dataset and way; one for each kind."""
-    by_name = {entry.spec.name: entry.spec for entry in entries()}
+    studies = {study["dataset"]["name"]: study["families"] for study in stored("generalize")}
     found: dict[str, dict[str, list[float]]] = {}
-    for study in stored("generalize"):
-        spec = by_name[study["dataset"]["name"]]
-        own = spec.evaluation["one_step"]["greedy"]["mean"]
+    for spec in (entry.spec for entry in entries()):
+        families, own = studies.get(spec.name, {}), spec.evaluation["one_step"]["greedy"]["mean"]
+        ppo = spec.evaluation.get("sb3_ppo_on_bandit")
+        if ppo is not None and ppo["steps"] != 100_000:
+            sys.exit(f"{spec.name} has a score of PPO after {ppo['steps']:,} steps, not 100,000.")
+        if not families and ppo is None:
+            continue
         found[spec.name] = {
             way: [
-                share_of_own(study["families"][kind][training]["greedy"]["mean"], own) or 0.0
+                share_of_own(families[kind][training]["greedy"]["mean"], own) or 0.0
                 for kind in kinds
-                if training in study["families"].get(kind, {})
+                if training in families.get(kind, {})
             ]
             for way, (training, kinds) in EVERY_NETWORK.items()
         }
-        ppo = spec.evaluation.get("sb3_ppo_on_bandit", {})
-        found[spec.name][PPO] = [ppo["share_of_one_step"]] if "share_of_one_step" in ppo else []
+        found[spec.name][PPO] = [] if ppo is None else [ppo["share_of_one_step"]]
     return found
 
 
@@ -265,8 +268,8 @@ def any_initialization() -> str:
     for entry in listed:
         cells = []
         for family in families:
-            found = entry.spec.evaluation.get(f"one_step_{family}")
-            found = found or entry.spec.evaluation["one_step"]  # of its first family
+            own = family == entry.spec.families[0]
+            found = entry.spec.evaluation["one_step" if own else f"one_step_{family}"]
             cells.append(f"{score_cell(found['sampled'])} / {score_cell(found['greedy'])}")
         rows.append([f"`{entry.spec.name}`", str(entry.instances), *cells])
     return markdown_table(rows)

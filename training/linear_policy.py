@@ -31,6 +31,8 @@ _ITERATIONS = 200
 class LinearPolicy:
     """A linear policy on an environment's own observations.
 
+    Whatever numbers it is given, it keeps float64 tensors on the CPU.
+
     Attributes:
         weights: ``(n_outputs, n_inputs)``.
         bias: ``(n_outputs,)``.
@@ -44,6 +46,16 @@ class LinearPolicy:
     std: Tensor | None = None
 
     def __post_init__(self) -> None:
+        for name in ("weights", "bias", "mean", "std"):
+            value = getattr(self, name)
+            if value is not None:
+                try:
+                    number = torch.as_tensor(value, dtype=torch.float64).detach().cpu()
+                except (TypeError, ValueError, RuntimeError) as error:
+                    raise PolicyError(
+                        f"The {name} of a linear policy must be numbers: {error}"
+                    ) from None
+                object.__setattr__(self, name, number)
         weights, bias = self.weights, self.bias
         if weights.dim() != 2 or 0 in weights.shape or bias.shape != weights.shape[:1]:
             raise PolicyError(
@@ -94,7 +106,7 @@ class LinearPolicy:
         seen = observations.to(self.weights)
         if self.mean is not None and self.std is not None:
             seen = (seen - self.mean) / self.std
-        return seen @ self.weights.T + self.bias
+        return (seen @ self.weights.T + self.bias).float()
 
     def under(self, mean: Tensor, std: Tensor) -> Self:
         """The same policy on observations of another mean and standard deviation."""

@@ -12,7 +12,7 @@ from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
 from torch import Tensor
 
-from distilled_envs.errors import SettingsError
+from distilled_envs.errors import PolicyError, SettingsError
 from distilled_envs.learners.actions import within_bounds
 from distilled_envs.spec import TaskSpec
 from distilled_envs.training.backends import task_of
@@ -61,7 +61,7 @@ class Playing:
         rounds = -(-episodes // env.num_envs)
         returns, episode = np.zeros((env.num_envs, rounds + 1)), np.zeros(env.num_envs, dtype=int)
         seen: list[np.ndarray] = []
-        self._seed += 1
+        self._seed += COPIES  # of copies side by side each takes the next
         observations, _ = env.reset(seed=self._seed)
         steps = 0
         while (episode.min() < rounds and steps < rounds * _MAX_STEPS) or (
@@ -70,6 +70,8 @@ class Playing:
             seen.append(observations)
             with torch.no_grad():
                 given = answer(torch.as_tensor(observations, dtype=torch.float32))
+            if not given.isfinite().all():
+                raise PolicyError("The teacher's answers are not finite where it plays.")
             actions = (given.argmax(1) if choice else given).numpy()
             actions = within_bounds(env.single_action_space, actions)
             observations, rewards, terminated, truncated, _ = env.step(actions)
@@ -77,6 +79,11 @@ class Playing:
             episode += terminated | truncated
             steps += 1
         env.close()
+        if episode.min() < rounds:
+            raise SettingsError(
+                f"Episodes of {self._world.spec.id} don't end within {_MAX_STEPS:,} steps: "
+                "register it with max_episode_steps."
+            )
         return torch.from_numpy(np.concatenate(seen)).float(), returns[:, :rounds].reshape(-1)
 
 
@@ -84,21 +91,42 @@ def world_of(env: str | EnvSpec | gym.Env) -> World:
     """An environment that rows can be made for.
 
     Raises:
-        SettingsError: It can't be made, or has other spaces.
+        SettingsError: It can't be made, has other spaces or wrappers of its own, or is registered
+            with a function, which no file can name.
     """
     spec = env.spec if isinstance(env, gym.Env) else env
-    if spec is None:
-        raise SettingsError("The environment has no spec: make it with gym.make.")
+    if not isinstance(spec, str | EnvSpec):
+        raise SettingsError(
+            "The environment must be an id, an EnvSpec, or one that gym.make made, got "
+            f"{type(env).__name__}."
+        )
+    if isinstance(spec, EnvSpec) and spec.additional_wrappers:
+        wrappers = ", ".join(each.name for each in spec.additional_wrappers)
+        raise SettingsError(
+            f"A dataset can't name the wrappers around {spec.id} ({wrappers}): register an id "
+            "whose entry point applies them."
+        )
     name = spec if isinstance(spec, str) else spec.id
     try:
         made = gym.make(spec)
         kept = copy.deepcopy(gym.spec(name.split(":")[-1]))
-    except (gym.error.Error, ImportError, TypeError, ValueError) as error:
+    except Exception as error:  # whatever an environment's constructor may raise
         raise SettingsError(f"{name} can't be made: {error}") from None
     if isinstance(spec, EnvSpec):
         kept.kwargs.update(spec.kwargs)
         kept.max_episode_steps = spec.max_episode_steps
+    kept.kwargs.pop("render_mode", None)
+    try:
+        kept.to_json()
+    except ValueError:
+        made.close()
+        raise SettingsError(
+            f"{name} is registered with a function or class, which a dataset can't name: register "
+            'it with entry_point="module:Class".'
+        ) from None
     observations, actions = made.observation_space, made.action_space
     made.close()
     task = task_of(name, observations, actions)
+    if kept.id == "CartPoleND-v0":  # the number of axes is in the name of a dataset
+        kept.kwargs.setdefault("dims", task.observation_shape[0] // 4)
     return World(kept, task, cast(spaces.Box, observations), actions)

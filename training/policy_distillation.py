@@ -135,7 +135,9 @@ def _imitated(
     candidates = [_closed_form(linear, seen, teacher, world, settings)]
     kept = [_share(candidates[0], returns, settings)]
     # 4. Learned rows, where a linear policy is not enough.
-    if kept[0]["share"] is not None and kept[0]["share"] < settings.enough and not teacher.linear:
+    share = kept[0]["share"]
+    fails = kept[0]["return"] < returns.mean() if share is None else share < settings.enough
+    if fails and teacher.linear is None:
         candidates.append(_learned(teacher, seen, (mean, std), world, settings, progress))
         kept.append(_share(candidates[1], returns, settings))
     best = max(range(len(kept)), key=lambda place: kept[place]["return"])

@@ -11,6 +11,7 @@ import dataclasses
 import json
 import math
 import time
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,10 @@ from distilled_envs.training.playing import world_of
 
 _SETTINGS, _STATE, POLICY = "search.json", "state.npz", "policy.npz"
 _CHECKPOINT_SECONDS = 30.0
+_FREE = {"total_steps", "threads"}
+"""Settings that may change on resuming."""
+_KNOWN = 10_000.0
+"""Observations that the mean and std of a start count for."""
 _LONGEST = 20_000
 """Steps of an episode at most."""
 
@@ -104,7 +109,7 @@ def search(
             own, or the folder holds something else.
         PolicyError: The start is no linear policy.
     """
-    folder, world = Path(output), world_of(settings.env_id)
+    folder, world = Path(output).expanduser(), world_of(settings.env_id)
     if world.task.kind != "gaussian":
         raise SettingsError(
             f"Random search is for bounded Box actions; those of {settings.env_id} are "
@@ -112,16 +117,16 @@ def search(
         )
     inputs = world.task.observation_shape[0]
     seen = np.arange(inputs) if settings.coordinates is None else np.array(settings.coordinates)
-    if len(seen) == 0 or seen.min() < 0 or seen.max() >= inputs:
+    if not 0 < len(seen) == len({*seen.tolist()}) or seen.min() < 0 or seen.max() >= inputs:
         raise SettingsError(
-            f"coordinates must lie in 0..{inputs - 1} for {settings.env_id}, got "
+            f"coordinates must be different, in 0..{inputs - 1} for {settings.env_id}, got "
             f"{settings.coordinates}."
         )
     asked = json.loads(json.dumps(dataclasses.asdict(settings)))
     if resume:
         state = _resumed(folder, asked)
     else:
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if (folder / _STATE).exists() or (folder.exists() and not folder.is_dir()):
             raise SettingsError(
                 f"{folder} exists already: go on with --resume, or choose another --output."
             )
@@ -132,6 +137,7 @@ def search(
     # A search that goes on meets new episodes, not the first ones again.
     seed = settings.seed + state.iteration
     env = make_vector_env(settings.env_id, 2 * settings.directions, seed, settings.threads)
+    env.reset(seed=seed)
     random, saved, log = np.random.default_rng(seed), time.monotonic(), _log(folder)
     bar = tqdm(
         total=settings.total_steps,
@@ -167,20 +173,24 @@ class _State:
 
     Attributes:
         weights: ``(n_outputs, seen)``, of the coordinates that are seen.
+        bias: ``(n_outputs,)``; 0 but for what a start has, and not searched.
         count: Observations in the statistics.
         mean: Of the observations seen ``(seen,)``.
         squares: Sum of their squared deviations ``(seen,)``.
         best: Weights, mean and std, over all coordinates, of the best policy.
+        best_bias: Its bias.
         highest: Mean return of its perturbed copies.
         steps: Environment steps.
         iteration: Iterations.
     """
 
     weights: np.ndarray
+    bias: np.ndarray
     count: float
     mean: np.ndarray
     squares: np.ndarray
     best: np.ndarray
+    best_bias: np.ndarray
     highest: float = -math.inf
     steps: int = 0
     iteration: int = 0
@@ -193,20 +203,18 @@ class _State:
         zeros = np.zeros(len(seen))
         weights, best = np.zeros((outputs, len(seen))), np.zeros((outputs + 2, inputs))
         if settings.start is None:
-            return cls(weights, 0.0, zeros, zeros.copy(), best)
+            return cls(
+                weights, np.zeros(outputs), 0.0, zeros, zeros.copy(), best, np.zeros(outputs)
+            )
         policy = _start(settings.start)
         if policy.weights.shape != (outputs, inputs) or policy.mean is None or policy.std is None:
             raise SettingsError(
                 f"{settings.start} is no start: it needs weights of shape {(outputs, inputs)}, and "
                 "a mean and a std."
             )
-        # The search has no bias: the mean takes it over, as far as the weights reach.
-        mean = policy.mean.numpy()[seen].copy()
-        std = policy.std.numpy()[seen]
-        weights = policy.weights.numpy()[:, seen].copy()
-        shift = np.linalg.lstsq(weights, policy.bias.numpy(), rcond=None)[0]
-        count = 10_000.0
-        return cls(weights, count, mean - std * shift, std**2 * count, best)
+        mean, std = policy.mean.numpy()[seen].copy(), policy.std.numpy()[seen]
+        weights, bias = policy.weights.numpy()[:, seen].copy(), policy.bias.numpy().copy()
+        return cls(weights, bias, _KNOWN, mean, std**2 * _KNOWN, best, bias)
 
     @property
     def std(self) -> np.ndarray:
@@ -219,8 +227,7 @@ class _State:
     def policy(self) -> LinearPolicy:
         """The best policy, on all coordinates."""
         *weights, mean, std = torch.from_numpy(self.best)
-        stacked = torch.stack(weights)
-        return LinearPolicy(stacked, torch.zeros(len(stacked), dtype=torch.float64), mean, std)
+        return LinearPolicy(torch.stack(weights), torch.from_numpy(self.best_bias), mean, std)
 
     def save(self, folder: Path) -> None:
         """Write the state, and the best policy as people load it."""
@@ -248,7 +255,7 @@ def _iterate(
     # 1. Each direction forward and backward, an episode each, under fixed statistics.
     directions = random.standard_normal((settings.directions, *state.weights.shape))
     moved = settings.noise * np.concatenate([directions, -directions])
-    played = _play(env, state.weights + moved, state.mean, state.std, seen)
+    played = _play(env, state.weights + moved, state.bias, state.mean, state.std, seen)
     searched = played.returns - settings.bonus * played.lengths
     forward, backward = np.split(searched, 2)
     mean = float(played.returns.mean())
@@ -256,13 +263,14 @@ def _iterate(
         state.highest = mean
         state.best[:-2, seen], state.best[-2, seen] = state.weights, state.mean
         state.best[-1] = 1.0
-        state.best[-1, seen] = state.std
+        state.best[-1, seen], state.best_bias = state.std, state.bias
     # 2. A step along the directions whose better return is highest.
     best = np.argsort(-np.maximum(forward, backward))[: settings.kept]
     spread = np.concatenate([forward[best], backward[best]]).std() + 1e-8
     gain = np.einsum("k,kas->as", forward[best] - backward[best], directions[best])
     state.weights = state.weights + settings.step_size / (settings.kept * spread) * gain
-    # 3. The statistics take in what was seen (Chan et al., 1979).
+    # 3. The statistics take in what was seen (Chan et al., 1979). Weights are of normalized
+    # observations and stay, so that the policy moves a little with the statistics, as in the paper.
     count = float(played.lengths.sum())
     total, change = state.count + count, played.mean - state.mean
     state.mean = state.mean + change * count / total
@@ -283,7 +291,12 @@ class _Played:
 
 
 def _play(
-    env: VectorEnv, weights: np.ndarray, mean: np.ndarray, std: np.ndarray, seen: np.ndarray
+    env: VectorEnv,
+    weights: np.ndarray,
+    bias: np.ndarray,
+    mean: np.ndarray,
+    std: np.ndarray,
+    seen: np.ndarray,
 ) -> _Played:
     """An episode of each policy ``(copies, n_outputs, seen)``, in a copy of its own."""
     actions = env.single_action_space
@@ -297,7 +310,7 @@ def _play(
         total += shown[playing].sum(0)
         squares += (shown[playing] ** 2).sum(0)
         lengths += playing
-        acted = np.einsum("eas,es->ea", weights, (shown - mean) / std)
+        acted = np.einsum("eas,es->ea", weights, (shown - mean) / std) + bias
         observations, rewards, terminated, truncated, _ = env.step(
             np.clip(acted, actions.low, actions.high)
         )
@@ -312,7 +325,7 @@ def _play(
 def _start(name: str) -> LinearPolicy:
     """The linear policy of a file, or of a dataset's learners."""
     if name.endswith(".npz"):
-        return LinearPolicy.load(name)
+        return LinearPolicy.load(Path(name).expanduser())
     return linear_policy_of(load_distilled(name))
 
 
@@ -348,10 +361,16 @@ def _resumed(folder: Path, asked: dict[str, Any]) -> _State:
         before = json.loads((folder / _SETTINGS).read_text())
         with np.load(folder / _STATE, allow_pickle=False) as file:
             values = {name: file[name] for name in _State.__dataclass_fields__}
-    except (OSError, ValueError, KeyError) as error:
+        changed = [key for key in asked if asked[key] != before.get(key) and key not in _FREE]
+    except (
+        OSError,
+        EOFError,
+        ValueError,
+        KeyError,
+        AttributeError,
+        zipfile.BadZipFile,
+    ) as error:
         raise SettingsError(f"{folder} holds no search that could go on: {error}") from None
-    free = {"total_steps", "threads"}
-    changed = [key for key in asked if asked[key] != before.get(key) and key not in free]
     if changed:
         raise SettingsError(
             f"{folder} was searched with another {', '.join(changed)}: choose another --output."

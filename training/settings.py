@@ -278,7 +278,8 @@ class ImitationSettings:
     rounds: int = 4
     """Rounds in which the linear policy plays and the teacher answers, for it to be fitted anew."""
     visits: int = 4_000
-    """Environment steps of each round, and of the teacher before."""
+    """Environment steps of each round, and of the teacher before, at least; episodes are played to
+    their end."""
     enough: float = 0.95
     """Share of the teacher's return that networks must keep after one step on a linear policy's
     rows; where they keep less, rows are learned, which takes minutes, and the better ones stay."""

@@ -17,7 +17,9 @@ values would care for the good states, where all values are high.
 
 import importlib
 import json
+import os
 import re
+import sys
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -46,6 +48,7 @@ from distilled_envs.learners.policies import evaluating, read_policy
 from distilled_envs.learners.sb3_policies import (
     QValues,
     is_recurrent,
+    is_sb3_model,
     is_sb3_policy,
 )
 from distilled_envs.loading import HUB_NAME, load_distilled, locate_model
@@ -121,7 +124,7 @@ def as_teacher(
         name: Of the environment, for errors.
 
     Raises:
-        PolicyError: It does not fit the environment, has no memory of its own kind, or is none.
+        PolicyError: It does not fit the environment, has a memory, or is none.
     """
     wanted, called = task.observation_shape, type(policy).__name__
     if isinstance(policy, LinearPolicy):
@@ -148,6 +151,11 @@ def as_teacher(
         return Teacher(called, _checked(called, _of_outputs(policy), task, name))
     if module is not None:
         _check_actions(called, module.action_space, actions, name)
+        if _normalizes(policy):
+            raise PolicyError(
+                f"{called} sees observations that a VecNormalize normalizes: give a function that "
+                "normalizes and predicts, or an environment that normalizes by itself."
+            )
         try:
             kind = read_policy(policy)
         except PolicyError:
@@ -155,7 +163,8 @@ def as_teacher(
                 raise
             kind = None  # such as ARS's, which can't be trained, but acts
         if isinstance(kind, QValues):
-            return Teacher(called, lambda seen: choices(outputs_of(policy)(seen).argmax(1), task))
+            values = _of_outputs(policy)
+            return Teacher(called, lambda seen: choices(values(seen).argmax(1), task))
         if kind is not None:
             log_std = getattr(module, "log_std", None)
             deviations = None
@@ -169,7 +178,8 @@ def as_teacher(
                 "Stable-Baselines3, an object with predict(observation), or a function of an "
                 f"observation, got {called}."
             )
-        called, policy = getattr(policy, "__name__", called), _Predicting(policy)
+        called = getattr(policy, "__name__", called)
+        policy = _predicting(policy, called, actions)
     return Teacher(called, _of_predict(policy, task, actions, observations))
 
 
@@ -178,19 +188,38 @@ def choices(actions: Tensor, task: TaskSpec) -> Tensor:
     return CHOICE * one_hot(actions.long(), task.n_outputs).float()
 
 
-class _Predicting:
-    """A function of one observation, as an object with ``predict``."""
+def _predicting(
+    function: Callable[[np.ndarray], Any], called: str, actions: spaces.Space[Any]
+) -> Any:
+    """A function of one observation, as an object with ``predict`` and the function's name."""
 
-    def __init__(self, function: Callable[[np.ndarray], Any]):
-        self.predict = lambda observation: function(observation)
+    def predict(self: Any, observation: np.ndarray) -> np.ndarray:
+        # As people write them: a truth for one of two actions, a number for a single torque.
+        action = np.asarray(function(observation))
+        if isinstance(actions, spaces.Discrete):
+            return action.astype(int) if action.dtype == bool else action
+        return action.reshape(actions.shape) if action.ndim == 0 else action
+
+    return type(called, (), {"predict": predict})()
+
+
+def _normalizes(policy: Any) -> bool:
+    """Whether a model of SB3 has an environment that normalizes what it sees."""
+    if not is_sb3_model(policy):
+        return False
+    around = policy.get_vec_normalize_env()
+    return around is not None and around.norm_obs
 
 
 def _of_dataset(dataset: DistilledDataset, task: TaskSpec, name: str) -> Teacher:
     spec = dataset.spec
-    if spec.task.kind != task.kind or spec.task.n_outputs != task.n_outputs:
+    fixed = spec.observation_transform
+    shown = None if fixed is None else fixed.coordinates
+    (inputs,) = task.observation_shape
+    sees = spec.task.observation_shape == (inputs,) if shown is None else max(shown) < inputs
+    if (spec.task.kind, spec.task.n_outputs) != (task.kind, task.n_outputs) or not sees:
         raise PolicyError(f"{spec.name} is of another task than {name}.")
     learners = one_step_learners(dataset, torch.Generator().manual_seed(0))
-    fixed = spec.observation_transform
     seen = (lambda raw: raw) if fixed is None else transform_function(fixed)
 
     def answer(observations: Tensor) -> Tensor:
@@ -243,6 +272,8 @@ def _check_actions(
     called: str, own: spaces.Space[Any], actions: spaces.Space[Any], name: str
 ) -> None:
     same = type(own) is type(actions) and own.shape == actions.shape
+    if isinstance(own, spaces.Box) and isinstance(actions, spaces.Box) and same:
+        same = bool(np.allclose(own.low, actions.low) and np.allclose(own.high, actions.high))
     if isinstance(own, spaces.Discrete) and isinstance(actions, spaces.Discrete):
         same = own.n == actions.n
     if not same:
@@ -251,10 +282,13 @@ def _check_actions(
 
 def _import(name: str) -> Any:
     module, _, attribute = name.partition(":")
+    sys.path.insert(0, os.getcwd())  # as `python -m` has it
     try:
         return getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise PolicyError(f"There is no {attribute} in a module {module}: {error}") from None
+    finally:
+        sys.path.remove(os.getcwd())
 
 
 _ALGORITHMS = {
@@ -264,6 +298,7 @@ _ALGORITHMS = {
     "sb3_contrib.qrdqn.policies": "sb3_contrib:QRDQN",
     "sb3_contrib.tqc.policies": "sb3_contrib:TQC",
     "sb3_contrib.ars.policies": "sb3_contrib:ARS",
+    "sb3_contrib.crossq.policies": "sb3_contrib:CrossQ",
     "sb3_contrib.common.maskable.policies": "sb3_contrib:MaskablePPO",
     "sb3_contrib.common.recurrent.policies": "sb3_contrib:RecurrentPPO",
 }

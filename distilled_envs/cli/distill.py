@@ -1,5 +1,6 @@
 """The commands that make datasets: ``distill``, ``imitate``, ``refit``, ``search``."""
 
+import copy
 import dataclasses
 import difflib
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import gymnasium as gym
 import tyro
+from gymnasium.envs.registration import EnvSpec
 
 from distilled_envs import training
 from distilled_envs.cli.choice import Given
@@ -180,21 +182,23 @@ def imitate(
         progress: Show a progress bar.
         line: The whole command.
     """
+    output = output.expanduser()
     _check_output(output, learners, eval_episodes)
-    where: str | gym.Env | None = env
+    where: str | EnvSpec | None = env
     if dims is not None:
         if env is None:
             raise SettingsError("--dims goes with --env CartPoleND-v0.")
-        where = gym.make(env, dims=dims)
+        where = _with_dims(env, dims)
     dataset = training.imitate(teacher, where, settings, command=line, progress=progress)
     dataset.save(output)
     record = dataset.spec.provenance["imitation"]
-    kept = "no share" if record["share"] is None else f"{record['share']:.0%}"
-    print(
-        f"{dataset.spec.name}: {len(dataset)} rows by {record['by']}. {record['teacher']} gets "
-        f"{record['teacher_return']:.1f}, and networks after one step {record['return']:.1f}, "
-        f"{kept} of it."
-    )
+    print(f"{dataset.spec.name}: {len(dataset)} rows by {record['by']}.")
+    if record["return"] is not None:
+        kept = "" if record["share"] is None else f", {record['share']:.0%} of it"
+        print(
+            f"{record['teacher']} gets {record['teacher_return']:.1f}, and networks after one step "
+            f"{record['return']:.1f}{kept}."
+        )
     _evaluate_new(output, learners, eval_episodes, progress)
 
 
@@ -251,6 +255,20 @@ def search(
         f"policy: {policy}\n  distilled-envs imitate {policy} --env {settings.env_id} "
         "--output FOLDER"
     )
+
+
+def _with_dims(env: str, dims: int) -> EnvSpec:
+    """The spec of an environment with so many axes.
+
+    Raises:
+        SettingsError: There is none of the id, or it takes no axes.
+    """
+    try:
+        spec = copy.deepcopy(gym.spec(env))
+    except gym.error.Error as error:
+        raise SettingsError(f"{env} can't be made: {error}") from None
+    spec.kwargs["dims"] = dims
+    return spec
 
 
 def _check_output(output: Path, learners: int, episodes: int) -> None:

@@ -35,6 +35,18 @@ def test_the_same_policy_under_another_normalization():
     assert torch.allclose(plain(seen), plain.under(other.mean, other.std)(seen), atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", [np.int64, np.float32, np.float64, None])
+def test_any_numbers_will_do(kind):
+    rows = [[1, -2, 0], [0, 3, 1]]
+    weights = rows if kind is None else np.array(rows, kind)
+    policy = LinearPolicy(weights, [1, 2], mean=np.zeros(3, np.float32), std=torch.ones(3))
+    assert policy(torch.tensor([[0.5, 0.25, 1.0]])).tolist() == [[1.0, 3.75]]
+    learned = LinearPolicy(torch.nn.Linear(3, 2).weight, torch.zeros(2))
+    assert not learned(torch.zeros(1, 3)).requires_grad
+    with pytest.raises(PolicyError, match="weights of a linear policy must be numbers"):
+        LinearPolicy([["a"]], [1])
+
+
 @pytest.mark.parametrize(
     ("arrays", "sentence"),
     [
@@ -69,8 +81,8 @@ def test_least_squares_find_a_linear_teacher():
     teacher = LinearPolicy(3 * drawn(2, 5, seed=1), drawn(2, seed=2))
     fitted = fit_linear(seen, teacher(seen), task, *BOX)
     assert fitted.exact
-    assert torch.allclose(fitted.policy.weights.float(), teacher.weights, atol=1e-4)
-    assert torch.allclose(fitted.policy.bias.float(), teacher.bias, atol=1e-4)
+    assert torch.allclose(fitted.policy.weights, teacher.weights, atol=1e-4)
+    assert torch.allclose(fitted.policy.bias, teacher.bias, atol=1e-4)
 
 
 def test_actions_are_what_is_fitted_where_they_are_clipped():

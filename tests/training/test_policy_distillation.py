@@ -1,4 +1,7 @@
+import dataclasses
+import sys
 import time
+import types
 
 import gymnasium as gym
 import numpy as np
@@ -10,7 +13,16 @@ from distilled_envs import load_distilled
 from distilled_envs.cli import main
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.errors import PolicyError, SettingsError
-from distilled_envs.training import ImitationSettings, LinearPolicy, imitate
+from distilled_envs.spec import TaskSpec
+from distilled_envs.training import (
+    ImitationSettings,
+    LinearPolicy,
+    imitate,
+    policy_distillation,
+)
+from distilled_envs.training.playing import World
+from distilled_envs.training.refitting import learn_rows
+from distilled_envs.training.teachers import Teacher
 
 QUICK = ImitationSettings(visits=200, episodes=4, rounds=1)
 
@@ -127,7 +139,101 @@ def test_rows_are_learned_where_a_linear_policy_is_not_enough():
     dataset = imitate(Energetic(), "Pendulum-v1", ImitationSettings(visits=400, episodes=4))
     record = dataset.spec.provenance["imitation"]
     assert record["share"] < 0.95
-    assert record["by"] in ("closed form", "learned rows")
+    assert record["return"] < record["teacher_return"] < 0
+
+
+class Crossed(gym.Env):
+    """The reward is whether the action has the sign of a product, which no linear policy has."""
+
+    observation_space = gym.spaces.Box(-3, 3, (2,), np.float32)
+    action_space = gym.spaces.Discrete(2)
+    low = -0.5
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self._steps, self._seen = 0, self.np_random.normal(size=2).clip(-3, 3)
+        return self._seen.astype(np.float32), {}
+
+    def step(self, action):
+        good = bool(action) == bool(self._seen.prod() > 0)
+        self._steps, self._seen = self._steps + 1, self.np_random.normal(size=2).clip(-3, 3)
+        seen = self._seen.astype(np.float32)
+        return seen, 1.0 if good else -1.5, self._steps == 20, False, {}
+
+
+class Endless(Crossed):
+    def step(self, action):
+        return *super().step(action)[:2], False, False, {}
+
+
+@pytest.fixture
+def strange(monkeypatch):
+    """Ids of environments in a module that can be named."""
+    module = types.SimpleNamespace(Crossed=Crossed, Endless=Endless)
+    monkeypatch.setitem(sys.modules, "strange_envs", module)
+    gym.register("Crossed-v0", entry_point="strange_envs:Crossed")
+    gym.register("Endless-v0", entry_point="strange_envs:Endless")
+    gym.register("Nameless-v0", entry_point=Crossed, max_episode_steps=20)
+    yield
+    for name in ("Crossed-v0", "Endless-v0", "Nameless-v0"):
+        gym.registry.pop(name)
+
+
+def cross(observation):
+    return observation[0] * observation[1] > 0  # a bool, as people write it
+
+
+def test_rows_are_learned_where_networks_lose_what_the_teacher_gets(strange, monkeypatch):
+    asked = []
+
+    def learned(states, *arguments, **keywords):
+        asked.append(len(states))
+        settings = dataclasses.replace(arguments[5], steps=20)
+        return learn_rows(states, *arguments[:5], settings, **keywords)
+
+    monkeypatch.setattr(policy_distillation, "learn_rows", learned)
+    dataset = imitate(cross, "Crossed-v0", QUICK, progress=False)
+    record = dataset.spec.provenance["imitation"]
+    assert record["teacher_return"] == 20
+    assert record["return"] < 10
+    assert len(asked) == 1
+
+
+def test_environments_that_no_dataset_can_name_are_refused(strange, monkeypatch):
+    with monkeypatch.context() as short:
+        short.setattr("distilled_envs.training.playing._MAX_STEPS", 50)
+        with pytest.raises(SettingsError, match="don't end within 50 steps"):
+            imitate(cross, "Endless-v0", QUICK)
+    with pytest.raises(SettingsError, match="registered with a function or class"):
+        imitate(cross, "Nameless-v0", QUICK)
+    wrapped = gym.wrappers.TransformReward(gym.make("Crossed-v0"), lambda reward: 2 * reward)
+    with pytest.raises(SettingsError, match="can't name the wrappers around Crossed-v0"):
+        imitate(cross, wrapped, QUICK)
+    with pytest.raises(SettingsError, match=r"must be an id, an EnvSpec, .* got int"):
+        imitate(cross, 3, QUICK)
+    drawn = gym.make("CartPoleND-v0", dims=2, render_mode="rgb_array")
+    assert "render_mode" not in imitate(balancing(), drawn, QUICK).spec.env.kwargs
+
+
+def test_coordinates_beyond_a_networks_width_are_left_out():
+    seen, mean, std = torch.randn(500, 80), torch.zeros(80), torch.ones(80)
+    weights = torch.zeros(2, 80)
+    weights[:, :3] = 1
+    task = TaskSpec("gaussian", (80,), 2)
+    box = gym.spaces.Box(-9, 9, (80,))
+    world = World(None, task, box, gym.spaces.Box(-1, 1, (2,)))
+    teacher = Teacher("one", lambda raw: (raw @ weights.T).tanh())
+    policy = policy_distillation._followed(
+        teacher,
+        world,
+        ImitationSettings(rounds=0),
+        None,
+        (seen, teacher.answer(seen)),
+        (mean, std),
+    )
+    used = policy.weights.abs().amax(0) > 0
+    assert used.sum() == 64
+    assert used[:3].all()
 
 
 def test_bad_input_is_refused(tmp_path):
@@ -165,3 +271,16 @@ def test_imitate_command(tmp_path, capsys):
     assert "exists already" in capsys.readouterr().err
     assert main([*command[:2], f"--output={tmp_path / 'other'}"]) == 1
     assert "Name the environment" in capsys.readouterr().err
+    for name, sentence in (("CartPole-v1", "can't be made"), ("Nope-v0", "can't be made")):
+        wrong = [*command[:2], f"--env={name}", "--dims=2", f"--output={tmp_path / 'other'}"]
+        assert main(wrong) == 1
+        assert sentence in capsys.readouterr().err
+
+
+def test_imitate_command_without_playing(tmp_path, capsys):
+    policy = balancing()
+    np.savez(tmp_path / "p.npz", W=policy.weights, mean=np.zeros(8), std=np.full(8, 0.1))
+    command = ["imitate", str(tmp_path / "p.npz"), "--env=CartPoleND-v0", "--episodes=0"]
+    assert main([*command, "--learners=2", f"--output={tmp_path / 'made'}"]) == 0
+    assert "3 rows by closed form.\n" in capsys.readouterr().out
+    assert DistilledDataset.load(tmp_path / "made").spec.name == "cartpole-nd-2d-min"

@@ -1,4 +1,6 @@
 import json
+import sys
+import types
 
 import gymnasium as gym
 import numpy as np
@@ -33,8 +35,11 @@ class Aim(gym.Env):
 
 @pytest.fixture(scope="module", autouse=True)
 def aim():
-    gym.register("Aim-v0", entry_point=Aim)
+    # A dataset can name no class, only where one is.
+    sys.modules["aim_of_tests"] = types.SimpleNamespace(Aim=Aim)
+    gym.register("Aim-v0", entry_point="aim_of_tests:Aim")
     yield
+    del sys.modules["aim_of_tests"]
     gym.registry.pop("Aim-v0")
 
 
@@ -50,6 +55,8 @@ def test_a_search_finds_the_policy(tmp_path):
     assert (policy(seen) - wanted).square().mean() < 0.3 * wanted.square().mean()
     saved = LinearPolicy.load(tmp_path / "run" / "policy.npz")
     assert torch.equal(saved.weights, policy.weights)
+    again = search(SETTINGS, tmp_path / "again", progress=False)
+    assert torch.equal(again.weights, policy.weights)
 
 
 def test_a_search_goes_on(tmp_path):
@@ -66,7 +73,13 @@ def test_a_search_goes_on(tmp_path):
         search(SETTINGS, tmp_path, progress=False)
     with pytest.raises(SettingsError, match="another noise: choose another --output"):
         search(SearchSettings(**vars(SETTINGS) | {"noise": 1.0}), tmp_path, resume=True)
-    (tmp_path / "state.npz").write_bytes(b"half")
+    whole = (tmp_path / "state.npz").read_bytes()
+    for damaged in (b"", b"half", whole[:300], whole[:-30]):
+        (tmp_path / "state.npz").write_bytes(damaged)
+        with pytest.raises(SettingsError, match="no search that could go on"):
+            search(SETTINGS, tmp_path, resume=True)
+    (tmp_path / "state.npz").write_bytes(whole)
+    (tmp_path / "search.json").write_text("[]")
     with pytest.raises(SettingsError, match="no search that could go on"):
         search(SETTINGS, tmp_path, resume=True)
 
@@ -144,8 +157,9 @@ def test_settings_that_make_no_sense(changes, sentence):
 def test_environments_that_do_not_fit(tmp_path):
     with pytest.raises(SettingsError, match="bounded Box actions"):
         search(SearchSettings("CartPole-v1"), tmp_path / "run")
-    with pytest.raises(SettingsError, match=r"coordinates must lie in 0\.\.2"):
-        search(SearchSettings("Aim-v0", coordinates=(3,)), tmp_path / "run")
+    for places in ((3,), (-1,), (0, 0), ()):
+        with pytest.raises(SettingsError, match=r"coordinates must be different, in 0\.\.2"):
+            search(SearchSettings("Aim-v0", coordinates=places), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

@@ -8,6 +8,7 @@ import sb3_contrib
 import stable_baselines3 as sb3
 import torch
 from gymnasium import spaces
+from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 from torch import nn
 
 from distilled_envs import load_distilled
@@ -68,6 +69,13 @@ def test_squashed_means_answer_in_units_of_the_box(kind, pendulum):
     assert np.allclose(answers.numpy(), acted, atol=1e-5)
 
 
+def test_actions_in_other_bounds_are_refused(pendulum):
+    rescaled = gym.wrappers.RescaleAction(pendulum, -1.0, 1.0)
+    model = sb3.SAC("MlpPolicy", rescaled, seed=0, device="cpu", buffer_size=10)
+    with pytest.raises(PolicyError, match=r"has the actions Box\(-1"):
+        teach(model, pendulum)
+
+
 def test_ppo_answers_with_means_and_has_deviations(pendulum):
     model = sb3.PPO("MlpPolicy", pendulum, seed=0, device="cpu")
     with torch.no_grad():
@@ -97,6 +105,31 @@ def test_what_only_acts_is_asked_one_observation_at_a_time(cartpole, pendulum):
     ars = sb3_contrib.ARS("LinearPolicy", pendulum, seed=0, device="cpu")
     acted, _ = ars.predict(seen(pendulum).numpy(), deterministic=True)
     assert np.allclose(teach(ars, pendulum).answer(seen(pendulum)).numpy(), acted, atol=1e-5)
+
+
+def test_functions_act_as_people_write_them(cartpole, pendulum):
+    two = gym.make("CartPoleND-v0", dims=1)
+    task = TaskSpec("categorical", (4,), 2)
+    for push in (lambda seen: seen[0] > 0, lambda seen: np.int32(seen[0] > 0)):
+        answers = as_teacher(
+            push, task, two.observation_space, two.action_space, "CartPoleND-v0"
+        ).answer(seen(two))
+        assert answers.argmax(1).tolist() == (seen(two)[:, 0] > 0).long().tolist()
+    answers = teach(lambda seen: 0.5, pendulum).answer(seen(pendulum))
+    assert answers.tolist() == [[0.5]] * 6
+
+    def wrong(observation):
+        return "left"
+
+    with pytest.raises(PolicyError, match=r"wrong\.predict must give actions"):
+        teach(wrong, cartpole).answer(seen(cartpole))
+
+
+def test_values_are_asked_without_a_change_of_the_model(cartpole):
+    model = sb3.DQN("MlpPolicy", cartpole, seed=0, device="cpu", buffer_size=10)
+    model.policy.set_training_mode(True)
+    teach(model, cartpole).answer(seen(cartpole))
+    assert model.q_net.training
 
 
 def test_a_module_and_a_dataset_answer_with_their_outputs(cartpole):
@@ -131,6 +164,14 @@ def spoiled(env):
         (lambda env: sb3.PPO("MlpPolicy", "Pendulum-v1"), "sees observations"),
         (lambda env: sb3.PPO("CnnPolicy", Frames(), n_steps=2), "sees observations"),
         (lambda env: sb3_contrib.RecurrentPPO("MlpLstmPolicy", env), "is recurrent"),
+        (
+            lambda env: sb3.PPO(
+                "MlpPolicy",
+                VecNormalize(DummyVecEnv([lambda: gym.make("CartPoleND-v0", dims=2)])),
+            ),
+            "a VecNormalize normalizes",
+        ),
+        (lambda env: load_distilled("cartpole_3d"), "another task"),
         (spoiled, "aren't finite, in action_net.weight"),
         (lambda env: 3, "A teacher is a linear policy, .*, got int"),
     ],
