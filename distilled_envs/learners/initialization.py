@@ -16,6 +16,7 @@ half.
 import itertools
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -39,6 +40,8 @@ _SMALLER = 0.03
 _LIFT = 8.0
 """Bias of a lifted layer, in root mean squares of its outputs: on Hopper ReLU's networks then get
 3,250 of 3,231, with 4 only 3,059, and without 434."""
+_SAME_DIRECTION = 1e-4
+"""Size of a direction that counts as none, as a share of the largest among the rows."""
 _TRIES = 8
 
 
@@ -73,6 +76,10 @@ def initialize(
         _draw(layer, torch.zeros_like if layer is output else _orthogonal)
     if not hidden:
         return
+    narrowest = min(len(layer.weight) for layer in hidden)
+    directions = _directions(rows, narrowest)
+    if directions is not None:
+        _draw(hidden[0], partial(_along, _orthogonal, directions))
     _scale(policy, hidden, rows, reference, 1.0)
     # 2. Where features at x and -x have something in common, small and paired units. Rows of frames
     # were made for ReLU, and know it.
@@ -82,10 +89,14 @@ def initialize(
     if even.norm() < _ODD * odd.norm():
         return
     bend = _bend(policy, reference)
-    paired = _can_pair(hidden)
+    directions = _directions(rows, narrowest // 2)
+    held = hidden[0].weight[0].numel() if directions is None else len(directions)
+    paired = _can_pair(hidden, held)
     if paired:
         for before, layer in zip([None, *hidden], hidden, strict=False):
             _draw(layer, _pairs if before is None else _pairs_of_pairs)
+        if directions is not None:
+            _draw(hidden[0], partial(_along, _pairs, directions))
     _scale(policy, hidden, rows, reference, _SMALL if paired else _SMALLER)
     # 3. ReLU has its kink at any size: units are lifted onto their straight half.
     if paired and _bend(policy, reference) > bend / 2:
@@ -117,12 +128,30 @@ def _pairs_of_pairs(like: Tensor) -> Tensor:
     return torch.cat([drawn, -drawn, torch.zeros_like(like[:, 2 * half :])], 1)
 
 
-def _can_pair(hidden: list[Weighted]) -> bool:
+def _directions(rows: "Rows", units: int) -> Tensor | None:
+    """The directions ``(r, n_inputs)`` that the rows have, for layers that can't hold all inputs.
+
+    What an input has across all rows adds nothing to its inner products with them, so that layers
+    need only hold r directions: of 10-D cart-pole's 40 inputs 11 rows have 11. None where so many
+    units hold all inputs, or not even these, and where rows are frames.
+    """
+    if rows.observations.dim() > 2 or units >= rows.observations.shape[1]:
+        return None
+    _, sizes, directions = torch.linalg.svd(rows.observations, full_matrices=False)
+    found = directions[sizes > _SAME_DIRECTION * sizes[0]]
+    return found if len(found) <= units else None
+
+
+def _along(weights: Callable[[Tensor], Tensor], directions: Tensor, like: Tensor) -> Tensor:
+    """Weights for these directions ``(r, n_inputs)`` of a layer's inputs alone."""
+    return weights(torch.empty_like(like[:, : len(directions)])) @ directions
+
+
+def _can_pair(hidden: list[Weighted], inputs: int) -> bool:
     """Whether half of each layer's units can hold all inputs, and each layer sees the one before.
 
     64 units in pairs would keep 32 of Humanoid's 45 coordinates.
     """
-    inputs = hidden[0].weight[0].numel()
     follows = all(
         layer.weight.shape[1] == len(before.weight) for before, layer in itertools.pairwise(hidden)
     )

@@ -137,3 +137,14 @@ def test_initialized_networks_play_as_the_datasets_own(cartpole, activation):
     for depth in (1, 2, 5):
         policy = cartpole.train(cartpole.initialize(network(8, 4, depth, 64, activation)))
         assert cartpole.evaluate(policy, episodes=5).greedy.mean > 495
+
+
+@pytest.mark.parametrize(("width", "activation"), [(12, nn.Tanh), (32, nn.Tanh), (32, nn.ReLU)])
+def test_layers_narrower_than_the_inputs_hold_the_rows_directions(width, activation):
+    dataset = load_distilled("cartpole_10d", instances=11)  # of 40 inputs
+    layers = [nn.Linear(40, width), activation(), nn.Linear(width, width), activation()]
+    policy = nn.Sequential(*layers, nn.Linear(width, 20))
+    assert not dataset.diagnose(policy).learns
+    diagnosis = dataset.diagnose(dataset.initialize(policy, seed=0))
+    assert diagnosis.learns
+    assert diagnosis.disagreement < 0.2
