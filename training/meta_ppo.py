@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from distilled_envs.errors import DivergedError
 from distilled_envs.learners.actions import action_distribution
+from distilled_envs.learners.limit import LimitPopulation
 from distilled_envs.learners.mixture import Mixture
 from distilled_envs.learners.one_step import inner_loss
 from distilled_envs.spec import TaskSpec
@@ -25,6 +26,8 @@ from distilled_envs.training.ppo import Steps, approximate_kl, clipped_loss, log
 from distilled_envs.training.rollout import Actors
 from distilled_envs.training.settings import Settings
 from distilled_envs.training.views import NumbersView
+
+Learners = Mixture | LimitPopulation
 
 DIVERGED_KL = 10.0
 """KL divergence of an iteration, in nats, from which a run counts as diverged. PPO's clipping keeps
@@ -104,12 +107,15 @@ class MetaPPO:
                 break
         return self.end_iteration(fresh, metrics)
 
-    def fresh_learners(self) -> Mixture:
+    def fresh_learners(self) -> Learners:
         """L networks before their step."""
         settings = self.settings
+        if self.iteration < settings.limit_share * settings.iterations:
+            (network,), device = settings.networks, settings.device
+            return LimitPopulation.draw(network, self.task, settings.learners, device)
         return Mixture.draw(settings.networks, self.task, settings.learners, device=settings.device)
 
-    def after_step(self, fresh: Mixture) -> Mixture:
+    def after_step(self, fresh: Learners) -> Learners:
         """Learners after their step on the batch as it is now, without a graph.
 
         Raises:
@@ -181,7 +187,7 @@ class MetaPPO:
         return self.critic(seen.flatten(0, 1)).squeeze(-1).unflatten(0, seen.shape[:2])
 
     def loss(
-        self, outputs: Tensor, learners: Mixture, rows: Tensor, seen: Tensor, minibatch: Steps
+        self, outputs: Tensor, learners: Learners, rows: Tensor, seen: Tensor, minibatch: Steps
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """PPO's loss of the policy that acted, and the consistency term of learners.
 
@@ -251,7 +257,7 @@ class MetaPPO:
         return remaining
 
     def end_iteration(
-        self, fresh: Mixture, minibatches: list[dict[str, Tensor]]
+        self, fresh: Learners, minibatches: list[dict[str, Tensor]]
     ) -> dict[str, float]:
         """Metrics of the iteration, after a check that the run can go on.
 

@@ -35,6 +35,9 @@ class Settings:
     families: tuple[str, ...] = ("orthogonal",)
     """Families of networks, of :data:`~distilled_envs.learners.families.FAMILIES`, among which the
     learners are divided; a family that is named twice gets two shares."""
+    limit_share: float = 0.0
+    """Share of the run, from its start, in which learners are what wide networks tend to: linear
+    maps, whose step costs next to nothing. Networks finish it."""
     learners: int = 32
     """Fresh networks trained and rolled out side by side in one iteration, the population L."""
     envs_per_learner: int = 8
@@ -118,7 +121,7 @@ class Settings:
             if not math.isfinite(value) or value < lowest or (above and value == lowest):
                 word = "above" if above else "at least"
                 raise SettingsError(f"{name} must be {word} {lowest}, got {value}.")
-        for name in ("discount", "gae_lambda"):
+        for name in ("discount", "gae_lambda", "limit_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise SettingsError(f"{name} must lie in 0..1, got {getattr(self, name)}.")
         if not self.hidden_sizes or min(self.hidden_sizes) < 1:
@@ -127,6 +130,10 @@ class Settings:
         if unknown or not self.families:
             raise SettingsError(
                 f"families must be of {', '.join(FAMILIES)}, got {', '.join(unknown) or 'none'}."
+            )
+        if self.limit_share and self.families != ("orthogonal",):
+            raise SettingsError(
+                "limit_share is for orthogonal networks, whose limit is known: leave out families."
             )
         if self.learners < len(self.families):
             raise SettingsError(
@@ -237,6 +244,8 @@ class GameSettings(Settings):
                 raise SettingsError("The learners of a game are CNNs: leave out families.")
             if self.observation_scale is not None:
                 raise SettingsError("Frames are shown as they are: leave out observation_scale.")
+            if self.limit_share:
+                raise SettingsError("CNNs have no linear limit: leave out limit_share.")
         elif self.end_at_lost_life:
             raise SettingsError("end_at_lost_life is for Atari games, where lives are counted.")
         if self.guide_share and self.constant_start:

@@ -6,9 +6,12 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from distilled_envs.errors import SettingsError
+from distilled_envs.learners.limit import LimitPopulation
+from distilled_envs.learners.mixture import Mixture
 from distilled_envs.learners.one_step import inner_loss
 from distilled_envs.learners.population import Population
-from distilled_envs.training import Settings
+from distilled_envs.training import PRESETS, Settings
 from distilled_envs.training.meta_ppo import MetaPPO
 
 SETTINGS = Settings(
@@ -42,3 +45,27 @@ def test_minibatch_of_resets_only_does_no_harm(algorithm):
     for _ in range(3):
         run.iterate()
     assert run.batch.observations.isfinite().all()
+
+
+def test_a_run_starts_in_the_limit_and_ends_with_networks(algorithm):
+    run = algorithm(limit_share=0.5, total_steps=4 * 4 * 2 * 16)
+    kinds = []
+    for _ in range(4):
+        kinds.append(type(run.fresh_learners()))
+        run.iterate()
+    assert kinds == [LimitPopulation] * 2 + [Mixture] * 2
+    assert run.batch.observations.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"limit_share": 1.5}, r"limit_share must lie in 0\.\.1"),
+        ({"limit_share": 0.5, "families": ("pytorch",)}, "whose limit is known"),
+    ],
+)
+def test_a_limit_that_is_not_known_is_refused(changes, sentence):
+    with pytest.raises(SettingsError, match=sentence):
+        dataclasses.replace(SETTINGS, **changes)
+    with pytest.raises(SettingsError, match="CNNs have no linear limit"):
+        dataclasses.replace(PRESETS["pong-level4"], limit_share=0.5)
