@@ -26,7 +26,7 @@ from distilled_envs.evaluation import EVALUATION_SEED, Score
 from distilled_envs.learners.threads import torch_threads
 from distilled_envs.storage.files import atomic_path
 from distilled_envs.storage.folder import ROWS_FILE
-from distilled_envs.studies.drop_in import train_ppo_on_bandit, train_with_adam
+from distilled_envs.studies.drop_in import PPO_STEPS, train_ppo_on_bandit, train_with_adam
 from distilled_envs.studies.sb3 import check_fits, learn, make_model
 from distilled_envs.studies.warm_start import make_warm_model
 from distilled_envs.studies.zoo import ZOO, Recipe
@@ -244,9 +244,11 @@ def _run(
         seconds = np.median([_seconds(dataset.train) for _ in range(20)])
         return {"returns": evaluation.greedy.returns.tolist(), "seconds": float(seconds)}
     if player in ("adam", "bandit"):
-        train = train_with_adam if player == "adam" else train_ppo_on_bandit
         started = time.process_time()
-        policy = train(dataset, seed=seed)
+        if player == "adam":
+            policy = train_with_adam(dataset, seed=seed)
+        else:  # no more steps than in the real environment
+            policy = train_ppo_on_bandit(dataset, seed=seed, steps=min(settings.steps, PPO_STEPS))
         seconds = time.process_time() - started
         returns = dataset.evaluate(policy, **play).greedy.returns
         return {"returns": returns.tolist(), "seconds": seconds}

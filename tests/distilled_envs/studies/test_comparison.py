@@ -20,8 +20,6 @@ TINY = ComparisonSettings(steps=64, evaluations=2, episodes=2, seeds=1, learners
 @pytest.fixture
 def short(monkeypatch):
     """Training on the rows for a moment only."""
-    monkeypatch.setattr(comparison.train_with_adam, "__kwdefaults__", {"steps": 2})
-    monkeypatch.setattr(comparison.train_ppo_on_bandit, "__kwdefaults__", {"steps": 64})
     defaults = {"steps": 2, "learning_rate": 1e-3}
     monkeypatch.setattr(comparison.train_with_adam, "__kwdefaults__", defaults)
 
