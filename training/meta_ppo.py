@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from distilled_envs.errors import DivergedError
 from distilled_envs.learners.actions import action_distribution
-from distilled_envs.learners.limit import LimitPopulation
+from distilled_envs.learners.limit import Learners, LimitPopulation
 from distilled_envs.learners.mixture import Mixture
 from distilled_envs.learners.one_step import inner_loss
 from distilled_envs.spec import TaskSpec
@@ -26,8 +26,6 @@ from distilled_envs.training.ppo import Steps, approximate_kl, clipped_loss, log
 from distilled_envs.training.rollout import Actors
 from distilled_envs.training.settings import Settings
 from distilled_envs.training.views import NumbersView
-
-Learners = Mixture | LimitPopulation
 
 DIVERGED_KL = 10.0
 """KL divergence of an iteration, in nats, from which a run counts as diverged. PPO's clipping keeps

@@ -13,6 +13,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from distilled_envs.learners.mixture import Mixture
 from distilled_envs.spec import LearnerSpec, TaskSpec
 
 
@@ -73,3 +74,7 @@ class LimitPopulation:
     def is_finite(self) -> bool:
         """Whether every weight is a finite number."""
         return bool(self.weights.isfinite().all() and self.bias.isfinite().all())
+
+
+Learners = Mixture | LimitPopulation
+"""What takes the step in a distillation."""
