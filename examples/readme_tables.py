@@ -17,6 +17,7 @@ import tyro
 from distilled_envs.catalog import entries
 from distilled_envs.cli.share import results_table
 from distilled_envs.hub.baselines import AUTHORS, baselines
+from distilled_envs.spec import DistillationSpec
 from distilled_envs.studies.comparison_report import gets_there, label
 from distilled_envs.studies.drop_in import share_of_own
 from distilled_envs.studies.generalization import OWN, TRAININGS
@@ -199,12 +200,18 @@ ANY = "`-any` datasets, one step: as PyTorch and Xavier draw it, gains of 1"
 FIT_GAME = "`fit` of an IMPALA-style CNN, from play"
 
 
+def share(spec: DistillationSpec, score: dict[str, Any]) -> float:
+    """A score's part of a dataset's own return, with the likeliest actions; 0 of another sign."""
+    own = spec.evaluation["one_step"]["greedy"]["mean"]
+    return share_of_own(score["greedy"]["mean"], own) or 0.0
+
+
 def shares() -> dict[str, dict[str, list[float]]]:
     """What each way keeps of a dataset's own return, by dataset and way; one for each kind."""
     studies = {study["dataset"]["name"]: study["families"] for study in stored("generalize")}
     found: dict[str, dict[str, list[float]]] = {}
     for spec in (entry.spec for entry in entries()):
-        families, own = studies.get(spec.name, {}), spec.evaluation["one_step"]["greedy"]["mean"]
+        families = studies.get(spec.name, {})
         ppo = spec.evaluation.get("sb3_ppo_on_bandit")
         if ppo is not None and ppo["steps"] != 100_000:
             sys.exit(f"{spec.name} has a score of PPO after {ppo['steps']:,} steps, not 100,000.")
@@ -212,7 +219,7 @@ def shares() -> dict[str, dict[str, list[float]]]:
             continue
         found[spec.name] = {
             way: [
-                share_of_own(families[kind][training]["greedy"]["mean"], own) or 0.0
+                share(spec, families[kind][training])
                 for kind in kinds
                 if training in families.get(kind, {})
             ]
@@ -230,16 +237,12 @@ def every_network() -> str:
         for way, kept in ways.items():
             group.setdefault(GROUPS[way], []).extend(kept)
     for entry in entries():
-        evaluation = entry.spec.evaluation
-        own = evaluation["one_step"]["greedy"]["mean"]
         for family in entry.spec.families[1:]:
-            kept = share_of_own(evaluation[f"one_step_{family}"]["greedy"]["mean"], own)
-            found["cart-pole"].setdefault(ANY, []).append(kept or 0.0)
+            score = entry.spec.evaluation[f"one_step_{family}"]
+            found["cart-pole"].setdefault(ANY, []).append(share(entry.spec, score))
     for results in stored("fit"):
         spec = next(each.spec for each in entries() if each.spec.name == results["dataset"])
-        own = spec.evaluation["one_step"]["greedy"]["mean"]
-        kept = share_of_own(results["greedy"]["mean"], own)
-        found["games"].setdefault(FIT_GAME, []).append(kept or 0.0)
+        found["games"].setdefault(FIT_GAME, []).append(share(spec, results))
     rows = [["way to a policy", *found]]
     for way in (*dict.fromkeys(GROUPS.values()), ANY, FIT_GAME):
         cells = []

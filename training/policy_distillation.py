@@ -18,7 +18,7 @@ import dataclasses
 import logging
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import gymnasium as gym
 import numpy as np
@@ -27,16 +27,18 @@ from gymnasium.envs.registration import EnvSpec
 from torch import Tensor
 
 from distilled_envs.dataset import DistilledDataset
-from distilled_envs.envs.real import env_spaces, transformed_space
+from distilled_envs.envs.real import transformed_space
 from distilled_envs.errors import SettingsError
 from distilled_envs.learners.expansion import one_step_learners
 from distilled_envs.learners.threads import torch_threads
+from distilled_envs.spaces import Actions, EnvSpaces
 from distilled_envs.spec import (
     DistillationSpec,
     InnerSpec,
     LearnerSpec,
     ObservationTransform,
 )
+from distilled_envs.studies.drop_in import share_of_own
 from distilled_envs.training.closed_form import closed_form
 from distilled_envs.training.linear_policy import LinearPolicy, fit_linear
 from distilled_envs.training.playing import Playing, World, world_of
@@ -99,8 +101,7 @@ def imitate(
     policy = as_teacher(teacher, world.task, world.observations, world.actions, world.spec.id)
     with torch.random.fork_rng(devices=[]), torch_threads(1):
         torch.manual_seed(settings.seed)
-        made = _imitated(policy, world, settings, command, progress)
-    dataset, record = made
+        dataset, record = _imitated(policy, world, settings, command, progress)
     record |= dataclasses.asdict(settings) | {"seconds": round(time.monotonic() - started, 1)}
     dataset.spec = dataset.spec.replace(
         provenance=dataset.spec.provenance
@@ -125,10 +126,10 @@ def _imitated(
     seen, returns = act(teacher.answer, settings.episodes)
     mean, std = seen.mean(0), seen.std(0)
     std = torch.where(std > 1e-6, std, 1.0)
-    answers = teacher.answer(seen)
     # 2. The linear policy that acts most like it.
     if linear is None:
-        linear = _followed(teacher, world, settings, act, (seen, answers), (mean, std))
+        met = seen, teacher.answer(seen)
+        linear = _followed(teacher, world, settings, act, met, (mean, std))
     elif linear.mean is None:
         linear = linear.under(mean, std)
     # 3. Its rows.
@@ -230,20 +231,20 @@ def _closed_form(
     coordinates = None if len(used) in (0, len(strength)) else tuple(used.tolist())
     if coordinates is None:
         used = torch.arange(len(strength))
-    weights = policy.weights[:, used]
-    places = torch.randperm(len(seen))[:INPUTS]
-    wanted, tried = _acted(policy(seen[places]).float(), world), []
+    weights, mean, std = policy.weights[:, used], policy.mean[used], policy.std[used]
+    tested = seen[torch.randperm(len(seen))[:INPUTS]]
+    wanted, tried = _acted(policy(tested), world), []
+    normalized = ((tested[:, used] - mean) / std).clamp(-10, 10).float()
     for scale in SCALES:
         rows = closed_form(
             weights / scale, policy.bias, LearnerSpec(), instances=settings.instances
         )
         fixed = ObservationTransform(
-            mean=tuple(policy.mean[used].tolist()),
-            std=tuple(policy.std[used].tolist()),
+            mean=tuple(mean.tolist()),
+            std=tuple(std.tolist()),
             scale=scale,
             coordinates=coordinates,
         )
-        minimum = settings.instances is None
         dataset = _dataset(
             rows.observations,
             rows.targets,
@@ -251,11 +252,10 @@ def _closed_form(
             fixed,
             teacher,
             world,
-            minimum=minimum,
+            minimum=settings.instances is None,
         )
-        shown = scale * ((seen[:, used] - policy.mean[used]) / policy.std[used]).clamp(-10, 10)
         networks = one_step_learners(dataset, torch.Generator().manual_seed(0), NETWORKS)
-        missed = _acted(networks(shown[places].float()), world) - wanted
+        missed = _acted(networks(scale * normalized), world) - wanted
         tried.append((float(missed.square().mean()), dataset))
     return min(tried, key=lambda each: each[0])[1]
 
@@ -324,8 +324,10 @@ def _dataset(
         task=dataclasses.replace(world.task, observation_shape=shape, target_log_std=log_std),
         inner=InnerSpec(learning_rate=learning_rate),
         observation_transform=fixed,
+        spaces=EnvSpaces(
+            transformed_space(fixed, world.observations), cast(Actions, world.actions)
+        ),
     )
-    spec = spec.replace(spaces=env_spaces(spec))
     return DistilledDataset(observations, targets, spec)
 
 
@@ -334,8 +336,4 @@ def _share(
 ) -> dict[str, Any]:
     """What networks keep of a teacher's return after one step on a dataset."""
     found = dataset.evaluate(learners=settings.episodes, episodes=1).greedy.mean
-    teacher = float(returns.mean())
-    share = None
-    if teacher * found > 0:
-        share = round(found / teacher if teacher > 0 else teacher / found, 3)
-    return {"return": round(found, 3), "share": share}
+    return {"return": round(found, 3), "share": share_of_own(found, float(returns.mean()))}

@@ -261,7 +261,7 @@ def _with_dims(env: str, dims: int) -> EnvSpec:
     """The spec of an environment with so many axes.
 
     Raises:
-        SettingsError: There is none of the id, or it takes no axes.
+        SettingsError: There is none of the id.
     """
     try:
         spec = copy.deepcopy(gym.spec(env))
