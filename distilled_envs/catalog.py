@@ -45,10 +45,19 @@ class Entry:
         return len(self.spec.families) > 1
 
     @property
+    def is_kind_of_its_own(self) -> bool:
+        """Whether nobody gets it who has not asked for it: for any network, or with an encoder.
+
+        A game's encoder is the usual thing, and its level is chosen by another rule.
+        """
+        encoder = self.spec.learner.encoder_level > 0 and self.spec.preprocessing is None
+        return encoder or self.for_any_initialization
+
+    @property
     def score(self) -> float:
-        """Mean return of fresh learners with sampled actions, if it was measured."""
-        sampled = self.spec.evaluation.get("one_step", {}).get("sampled", {})
-        return sampled.get("mean", -math.inf)
+        """Mean return of fresh learners, if it was measured: of choices sampled, of means as is."""
+        mode = "sampled" if self.spec.task.kind == "categorical" else "greedy"
+        return self.spec.evaluation.get("one_step", {}).get(mode, {}).get("mean", -math.inf)
 
     @functools.cached_property
     def instances(self) -> int:
@@ -62,7 +71,7 @@ class Entry:
         names = {family + variant}
         if self.dims is not None:
             names.add(f"cartpole{variant}")
-        if self.for_any_initialization:  # nobody gets it who has not asked for it
+        if self.is_kind_of_its_own:
             return names
         names |= {family, _plain(self.spec.env.id)}
         return names if self.dims is None else names | {"cartpole", f"cartpole{self.dims}d"}
@@ -97,7 +106,8 @@ def find(
         name: e.g. ``"cartpole_2d"``, ``"CartPoleND-v0"``, ``"cartpole-nd-5d-min"``; case, ``-``
             and ``_`` don't matter.
         dims: Cart-pole axes; None takes those in the name, else the environment's default, 2.
-        instances: Rows; ``"min"`` the fewest, None the most there are under the name.
+        instances: Rows; ``"min"`` the fewest; None takes the dataset with the highest score, of
+            equals the one with the most rows.
         encoder_level: Of an Atari game, 0 to 4; None takes the one with the highest score.
 
     Raises:
@@ -106,7 +116,7 @@ def find(
     >>> find("cartpole_2d", instances="min").spec.name
     'cartpole-nd-2d-min'
     >>> find("Hopper-v5").instances
-    256
+    64
     """
     named = [entry for entry in entries() if _plain(name) in entry.names]
     if not named:
@@ -153,12 +163,10 @@ def choose(
         wanted += [f"instances={instances}"] * (instances is not None)
         wanted += [f"encoder_level={encoder_level}"] * (encoder_level is not None)
         raise DatasetError(f"{name!r} has no variant with {', '.join(wanted)}; there are: {there}.")
-    usual = [entry for entry in fitting if not entry.for_any_initialization]
-    fitting = usual or fitting
-    if instances == "min" or fitting[0].spec.preprocessing is None:  # of games levels differ more
-        rows = fitting[0 if instances == "min" else -1].instances
-        fitting = [entry for entry in fitting if entry.instances == rows]
-    return max(fitting, key=lambda entry: entry.score)
+    fitting = [entry for entry in fitting if not entry.is_kind_of_its_own] or fitting
+    if instances == "min":
+        fitting = [entry for entry in fitting if entry.instances == fitting[0].instances]
+    return max(fitting, key=lambda entry: (entry.score, entry.instances))
 
 
 def _whole(value: Any, wanted: str) -> int:

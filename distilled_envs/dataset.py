@@ -127,7 +127,7 @@ class DistilledDataset(Rows):
                 ``(n, n_outputs)``, or a model or policy of Stable-Baselines3 or sb3-contrib, by
                 the rules of :mod:`distilled_envs.learners.policies`. None makes a fresh network.
                 Where the dataset has an encoder, a module comes from :meth:`with_encoder`, and an
-                SB3 ``CnnPolicy`` is given the encoder's weights.
+                SB3 model whose first layers are like it is given the encoder's weights.
             seed: Seed of the fresh network; only without ``policy``.
 
         Returns:
@@ -294,7 +294,7 @@ class DistilledDataset(Rows):
         """What the step trains; None for all that can be trained."""
         if self.encoder is None:
             return None
-        return learner_parameters(policy, self.encoder, self.spec.name)
+        return learner_parameters(policy, self.encoder, self.observations[:2], self.spec.name)
 
     def evaluate(
         self,

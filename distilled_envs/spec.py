@@ -105,8 +105,9 @@ class LearnerSpec:
         hidden_sizes: Units in each hidden layer.
         activation: ``"tanh"`` or ``"relu"``.
         initialization: How its weights are drawn.
-        encoder_level: How many of a CNN's first layers are shared by all learners and shipped with
-            the dataset, 0 to 4; the learner is the rest. 0 has no encoder.
+        encoder_level: How many of the first layers are shared by all learners and shipped with the
+            dataset: of a CNN 0 to 4, of an MLP up to its hidden layers; the learner is the rest. 0
+            has no encoder.
     """
 
     architecture: Literal["mlp", "nature-cnn"] = "mlp"
@@ -118,13 +119,21 @@ class LearnerSpec:
     def __post_init__(self) -> None:
         cnn = self.architecture == "nature-cnn"
         _require(cnn or self.architecture == "mlp", "learner.architecture", self.architecture)
-        levels = ENCODER_LEVELS if cnn else (0,)
+        levels = ENCODER_LEVELS if cnn else range(len(self.hidden_sizes) + 1)
         _require(self.encoder_level in levels, "learner.encoder_level", self.encoder_level)
         _require(not cnn or len(self.hidden_sizes) == 1, "learner.hidden_sizes", self.hidden_sizes)
         _require(self.activation in ("tanh", "relu"), "learner.activation", self.activation)
         sizes = self.hidden_sizes
         possible = all(1 <= size <= MAX_WIDTH for size in sizes) and len(sizes) <= MAX_DEPTH
         _require(possible, "learner.hidden_sizes", list(sizes))
+
+    @property
+    def encoder(self) -> tuple[str, int, tuple[int, ...], str | None]:
+        """What its encoder is like: networks in which this is the same fit each other's."""
+        level, cnn = self.encoder_level, self.architecture == "nature-cnn"
+        linear = level - 3 if cnn else level  # a CNN's first three layers are convolutions
+        sizes = self.hidden_sizes[: max(linear, 0)]
+        return self.architecture, level, sizes, self.activation if level else None
 
 
 @dataclass(frozen=True)

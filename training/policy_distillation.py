@@ -11,7 +11,8 @@ One step on tanh networks teaches linear policies, and those in closed form
 4. Where these networks keep too little of the teacher's return, rows are learned
    (:func:`~.refitting.learn_rows`), and the better rows stay.
 
-A teacher that is linear itself needs no more than 3.
+A teacher that is linear itself needs no more than 3. One that no linear policy follows can be
+given an encoder instead, learned by :mod:`.encoder_distillation`.
 """
 
 import dataclasses
@@ -24,10 +25,10 @@ import gymnasium as gym
 import numpy as np
 import torch
 from gymnasium.envs.registration import EnvSpec
-from torch import Tensor
+from torch import Tensor, nn
 
 from distilled_envs.dataset import DistilledDataset
-from distilled_envs.envs.real import transformed_space
+from distilled_envs.envs.real import transform_function, transformed_space
 from distilled_envs.errors import SettingsError
 from distilled_envs.learners.expansion import one_step_learners
 from distilled_envs.learners.threads import torch_threads
@@ -40,11 +41,13 @@ from distilled_envs.spec import (
 )
 from distilled_envs.studies.drop_in import share_of_own
 from distilled_envs.training.closed_form import closed_form
+from distilled_envs.training.encoder_distillation import EncodedRows, learn_encoder, looked_at
+from distilled_envs.training.imitation_settings import ImitationSettings, RefitSettings
 from distilled_envs.training.linear_policy import LinearPolicy, fit_linear
-from distilled_envs.training.playing import Playing, World, world_of
+from distilled_envs.training.playing import COPIES, Playing, World, world_of
 from distilled_envs.training.provenance import made_with
 from distilled_envs.training.refitting import first_rows, learn_rows
-from distilled_envs.training.settings import ImitationSettings, RefitSettings, dataset_name
+from distilled_envs.training.settings import dataset_name
 from distilled_envs.training.teachers import Teacher, as_teacher, load_teacher_policy
 
 logger = logging.getLogger(__name__)
@@ -53,7 +56,7 @@ SCALES = (0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2)
 """Standard deviations of what learners see, of which the best is taken."""
 LEARNED_SCALE = 0.1
 """The same where rows are learned."""
-LEARNED_ROWS = 64
+LEARNED_ROWS, ENCODED_ROWS = 64, 32
 NETWORKS = 16
 INPUTS = 512
 """Fresh networks on which a scale is tried, and observations."""
@@ -78,7 +81,7 @@ def imitate(
             :func:`.teachers.load_teacher_policy` reads one from.
         env: Where it acts: an id, an ``EnvSpec``, or an environment that ``gym.make`` made. None
             takes that of a teacher that is a dataset.
-        settings: How; see :class:`~distilled_envs.training.settings.ImitationSettings`.
+        settings: How; see :class:`~distilled_envs.training.imitation_settings.ImitationSettings`.
         command: The shell command that asked for it, kept in the provenance.
         progress: Whether to show a bar while rows are learned.
 
@@ -91,13 +94,13 @@ def imitate(
         PolicyError: The teacher does not fit it, or is none.
     """
     settings, started = settings or ImitationSettings(), time.monotonic()
+    world = None if env is None else world_of(env)
     if isinstance(teacher, str | Path):
-        teacher = load_teacher_policy(teacher)
-    if env is None and isinstance(teacher, DistilledDataset):
-        env = teacher.spec.env
-    if env is None:
+        teacher = load_teacher_policy(teacher, world)
+    if world is None and isinstance(teacher, DistilledDataset):
+        world = world_of(teacher.spec.env)
+    if world is None:
         raise SettingsError("Name the environment in which the teacher acts, as env.")
-    world = world_of(env)
     policy = as_teacher(teacher, world.task, world.observations, world.actions, world.spec.id)
     with torch.random.fork_rng(devices=[]), torch_threads(1):
         torch.manual_seed(settings.seed)
@@ -126,6 +129,11 @@ def _imitated(
     seen, returns = act(teacher.answer, settings.episodes)
     mean, std = seen.mean(0), seen.std(0)
     std = torch.where(std > 1e-6, std, 1.0)
+    record = {"teacher": teacher.name, "teacher_return": round(float(returns.mean()), 3)}
+    if settings.encoder:
+        dataset = _encoded(teacher, act, seen, (mean, std), world, settings, progress)
+        record |= {"by": "encoder"} | _share(dataset, returns, settings)
+        return _named(dataset, command, settings), record
     # 2. The linear policy that acts most like it.
     if linear is None:
         met = seen, teacher.answer(seen)
@@ -142,7 +150,6 @@ def _imitated(
         candidates.append(_learned(teacher, seen, (mean, std), world, settings, progress))
         kept.append(_share(candidates[1], returns, settings))
     best = max(range(len(kept)), key=lambda place: kept[place]["return"])
-    record = {"teacher": teacher.name, "teacher_return": round(float(returns.mean()), 3)}
     by = ("closed form", "learned rows")[best]
     return _named(candidates[best], command, settings), record | {"by": by} | kept[best]
 
@@ -300,6 +307,54 @@ def _learned(
     return _dataset(rows.observations, rows.targets, rows.learning_rate, fixed, teacher, world)
 
 
+def _encoded(
+    teacher: Teacher,
+    act: Playing,
+    seen: Tensor,
+    normal: tuple[Tensor, Tensor],
+    world: World,
+    settings: ImitationSettings,
+    progress: bool,
+) -> DistilledDataset:
+    """Rows behind an encoder that is learned from what a teacher answers where learners go."""
+    used = looked_at(teacher.answer, seen)
+    mean, std = (each[used].tolist() for each in normal)
+    shown = None if len(used) == seen.shape[1] else tuple(used.tolist())
+    fixed = ObservationTransform(tuple(mean), tuple(std), coordinates=shown)
+    learner = LearnerSpec(
+        hidden_sizes=settings.encoder, activation="relu", encoder_level=len(settings.encoder)
+    )
+    see = transform_function(fixed)
+
+    def transform(observations: Tensor) -> Tensor:
+        return torch.from_numpy(see(observations.numpy()))
+
+    def made(found: EncodedRows) -> DistilledDataset:
+        rows = found.observations, found.targets, found.learning_rate
+        return _dataset(*rows, fixed, teacher, world, learner=learner, encoder=found.encoder)
+
+    def play(found: EncodedRows) -> tuple[Tensor, float]:
+        dataset = made(found)
+        learners = one_step_learners(dataset, torch.Generator().manual_seed(0), COPIES)
+        encode = dataset.encoder or nn.Identity()
+        met, returns = act(lambda raw: learners(encode(transform(raw)).unsqueeze(1)).squeeze(1))
+        return met, float(returns.mean())
+
+    found = learn_encoder(
+        teacher.answer,
+        world,
+        seen,
+        transform,
+        transformed_space(fixed, world.observations),
+        learner,
+        settings.instances or ENCODED_ROWS,
+        settings.rounds,
+        play,
+        progress=progress,
+    )
+    return made(found)
+
+
 def _dataset(
     observations: Tensor,
     targets: Tensor,
@@ -309,6 +364,8 @@ def _dataset(
     world: World,
     *,
     minimum: bool = False,
+    learner: LearnerSpec | None = None,
+    encoder: dict[str, Tensor] | None = None,
 ) -> DistilledDataset:
     """Rows with all that belongs to them."""
     log_std = teacher.log_std
@@ -318,8 +375,13 @@ def _dataset(
     shape = (len(fixed.mean),)
     spec = DistillationSpec(
         name=dataset_name(
-            world.spec.id, len(observations), world.spec.kwargs.get("dims"), minimum=minimum
+            world.spec.id,
+            len(observations),
+            world.spec.kwargs.get("dims"),
+            minimum=minimum,
+            encoded=encoder is not None,
         ),
+        learner=learner or LearnerSpec(),
         env=world.spec,
         task=dataclasses.replace(world.task, observation_shape=shape, target_log_std=log_std),
         inner=InnerSpec(learning_rate=learning_rate),
@@ -328,7 +390,7 @@ def _dataset(
             transformed_space(fixed, world.observations), cast(Actions, world.actions)
         ),
     )
-    return DistilledDataset(observations, targets, spec)
+    return DistilledDataset(observations, targets, spec, encoder=encoder)
 
 
 def _share(

@@ -32,8 +32,9 @@ from distilled_envs.learners.threads import torch_threads
 from distilled_envs.spec import LearnerSpec, TaskSpec
 from distilled_envs.training.batch import DistilledBatch
 from distilled_envs.training.imitation import Teacher
+from distilled_envs.training.imitation_settings import RefitSettings
 from distilled_envs.training.rollout import Actors
-from distilled_envs.training.settings import RefitSettings, dataset_name
+from distilled_envs.training.settings import dataset_name
 
 TEACHERS = 32
 """Learners of the dataset; their mean output is the teacher's, and they visit the states."""
@@ -145,7 +146,7 @@ def refit(
         dataset: Its learners are the teacher.
         command: The shell command that asked for it, kept in the provenance.
         progress: Whether to show a progress bar.
-        **changes: Fields of :class:`~distilled_envs.training.settings.RefitSettings`.
+        **changes: Fields of :class:`~distilled_envs.training.imitation_settings.RefitSettings`.
 
     Returns:
         The new dataset, not evaluated yet. Its provenance is the old one's, with a record

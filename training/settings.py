@@ -277,75 +277,6 @@ class GameSettings(Settings):
         return (cnn,)
 
 
-@dataclass(frozen=True)
-class ImitationSettings:
-    """How a policy becomes rows; see :func:`~distilled_envs.training.imitate`."""
-
-    instances: int | None = None
-    """Rows at most, k. A linear policy of rank r takes r + 1; fewer keep its strongest directions.
-    None takes as many as it needs, and where rows have to be learned 64."""
-    rounds: int = 4
-    """Rounds in which the linear policy plays and the teacher answers, for it to be fitted anew."""
-    visits: int = 4_000
-    """Environment steps of each round, and of the teacher before, at least; episodes are played to
-    their end."""
-    enough: float = 0.95
-    """Share of the teacher's return that networks must keep after one step on a linear policy's
-    rows; where they keep less, rows are learned, which takes minutes, and the better ones stay."""
-    episodes: int = 32
-    """Episodes of the teacher, and fresh networks with one each, from which that share comes. With
-    0 nothing is played, where the teacher is a linear policy with a mean and a std."""
-    seed: int = 0
-    """Seed of everything random."""
-
-    def __post_init__(self):
-        if self.instances is not None and self.instances < 2:
-            raise SettingsError(f"Imitation needs two instances at least, got {self.instances}.")
-        if self.visits < 1 or min(self.rounds, self.episodes, self.seed) < 0:
-            raise SettingsError(
-                "Imitation needs visits of at least 1, and rounds, episodes and a seed of at least "
-                f"0, got {self.visits}, {self.rounds}, {self.episodes} and {self.seed}."
-            )
-        if not 0 <= self.enough <= 1:
-            raise SettingsError(f"enough must lie in 0..1, got {self.enough}.")
-
-
-@dataclass(frozen=True)
-class RefitSettings:
-    """How rows for a known behavior are learned; see :func:`~distilled_envs.training.refit`."""
-
-    instances: int = 64
-    """Rows of the new dataset, k."""
-    visited: float = 0.5
-    """Share of the rows that start at states which the teacher visits; the others start in random
-    directions."""
-    steps: int = 3_000
-    """Gradient steps, a hundredth of a second each."""
-    consistency: float = 0.3
-    """Weight of the learners' error on the rows after their step."""
-    shrink: float = 0.5
-    """Factor on the scale of normalized observations. With smaller inputs networks of other widths
-    learn the same: at 0.5 HalfCheetah's of width 256 get 4,486, at 1 only 1,324."""
-    learning_rate: float = 1e-2
-    """Learning rate (Adam), which falls linearly to 0."""
-    seed: int = 0
-    """Seed of rows, learners and environments."""
-
-    def __post_init__(self):
-        if (
-            min(self.instances, self.steps) < 1
-            or not 0 <= self.visited <= 1
-            or self.consistency < 0
-            or min(self.shrink, self.learning_rate) <= 0
-        ):
-            raise SettingsError(
-                "Refitting needs instances and steps of at least 1, visited within 0 and 1, a "
-                "consistency of at least 0 and a shrink and a learning_rate above 0, got "
-                f"{self.instances}, {self.steps}, {self.visited}, {self.consistency}, "
-                f"{self.shrink} and {self.learning_rate}."
-            )
-
-
 def dataset_name(
     env_id: str,
     instances: int,
@@ -353,6 +284,7 @@ def dataset_name(
     encoder_level: int | None = None,
     families: int = 1,
     minimum: bool = False,
+    encoded: bool = False,
 ) -> str:
     """The name ``<family>-<variant>`` of a dataset.
 
@@ -363,6 +295,7 @@ def dataset_name(
         encoder_level: Of a game.
         families: Number of families of networks that it is for.
         minimum: Whether no fewer rows can teach its policy; of cart-pole N + 1 rows always are.
+        encoded: Whether it has an encoder for vectors.
 
     >>> dataset_name("CartPoleND-v0", 3, dims=2)
     'cartpole-nd-2d-min'
@@ -374,8 +307,11 @@ def dataset_name(
     'cartpole-nd-2d-any'
     >>> dataset_name("Hopper-v5", 4, minimum=True)
     'hopper-min'
+    >>> dataset_name("Hopper-v5", 32, encoded=True)
+    'hopper-encoder'
     """
     rows = "any" if families > 1 else "min" if minimum and dims is None else str(instances)
+    rows = "encoder" if encoded else rows
     if dims is not None:
         return f"cartpole-nd-{dims}d-{'min' if rows == str(dims + 1) else rows}"
     family = re.sub(r"-v[0-9]+$", "", re.split("[/:]", env_id)[-1]).lower()

@@ -54,6 +54,7 @@ from distilled_envs.learners.sb3_policies import (
 from distilled_envs.loading import HUB_NAME, load_distilled, locate_model
 from distilled_envs.spec import TaskSpec
 from distilled_envs.training.linear_policy import LinearPolicy
+from distilled_envs.training.playing import World
 
 CHOICE = 8.0
 """Logit of an action that a teacher chose, beside 0: of four it has 99.9%."""
@@ -79,7 +80,7 @@ class Teacher:
     log_std: tuple[float, ...] | None = None
 
 
-def load_teacher_policy(source: str | Path) -> Any:
+def load_teacher_policy(source: str | Path, world: World | None = None) -> Any:
     """What a name stands for.
 
     Args:
@@ -87,6 +88,8 @@ def load_teacher_policy(source: str | Path) -> Any:
             sb3-contrib, a Hub repo with one, ``module:function``, or a distilled dataset as
             ``load_distilled`` takes it. A zip is read by SB3's own loader, which unpickles parts of
             it: name only files that you trust.
+        world: Where it is to act. Its spaces stand in for those of models from before Gymnasium,
+            which can't be unpickled without the package ``gym``.
 
     Raises:
         PolicyError: There is no such file or function, or it is no policy.
@@ -98,7 +101,7 @@ def load_teacher_policy(source: str | Path) -> Any:
     if name.endswith(".npz"):
         return LinearPolicy.load(Path(name).expanduser())
     if name.endswith(".zip"):
-        return _load_sb3(Path(name).expanduser())
+        return _load_sb3(Path(name).expanduser(), world)
     if re.fullmatch(FUNCTION, name):
         return _import(name)
     try:
@@ -108,7 +111,7 @@ def load_teacher_policy(source: str | Path) -> Any:
     except HubError as missing:
         if not re.fullmatch(HUB_NAME, name) or name.count("/") != 1:
             raise
-        return _load_from_hub(name, missing)
+        return _load_from_hub(name, missing, world)
 
 
 def as_teacher(
@@ -303,10 +306,19 @@ _ALGORITHMS = {
     "sb3_contrib.common.recurrent.policies": "sb3_contrib:RecurrentPPO",
 }
 """Algorithms by the home of their policies; those of actor-critics differ in their settings."""
+_NO_SCHEDULE = ("learning_rate", "lr_schedule", "clip_range", "exploration_schedule")
+_NOTHING = (
+    "clip_range_vf",
+    "_last_obs",
+    "_last_original_obs",
+    "_last_episode_starts",
+    "ep_info_buffer",
+)
+"""Parts of a model's zip that are pickled, and only for training: a rate of 0 and None serve."""
 _ACTOR_CRITICS = (("clip_range", "stable_baselines3:PPO"), ("cg_max_steps", "sb3_contrib:TRPO"))
 
 
-def _load_from_hub(repo_id: str, missing: HubError) -> Any:
+def _load_from_hub(repo_id: str, missing: HubError, world: World | None) -> Any:
     """A model from the Hub, where no dataset has the name."""
     try:
         path = locate_model(repo_id)
@@ -319,10 +331,10 @@ def _load_from_hub(repo_id: str, missing: HubError) -> Any:
         "run any code: load only what you trust.",
         stacklevel=3,
     )
-    return _load_sb3(path)
+    return _load_sb3(path, world)
 
 
-def _load_sb3(path: Path) -> Any:
+def _load_sb3(path: Path, world: World | None) -> Any:
     """A model from a zip, by its own algorithm's loader."""
     if not path.is_file():
         raise PolicyError(f"There is no file {path}.")
@@ -343,8 +355,16 @@ def _load_sb3(path: Path) -> Any:
         loader = getattr(importlib.import_module(package), kind)
     except ImportError:
         raise MissingExtraError(package.replace("_", "-"), f"A model of {kind}", "sb3") from None
+    # What no answer depends on is not unpickled either: it often is of another version of Python.
+    known: dict[str, Any] = dict.fromkeys(_NO_SCHEDULE, 0.0) | dict.fromkeys(_NOTHING)
     try:
-        return loader.load(path, device="cpu")
+        try:
+            return loader.load(path, device="cpu", custom_objects=known)
+        except ModuleNotFoundError as error:
+            if error.name != "gym" or world is None:
+                raise
+            known |= {"observation_space": world.observations, "action_space": world.actions}
+            return loader.load(path, device="cpu", custom_objects=known)
     except DistilledEnvsError:
         raise
     except Exception as error:  # whatever unpickling and building may raise

@@ -188,16 +188,12 @@ def evaluate(
     if policy is None:
         own = dataset.spec.learner
         learner = own if learner is None else learner
-        # At level 4 the hidden layer is the encoder's.
-        kinds = [
-            (each.architecture, each.encoder_level, each.encoder_level == 4 and each.hidden_sizes)
-            for each in (learner, own)
-        ]
-        if kinds[0] != kinds[1]:
+        if learner.encoder != own.encoder:
             raise SettingsError(
-                f"{dataset.spec.name} is for learners of kind {own.architecture!r} behind an "
-                f"encoder of level {own.encoder_level}, and a {learner.architecture!r} with hidden "
-                f"layers {learner.hidden_sizes} at level {learner.encoder_level} does not fit."
+                f"{dataset.spec.name} is for learners of kind {own.architecture!r} with hidden "
+                f"layers {own.hidden_sizes} behind an encoder of level {own.encoder_level}, and a "
+                f"{learner.architecture!r} with hidden layers {learner.hidden_sizes} at level "
+                f"{learner.encoder_level} does not fit."
             )
         outputs, copies = _fresh_learners(dataset, learner, learners, seed), learners
     elif len(policies) == 1:

@@ -2,7 +2,7 @@
 
 Wilhelm & Ventura, arXiv 2508.09283, split the Atari network: the first layers are learned by the
 outer loop and shipped with the dataset; only the rest is a learner, drawn anew and trained in one
-step.
+step. Networks on vectors are split in the same way.
 """
 
 import itertools
@@ -11,8 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from distilled_envs.errors import PolicyError
+from distilled_envs.learners.layers import UsedLayer, used_layers
 from distilled_envs.learners.networks import empty_encoder, has_weights
 from distilled_envs.learners.policies import read_policy
+from distilled_envs.learners.sb3_policies import is_sb3_policy
 from distilled_envs.spec import LearnerSpec
 
 SILENT = 0.98
@@ -37,16 +39,17 @@ class EncodedPolicy(nn.Module):
 
 
 def learner_parameters(
-    policy: nn.Module | object, encoder: nn.Sequential, name: str
+    policy: nn.Module | object, encoder: nn.Sequential, observations: Tensor, name: str
 ) -> list[nn.Parameter]:
     """What the one step trains of a policy behind an encoder.
 
-    A Stable-Baselines3 model with a ``CnnPolicy`` is given the encoder's weights for its first
-    layers; afterwards they can be trained on as all others.
+    A Stable-Baselines3 model is given the encoder's weights for its first layers; afterwards they
+    can be trained on as all others.
 
     Args:
         policy: What the dataset's ``with_encoder`` gave, or an SB3 model.
         encoder: The dataset's.
+        observations: Some of the dataset's ``(n, *obs_shape)``.
         name: The dataset's name, for errors.
 
     Returns:
@@ -67,29 +70,54 @@ def learner_parameters(
                 "this one with dataset.with_encoder(learner)."
             )
         return [p for p in module.learner.parameters() if p.requires_grad]
-    extractor = kind.features_extractor
-    if extractor is None or not hasattr(extractor, "cnn"):
+    shared = [each for each in encoder if has_weights(each)]
+    shapes = [tuple(each.weight.shape) for each in shared]
+    if not is_sb3_policy(module):
         raise PolicyError(
             f"{name} has an encoder, and {type(policy).__name__} has no place for it: "
-            "put your learner behind it with dataset.with_encoder(learner), or take "
-            "Stable-Baselines3's CnnPolicy."
+            "put your learner behind it with dataset.with_encoder(learner), or take a model of "
+            "Stable-Baselines3."
         )
-    layers = [each for each in extractor.modules() if has_weights(each)]
-    shared = [each for each in encoder if has_weights(each)]
-    shapes = [
-        [tuple(each.weight.shape) for each in part] for part in (layers[: len(shared)], shared)
-    ]
-    if shapes[0] != shapes[1]:
+    used = used_layers(policy, observations)
+    layers = [each.layer for each in used[: len(shared)]]
+    if [tuple(each.weight.shape) for each in layers] != shapes:
         raise PolicyError(
-            f"{type(policy).__name__}'s first layers have weights of shapes {shapes[0]}, and the "
-            f"encoder's have {shapes[1]}: leave SB3's features_extractor_kwargs as they are."
+            f"{type(policy).__name__}'s first layers have weights of shapes "
+            f"{[tuple(each.weight.shape) for each in layers]}, and the encoder's have {shapes}: "
+            f"{_as_sb3_has_it(encoder, shapes)}."
         )
-    with torch.no_grad():
-        for layer, source in zip(layers, shared, strict=False):
-            layer.weight.copy_(source.weight)
-            layer.bias.copy_(source.bias)
-    taken = {id(p) for layer in layers[: len(shared)] for p in layer.parameters()}
+    before = [{key: value.clone() for key, value in each.state_dict().items()} for each in layers]
+    for layer, source in zip(layers, shared, strict=True):
+        layer.load_state_dict(source.state_dict())
+    if not _sees(used_layers(policy, observations)[len(shared)], encoder(observations)):
+        for layer, state in zip(layers, before, strict=True):
+            layer.load_state_dict(state)
+        raise PolicyError(
+            f"{type(policy).__name__} makes something else of the encoder's weights than {name} "
+            f"does: {_as_sb3_has_it(encoder, shapes)}."
+        )
+    taken = {id(p) for layer in layers for p in layer.parameters()}
     return [p for p in kind.parameters if id(p) not in taken]
+
+
+def _sees(layer: UsedLayer, features: Tensor) -> bool:
+    """Whether a layer was shown an encoder's features, but for rounding."""
+    shown = layer.inputs.detach().to(features)
+    tolerance = 0.1 if layer.inputs.dtype.itemsize < 4 else 1e-4
+    return shown.shape == features.shape and torch.allclose(
+        shown, features, rtol=tolerance, atol=tolerance
+    )
+
+
+def _as_sb3_has_it(encoder: nn.Sequential, shapes: list[tuple[int, ...]]) -> str:
+    """How a model of Stable-Baselines3 is made whose first layers are like an encoder's."""
+    if len(shapes[0]) > 2:
+        return "take CnnPolicy, and leave its features_extractor_kwargs as they are"
+    sizes, activation = [shape[0] for shape in shapes], type(encoder[1]).__name__
+    return (
+        f"make the model with policy_kwargs=dict(net_arch={sizes}, "
+        f"activation_fn=torch.nn.{activation})"
+    )
 
 
 def make_encoder(

@@ -13,6 +13,7 @@ CONVOLUTIONS = ((32, 8, 4), (64, 4, 2), (64, 3, 1))
 
 ACTIVATIONS = {"tanh": (nn.Tanh, torch.tanh), "relu": (nn.ReLU, torch.relu)}
 _CUTS = (0, 3, 5, 8, 10)  # where the modules of a CNN are split, by encoder level
+_LAYER = 2  # modules to each hidden layer of an MLP
 
 
 class Scale(nn.Module):
@@ -139,7 +140,8 @@ def split_modules(
             modules += [nn.Linear(inputs, units), activation()]
             inputs = units
         modules.append(nn.Linear(inputs, n_outputs))
-    cut = _CUTS[spec.encoder_level]
+    cnn, level = spec.architecture == "nature-cnn", spec.encoder_level
+    cut = _CUTS[level] if cnn else _LAYER * level
     return modules[:cut], modules[cut:]
 
 

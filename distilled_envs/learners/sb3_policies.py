@@ -45,11 +45,6 @@ class PlainPolicy:
         return [p for p in self.actor.parameters() if p.requires_grad]
 
     @property
-    def features_extractor(self) -> nn.Module | None:
-        """SB3's first layers, which an encoder can be put into."""
-        return None
-
-    @property
     def explores_by_sde(self) -> bool:
         """Whether deviations depend on the state."""
         return bool(getattr(self.actor, "use_sde", False))
@@ -80,11 +75,6 @@ class PlainPolicy:
 class ActorCritic(PlainPolicy):
     """PPO, A2C, TRPO, MaskablePPO: the action net's logits or means; the critic stays as it is."""
 
-    @property
-    def features_extractor(self) -> nn.Module:
-        """The actor's."""
-        return cast(nn.Module, self.module.pi_features_extractor)
-
     def outputs(self, observations: Tensor) -> Tensor:
         """Logits or means."""
         policy = cast(Any, self.module)
@@ -102,11 +92,6 @@ class QValues(PlainPolicy):
     def __init__(self, module: nn.Module):
         super().__init__(module)
         self.actor = getattr(module, self.online)
-
-    @property
-    def features_extractor(self) -> nn.Module:
-        """The online network's."""
-        return cast(nn.Module, self.actor.features_extractor)
 
     def finish(self, target_log_std: Tensor | None) -> None:
         """Copy the online network, so that RL goes on from consistent values."""
@@ -141,11 +126,6 @@ class SquashedPolicy(PlainPolicy):
     def __init__(self, module: nn.Module):
         super().__init__(module)
         self.actor = cast(nn.Module, module.actor)
-
-    @property
-    def features_extractor(self) -> nn.Module:
-        """The actor's."""
-        return cast(nn.Module, self.actor.features_extractor)
 
     def outputs(self, observations: Tensor) -> Tensor:
         """Actions in the environment's units, within the Box."""

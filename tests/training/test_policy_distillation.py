@@ -13,10 +13,11 @@ from distilled_envs import load_distilled
 from distilled_envs.cli import main
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.errors import PolicyError, SettingsError
-from distilled_envs.spec import TaskSpec
+from distilled_envs.spec import LearnerSpec, TaskSpec
 from distilled_envs.training import (
     ImitationSettings,
     LinearPolicy,
+    encoder_distillation,
     imitate,
     policy_distillation,
 )
@@ -197,6 +198,32 @@ def test_rows_are_learned_where_networks_lose_what_the_teacher_gets(strange, mon
     assert record["teacher_return"] == 20
     assert record["return"] < 10
     assert len(asked) == 1
+
+
+def test_an_encoder_follows_what_no_linear_policy_does(strange, monkeypatch, tmp_path):
+    monkeypatch.setattr(encoder_distillation, "STEPS", 400)
+    settings = dataclasses.replace(QUICK, visits=2_000, encoder=(32, 32), rounds=2, instances=8)
+    dataset = imitate(cross, "Crossed-v0", settings, progress=False)
+    record = dataset.spec.provenance["imitation"]
+    assert (record["by"], record["teacher_return"]) == ("encoder", 20)
+    assert record["return"] > 15
+    assert dataset.spec.name == "crossed-encoder"
+    assert (len(dataset), dataset.spec.learner.encoder_level) == (8, 2)
+    # Kept as files, and behind a learner of one's own.
+    dataset.save(tmp_path / "kept")
+    kept = load_distilled(tmp_path / "kept")
+    policy = kept.train(kept.initialize(kept.with_encoder(torch.nn.Linear(32, 2))))
+    assert not any(p.requires_grad for p in policy.encoder.parameters())
+    assert kept.evaluate(policy, episodes=10).greedy.mean > 15
+    assert kept.evaluate(learners=10, episodes=1).greedy.mean > 15
+    with pytest.raises(SettingsError, match=r"layers \(32, 32\) behind an encoder of level 2"):
+        kept.evaluate(learner=LearnerSpec(), learners=2)
+    with pytest.raises(PolicyError, match="has no place for it"):
+        kept.train(torch.nn.Linear(2, 2))
+    # Any network learns it from what learners answer where they play.
+    plain = torch.nn.Sequential(torch.nn.Linear(2, 64), torch.nn.ReLU(), torch.nn.Linear(64, 2))
+    kept.fit(plain, kept.expand(2_000, source="play"))
+    assert kept.evaluate(plain, episodes=10).greedy.mean > 15
 
 
 def test_environments_that_no_dataset_can_name_are_refused(strange, monkeypatch):

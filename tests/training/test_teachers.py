@@ -1,4 +1,8 @@
+import base64
+import json
 import pickle
+import sys
+import types
 import zipfile
 
 import gymnasium as gym
@@ -15,6 +19,7 @@ from distilled_envs import load_distilled
 from distilled_envs.errors import DatasetError, HubError, PolicyError
 from distilled_envs.spec import TaskSpec
 from distilled_envs.training.linear_policy import LinearPolicy
+from distilled_envs.training.playing import world_of
 from distilled_envs.training.teachers import CHOICE, as_teacher, load_teacher_policy
 
 CARTPOLE = TaskSpec("categorical", (8,), 4)
@@ -193,6 +198,32 @@ def test_models_are_read_from_their_zips(kind, tmp_path, cartpole):
     observations = seen(cartpole).numpy()
     expected = model.predict(observations, deterministic=True)[0]
     assert (loaded.predict(observations, deterministic=True)[0] == expected).all()
+
+
+def test_models_from_before_gymnasium_take_the_environments_spaces(tmp_path, monkeypatch):
+    """Their spaces are classes of the package ``gym``, as in most of the Hub's models."""
+    model = sb3.SAC("MlpPolicy", "Pendulum-v1", device="cpu", seed=0)
+    model.save(tmp_path / "now.zip")
+    old = types.ModuleType("gym")
+    old.Box = type("Box", (), {"__module__": "gym", "__qualname__": "Box"})
+    with monkeypatch.context() as before:
+        before.setitem(sys.modules, "gym", old)
+        space = base64.b64encode(pickle.dumps(old.Box())).decode()
+    with (
+        zipfile.ZipFile(tmp_path / "now.zip") as now,
+        zipfile.ZipFile(tmp_path / "old.zip", "w") as archive,
+    ):
+        data = json.loads(now.read("data"))
+        for name in ("observation_space", "action_space"):
+            data[name] = {":type:": "<class 'gym.Box'>", ":serialized:": space}
+        for name in now.namelist():
+            archive.writestr(name, json.dumps(data) if name == "data" else now.read(name))
+    with pytest.raises(PolicyError, match="No module named 'gym'"):
+        load_teacher_policy(tmp_path / "old.zip")
+    loaded = load_teacher_policy(tmp_path / "old.zip", world_of("Pendulum-v1"))
+    observation = np.array([0.6, 0.8, 1.0], dtype=np.float32)
+    expected = model.predict(observation, deterministic=True)[0]
+    assert loaded.predict(observation, deterministic=True)[0] == expected
 
 
 class Bomb:

@@ -1,15 +1,19 @@
 """Layers that all learners share."""
 
+import warnings
+
 import gymnasium as gym
 import pytest
 import torch
-from stable_baselines3 import A2C
+from stable_baselines3 import A2C, DQN, PPO
 from torch import nn
 
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.envs import atari
 from distilled_envs.errors import DatasetError, OneStepWarning, PolicyError, SettingsError
 from distilled_envs.learners.encoder import SILENT, make_encoder
+from distilled_envs.learners.layers import used_layers
+from distilled_envs.loading import load_distilled
 from distilled_envs.spec import LearnerSpec
 
 LEVELS = range(5)
@@ -76,6 +80,48 @@ def test_sb3s_cnn_takes_the_step(level, toy):
         torch.testing.assert_close(to.weight, source.weight)
         assert torch.equal(to.weight, before[place]) == (place < level)
     assert all(p.requires_grad for p in policy.parameters())
+
+
+@pytest.fixture(scope="module")
+def encoded():
+    """2-D cart-pole behind two layers of 32 ReLU units, drawn at random."""
+    plain = load_distilled("cartpole_2d", instances="min")
+    learner = LearnerSpec(hidden_sizes=(32, 32), activation="relu", encoder_level=2)
+    state = make_encoder(learner, torch.randn(100, 8)).state_dict()
+    spec = plain.spec.replace(name="cartpole-nd-2d-encoder", learner=learner)
+    return DistilledDataset(plain.observations, plain.targets, spec, encoder=state)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "net_arch"), [(PPO, {"pi": [32, 32], "vf": [8]}), (DQN, [32, 32])]
+)
+def test_sb3s_mlp_takes_the_step_too(algorithm, net_arch, encoded):
+    """Its hidden layers become the encoder, and its output layer alone is trained."""
+    kwargs = {"net_arch": net_arch, "activation_fn": nn.ReLU}
+    model = algorithm("MlpPolicy", encoded.make_env(), policy_kwargs=kwargs, device="cpu")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", OneStepWarning)  # DQN's first weights are not small
+        encoded.train(model)
+    used = used_layers(model, encoded.observations)
+    torch.testing.assert_close(used[-1].inputs, encoded.features)
+    shared = [each for each in encoded.encoder if hasattr(each, "weight")]
+    for layer, source in zip(used, shared, strict=False):
+        assert torch.equal(layer.layer.weight, source.weight)
+        assert layer.layer.weight.requires_grad
+
+
+def test_models_with_other_layers_than_the_encoder_are_refused_and_left(encoded):
+    for kwargs, reason in (
+        ({}, r"weights of shapes \[\(64, 8\), \(64, 64\)\], and the encoder's have"),
+        ({"net_arch": [32, 32]}, "makes something else of the encoder's weights"),
+    ):
+        model = PPO("MlpPolicy", encoded.make_env(), policy_kwargs=kwargs, device="cpu")
+        before = [p.clone() for p in model.policy.parameters()]
+        with pytest.raises(PolicyError, match=reason) as refused:
+            encoded.train(model)
+        assert "net_arch=[32, 32], activation_fn=torch.nn.ReLU" in str(refused.value)
+        after = model.policy.parameters()
+        assert all(torch.equal(p, b) for p, b in zip(after, before, strict=True))
 
 
 def toy_with_other_encoder(toy) -> DistilledDataset:

@@ -1,0 +1,33 @@
+"""What of a teacher an encoder has to learn."""
+
+import gymnasium as gym
+import torch
+
+from distilled_envs.spec import TaskSpec
+from distilled_envs.training.encoder_distillation import _missed, looked_at
+from distilled_envs.training.playing import World
+
+
+def world(kind: str, actions: gym.Space) -> World:
+    return World(None, TaskSpec(kind, (3,), 2), gym.spaces.Box(-9, 9, (3,)), actions)
+
+
+def test_only_what_a_teacher_looks_at_is_shown():
+    seen = torch.randn(600, 5)
+    found = looked_at(lambda raw: (raw[:, [1]] * raw[:, [4]]).tanh(), seen)
+    assert found.tolist() == [1, 4]
+    assert looked_at(lambda raw: torch.ones(len(raw), 2), seen).tolist() == [0, 1, 2, 3, 4]
+
+
+def test_what_lies_beyond_a_bound_is_missed_only_where_the_answer_lies_inside():
+    torques = world("gaussian", gym.spaces.Box(-2, 2, (2,)))
+    outputs = torch.tensor([[5.0, -5.0], [5.0, -5.0], [1.0, -3.0]])
+    answers = torch.tensor([[2.0, -2.0], [1.0, 2.0], [2.0, -9.0]])
+    wanted = torch.tensor([[0.0, 0.0], [4.0, -7.0], [-1.0, 0.0]])
+    torch.testing.assert_close(_missed(outputs, answers, torques), wanted)
+
+
+def test_logits_count_up_to_a_constant():
+    choice = world("categorical", gym.spaces.Discrete(2))
+    missed = _missed(torch.tensor([[5.0, 7.0]]), torch.tensor([[-1.0, 1.0]]), choice)
+    torch.testing.assert_close(missed, torch.zeros(1, 2))
