@@ -199,7 +199,7 @@ class DistilledDataset(Rows):
         n: int = EXPANDED,
         *,
         seed: int = 0,
-        source: Literal["noise", "play"] = "noise",
+        source: Literal["noise", "play"] | None = None,
         progress: bool = False,
     ) -> ExpandedDataset:
         """Many inputs with the mean answer of one-step learners: a dataset for ordinary training.
@@ -208,8 +208,8 @@ class DistilledDataset(Rows):
             n: Pairs.
             seed: Seed of inputs and learners.
             source: ``"noise"`` draws inputs of the size of observations, and needs no simulator;
-                ``"play"`` takes what one-step learners meet in the real environment, and is the
-                one for games.
+                ``"play"`` takes what one-step learners meet in the real environment. None takes
+                noise, but play where there is an encoder, and for games.
             progress: Whether to show a bar while they play.
 
         Raises:
@@ -219,6 +219,8 @@ class DistilledDataset(Rows):
         if n < 1:
             raise SettingsError(f"n must be at least 1, got {n}.")
         generator = torch.Generator().manual_seed(seed)
+        if source is None:
+            source = self._usual_source
         if source == "play":
             observations, targets = play(self, n, seed, progress=progress)
         elif source != "noise":
@@ -249,7 +251,7 @@ class DistilledDataset(Rows):
             policy: As in :meth:`train`, of any initialization and architecture that maps
                 observations ``(n, *obs_shape)`` to outputs ``(n, n_outputs)``, such as recurrent
                 ones and ones with attention.
-            pairs: What to train on; None expands the dataset with the seed, of games from play.
+            pairs: What to train on; None expands the dataset with the seed.
             steps: Batches at most; training ends earlier when hardly any loss is left.
             batch_size: Pairs in each.
             learning_rate: Adam's, which falls linearly to 0; None takes 1e-2, for frames 5e-4.
@@ -265,8 +267,7 @@ class DistilledDataset(Rows):
         """
         check_action_space(policy, self.spec.task, self.spec.name)
         if pairs is None:
-            source: Literal["noise", "play"] = "noise" if self.observations.dim() == 2 else "play"
-            pairs = self.expand(seed=seed, source=source, progress=progress)
+            pairs = self.expand(seed=seed, progress=progress)
         elif pairs.spec.task != self.spec.task:
             raise SettingsError(f"{pairs.spec.name} is of another task than {self.spec.name}.")
         log_std = self.spec.task.target_log_std
@@ -285,6 +286,15 @@ class DistilledDataset(Rows):
             progress=progress,
         )
         return policy
+
+    @property
+    def _usual_source(self) -> Literal["noise", "play"]:
+        """What an encoder makes of noise says little of play, and noise is no frame.
+
+        On HalfCheetah with an encoder ReLU networks get 2,568 from noise, and 10,223 from play.
+        """
+        plain = self.encoder is None and self.observations.dim() == 2
+        return "noise" if plain else "play"
 
     @cached_property
     def _reference(self) -> Reference:

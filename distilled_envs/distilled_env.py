@@ -71,7 +71,7 @@ class DistilledEnv(gym.Env):
     | `mode`      | **str**            | `"bandit"` | `"bandit"` or `"supervised"`                 |
     | `expand`    | **int**            | `8192`     | Expanded rows to deal; 0 for the bare ones   |
     | `dims`      | **int**            | `2`        | Axes, for `DistilledCartPoleND-v0`           |
-    | `instances` | **int or "min"**   | the most   | Number of rows                              |
+    | `instances` | **int or "min"**   | the best   | Number of rows                              |
     | `encoder_level` | **int**        | the best   | Of Atari games, 0 to 4                  |
 
     ```python

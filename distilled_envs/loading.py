@@ -50,8 +50,8 @@ def load_distilled(
             don't matter), a dataset folder, a Hub repo (``"user/distilled-hopper"``), or one of its
             variants (``"user/distilled-cartpole-nd/2d-min"``).
         dims: Cart-pole axes (default 2).
-        instances: Number of rows; ``"min"`` for the fewest, default the most there are. Of sets
-            with as many rows the one with the highest score is taken.
+        instances: Number of rows; ``"min"`` for the fewest, default the set with the highest
+            score, of equals the one with the most rows.
         encoder_level: Of an Atari game: how many of the network's layers come with the dataset,
             0 to 4; default the variant with the highest score.
         revision: Branch, tag or commit of the Hub repo; default its newest.

@@ -45,7 +45,7 @@ def download(
         repo_id: ``user/name``.
         variant: Which of the repo's folders; None chooses by the three that follow.
         dims: Cart-pole axes; None takes the environment's default, 2, if variants differ in them.
-        instances: Rows; ``"min"`` the fewest, None the most there are.
+        instances: Rows; ``"min"`` the fewest, None takes the highest score.
         encoder_level: Of an Atari game; None takes the one with the highest score.
         revision: Branch, tag or commit; None for the newest.
         max_bytes: Bound on what is fetched.

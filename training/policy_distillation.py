@@ -48,7 +48,7 @@ from distilled_envs.training.playing import COPIES, Playing, World, world_of
 from distilled_envs.training.provenance import made_with
 from distilled_envs.training.refitting import first_rows, learn_rows
 from distilled_envs.training.settings import dataset_name
-from distilled_envs.training.teachers import Teacher, as_teacher, load_teacher_policy
+from distilled_envs.training.teachers import Teacher, as_teacher, load_teacher_policy, source_of
 
 logger = logging.getLogger(__name__)
 
@@ -94,9 +94,9 @@ def imitate(
         PolicyError: The teacher does not fit it, or is none.
     """
     settings, started = settings or ImitationSettings(), time.monotonic()
-    world = None if env is None else world_of(env)
+    world, source = None if env is None else world_of(env), None
     if isinstance(teacher, str | Path):
-        teacher = load_teacher_policy(teacher, world)
+        source, teacher = source_of(teacher), load_teacher_policy(teacher, world)
     if world is None and isinstance(teacher, DistilledDataset):
         world = world_of(teacher.spec.env)
     if world is None:
@@ -104,10 +104,11 @@ def imitate(
     policy = as_teacher(teacher, world.task, world.observations, world.actions, world.spec.id)
     with torch.random.fork_rng(devices=[]), torch_threads(1):
         torch.manual_seed(settings.seed)
-        dataset, record = _imitated(policy, world, settings, command, progress)
-    record |= dataclasses.asdict(settings) | {"seconds": round(time.monotonic() - started, 1)}
+        dataset, record = _imitated(policy, world, settings, progress)
+    record |= {"source": source} | dataclasses.asdict(settings)
+    record |= {"seconds": round(time.monotonic() - started, 1)}
     dataset.spec = dataset.spec.replace(
-        provenance=dataset.spec.provenance
+        provenance=made_with("imitation", command, settings.seed)
         | {"wall_seconds": record["seconds"], "imitation": record}
     )
     return dataset
@@ -117,14 +118,13 @@ def _imitated(
     teacher: Teacher,
     world: World,
     settings: ImitationSettings,
-    command: str | None,
     progress: bool,
 ) -> tuple[DistilledDataset, dict[str, Any]]:
     """The dataset, and the record of how it was made."""
     act = Playing(world, settings.visits, settings.seed)
     linear = teacher.linear
     if settings.episodes == 0:
-        return _unplayed(linear, teacher, world, settings, command)
+        return _unplayed(linear, teacher, world, settings)
     # 1. What the teacher sees, and what it gets.
     seen, returns = act(teacher.answer, settings.episodes)
     mean, std = seen.mean(0), seen.std(0)
@@ -132,8 +132,7 @@ def _imitated(
     record = {"teacher": teacher.name, "teacher_return": round(float(returns.mean()), 3)}
     if settings.encoder:
         dataset = _encoded(teacher, act, seen, (mean, std), world, settings, progress)
-        record |= {"by": "encoder"} | _share(dataset, returns, settings)
-        return _named(dataset, command, settings), record
+        return dataset, record | {"by": "encoder"} | _share(dataset, returns, settings)
     # 2. The linear policy that acts most like it.
     if linear is None:
         met = seen, teacher.answer(seen)
@@ -151,7 +150,7 @@ def _imitated(
         kept.append(_share(candidates[1], returns, settings))
     best = max(range(len(kept)), key=lambda place: kept[place]["return"])
     by = ("closed form", "learned rows")[best]
-    return _named(candidates[best], command, settings), record | {"by": by} | kept[best]
+    return candidates[best], record | {"by": by} | kept[best]
 
 
 def _unplayed(
@@ -159,7 +158,6 @@ def _unplayed(
     teacher: Teacher,
     world: World,
     settings: ImitationSettings,
-    command: str | None,
 ) -> tuple[DistilledDataset, dict[str, Any]]:
     """Rows of a linear policy that says what its observations are like: nothing has to be played.
 
@@ -175,14 +173,7 @@ def _unplayed(
     dataset = _closed_form(linear, seen.float(), teacher, world, settings)
     record = {"teacher": teacher.name, "by": "closed form"}
     unknown = dict.fromkeys(("teacher_return", "return", "share"))
-    return _named(dataset, command, settings), record | unknown
-
-
-def _named(
-    dataset: DistilledDataset, command: str | None, settings: ImitationSettings
-) -> DistilledDataset:
-    dataset.spec = dataset.spec.replace(provenance=made_with("imitation", command, settings.seed))
-    return dataset
+    return dataset, record | unknown
 
 
 def _followed(

@@ -53,6 +53,7 @@ from distilled_envs.learners.sb3_policies import (
 )
 from distilled_envs.loading import HUB_NAME, load_distilled, locate_model
 from distilled_envs.spec import TaskSpec
+from distilled_envs.storage.files import sha256
 from distilled_envs.training.linear_policy import LinearPolicy
 from distilled_envs.training.playing import World
 
@@ -112,6 +113,14 @@ def load_teacher_policy(source: str | Path, world: World | None = None) -> Any:
         if not re.fullmatch(HUB_NAME, name) or name.count("/") != 1:
             raise
         return _load_from_hub(name, missing, world)
+
+
+def source_of(teacher: str | Path) -> str:
+    """Where a named teacher came from, in words that mean the same elsewhere."""
+    path = Path(teacher).expanduser()
+    if not path.exists():  # a name: of a dataset, a Hub repo or a function
+        return str(teacher)
+    return f"{path.name}, sha256 {sha256(path)}" if path.is_file() else path.name
 
 
 def as_teacher(

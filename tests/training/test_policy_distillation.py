@@ -222,7 +222,9 @@ def test_an_encoder_follows_what_no_linear_policy_does(strange, monkeypatch, tmp
         kept.train(torch.nn.Linear(2, 2))
     # Any network learns it from what learners answer where they play.
     plain = torch.nn.Sequential(torch.nn.Linear(2, 64), torch.nn.ReLU(), torch.nn.Linear(64, 2))
-    kept.fit(plain, kept.expand(2_000, source="play"))
+    pairs = kept.expand(2_000)
+    assert pairs.spec.provenance["expansion"]["source"] == "play"
+    kept.fit(plain, pairs)
     assert kept.evaluate(plain, episodes=10).greedy.mean > 15
 
 
