@@ -11,10 +11,12 @@ What is imitated of each kind:
 | SAC, TQC, TD3, DDPG | the action, tanh of the mean, in the environment's units |
 | any other object with ``predict``, or a function of one observation | the action, as above |
 
-Q-values are no logits: a choice between two good actions is worth little, and least squares on
-values would care for the good states, where all values are high.
+A model of SB3 whose environment is a ``VecNormalize`` sees through its statistics. Q-values are no
+logits: a choice between two good actions is worth little, and least squares on values would care
+for the good states, where all values are high.
 """
 
+import dataclasses
 import importlib
 import json
 import os
@@ -138,6 +140,20 @@ def as_teacher(
     Raises:
         PolicyError: It does not fit the environment, has a memory, or is none.
     """
+    teacher = _as_teacher(policy, task, observations, actions, name)
+    around = policy.get_vec_normalize_env() if is_sb3_model(policy) else None
+    if around is None or not around.norm_obs:
+        return teacher
+
+    def answer(seen: Tensor) -> Tensor:
+        return teacher.answer(torch.from_numpy(around.normalize_obs(seen.numpy())).float())
+
+    return dataclasses.replace(teacher, answer=answer)
+
+
+def _as_teacher(
+    policy: Any, task: TaskSpec, observations: spaces.Box, actions: spaces.Space[Any], name: str
+) -> Teacher:
     wanted, called = task.observation_shape, type(policy).__name__
     if isinstance(policy, LinearPolicy):
         shape = tuple(policy.weights.shape)
@@ -163,11 +179,6 @@ def as_teacher(
         return Teacher(called, _checked(called, _of_outputs(policy), task, name))
     if module is not None:
         _check_actions(called, module.action_space, actions, name)
-        if _normalizes(policy):
-            raise PolicyError(
-                f"{called} sees observations that a VecNormalize normalizes: give a function that "
-                "normalizes and predicts, or an environment that normalizes by itself."
-            )
         try:
             kind = read_policy(policy)
         except PolicyError:
@@ -213,14 +224,6 @@ def _predicting(
         return action.reshape(actions.shape) if action.ndim == 0 else action
 
     return type(called, (), {"predict": predict})()
-
-
-def _normalizes(policy: Any) -> bool:
-    """Whether a model of SB3 has an environment that normalizes what it sees."""
-    if not is_sb3_model(policy):
-        return False
-    around = policy.get_vec_normalize_env()
-    return around is not None and around.norm_obs
 
 
 def _of_dataset(dataset: DistilledDataset, task: TaskSpec, name: str) -> Teacher:

@@ -6,14 +6,14 @@ A dataset with an encoder has ``encoder.safetensors`` too.
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+import safetensors.numpy
 
-from distilled_envs.errors import DatasetError, MissingExtraError
+from distilled_envs.errors import DatasetError
 from distilled_envs.spec import DistillationSpec
 from distilled_envs.storage.files import atomic_path, new_folder, sha256
 from distilled_envs.storage.frames import features_metadata, frames_column, read_frames
@@ -57,7 +57,7 @@ def write_folder(
                 name: np.ascontiguousarray(value, np.float16) for name, value in encoder.items()
             }
             # Not save_file, whose files only their owner may read.
-            (temporary / ENCODER_FILE).write_bytes(_safetensors().save(halves))
+            (temporary / ENCODER_FILE).write_bytes(safetensors.numpy.save(halves))
         spec = spec.replace(files={path.name: sha256(path) for path in temporary.iterdir()})
         (temporary / SPEC_FILE).write_text(spec.to_json(), encoding="utf-8")
     return spec
@@ -157,7 +157,7 @@ def read_folder(
 
     Raises:
         DatasetError: A file is missing, changed or not readable, or its content is not valid.
-        MissingExtraError: What reads frames or an encoder is not installed.
+        MissingExtraError: What reads frames is not installed.
     """
     spec = read_spec(folder)
     wanted = data_files(spec)
@@ -203,22 +203,13 @@ def read_folder(
 
 
 def _read_encoder(folder: Path) -> dict[str, np.ndarray]:
-    tools = _safetensors()
     try:
-        halves = tools.load_file(folder / ENCODER_FILE)
+        halves = safetensors.numpy.load_file(folder / ENCODER_FILE)
         return {name: value.astype(np.float32) for name, value in halves.items()}
     except Exception as error:  # safetensors has errors of its own, and Rust's
         raise DatasetError(
             f"{folder}: {ENCODER_FILE} is not readable as safetensors: {error}."
         ) from None
-
-
-def _safetensors() -> ModuleType:
-    try:
-        from safetensors import numpy as tools
-    except ImportError:
-        raise MissingExtraError("safetensors", "A dataset with an encoder", "atari") from None
-    return tools
 
 
 def _fixed_size_lists(matrix: np.ndarray) -> pa.FixedSizeListArray:
