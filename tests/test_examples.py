@@ -12,6 +12,10 @@ ROOT = Path(__file__).parent.parent
 ARGUMENTS = {
     "architecture_search.py": ["--architectures=4", "--trained=2", "--steps=64", "--learners=2"],
     "compare_with_sb3.py": ["--name=cartpole_1d", "--steps=64", "--seeds=1", "--learners=2"],
+    "encode_ppo.py": [
+        *("--env-id=Pendulum-v1", "--total-steps=512", "--copies=2", "--horizon=128"),
+        *("--encoder", "16", "--rounds=0", "--learners=2"),
+    ],
     "fit_atari.py": ["--pairs=256", "--steps=2", "--batch-size=8", "--games=1"],
     "drop_in.py": ["--dims", "1", "--steps", "64", "--episodes", "1"],
     "inspect_dataset.py": [],
