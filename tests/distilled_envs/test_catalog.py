@@ -187,11 +187,20 @@ def test_all_of_gymnasiums_mujoco_is_there():
     assert {preset.env_id for preset in PRESETS.values()} >= known
 
 
+@pytest.mark.parametrize("env_id", sorted({entry.spec.env.id for entry in MUJOCO}))
+def test_an_environments_name_means_the_best_that_asks_for_nothing(env_id):
+    best = find(env_id)
+    assert best.spec.learner.encoder_level == 0
+    for entry in MUJOCO:
+        if entry.spec.env.id == env_id and not entry.is_kind_of_its_own:
+            assert best.score >= entry.score
+        assert find(entry.spec.name) is entry
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("entry", MUJOCO, ids=lambda entry: entry.spec.name)
 def test_bundled_mujoco_sets_teach_what_they_say(entry):
-    dataset = load_distilled(entry.spec.env.id, instances=entry.instances)
-    assert dataset.spec.name == entry.spec.name
+    dataset = load_distilled(entry.spec.name)
     promised = dataset.spec.evaluation["one_step"]["greedy"]
     measured = dataset.evaluate(learners=6, episodes=1, seed=5).greedy
     margin = 3 * promised["std"] / 6**0.5 + 0.05 * abs(promised["mean"])
@@ -202,7 +211,7 @@ def test_bundled_mujoco_sets_teach_what_they_say(entry):
 
 @pytest.mark.parametrize("entry", MUJOCO, ids=lambda entry: entry.spec.name)
 def test_mujoco_sets_are_environments_too(entry):
-    env = gym.make(f"Distilled{entry.spec.env.name}-v0", instances=entry.instances)
+    env = gym.make(f"Distilled{entry.spec.env.name}-v0", dataset=entry.spec.name)
     real = load_distilled(entry.spec.name).make_env()
     assert env.observation_space == real.observation_space
     assert env.action_space == real.action_space
@@ -214,7 +223,7 @@ def test_mujoco_sets_are_environments_too(entry):
     inside = np.clip(wanted, env.action_space.low, env.action_space.high)
     assert env.step(inside)[1] == 0
     assert env.unwrapped.step(0.5 * inside)[1] < 0
-    rows = {"num_envs": entry.instances, "instances": entry.instances}
+    rows = {"num_envs": entry.instances, "dataset": entry.spec.name}
     batch = gym.make_vec(f"Distilled{entry.spec.env.name}-v0", **rows)
     assert sorted(batch.reset()[1]["index"]) == list(range(entry.instances))
 
