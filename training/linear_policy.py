@@ -6,10 +6,11 @@ teach them exactly (see :mod:`.closed_form`).
 """
 
 import dataclasses
+import json
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from torch.nn.functional import cross_entropy
 
 from distilled_envs.errors import PolicyError, SettingsError
 from distilled_envs.spec import TaskSpec
+from distilled_envs.storage.files import atomic_path
 
 _LINEAR = 1e-4
 """Share of the targets' variance up to which least squares counts as exact."""
@@ -38,12 +40,14 @@ class LinearPolicy:
         bias: ``(n_outputs,)``.
         mean: Of the observations ``(n_inputs,)``; None where they are taken as they are.
         std: Of the observations ``(n_inputs,)``, above 0; None with mean.
+        made: How it was found, for the provenance of datasets; empty if nobody says.
     """
 
     weights: Tensor
     bias: Tensor
     mean: Tensor | None = None
     std: Tensor | None = None
+    made: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("weights", "bias", "mean", "std"):
@@ -80,7 +84,9 @@ class LinearPolicy:
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """An ``.npz`` of ``W``, ``b`` (zeros without), and perhaps ``mean`` and ``std``.
+        """An ``.npz`` of ``W``, ``b`` (zeros without), and perhaps ``mean``, ``std`` and ``made``.
+
+        The last is the text of a JSON object.
 
         Raises:
             PolicyError: There is no such file, or it holds no linear policy.
@@ -92,6 +98,7 @@ class LinearPolicy:
                     for name in ("W", "b", "mean", "std")
                     if name in file
                 }
+                made = json.loads(str(file["made"])) if "made" in file else {}
         except FileNotFoundError:
             raise PolicyError(f"There is no file {path}.") from None
         except (ValueError, TypeError, OSError, EOFError, zipfile.BadZipFile, AttributeError) as e:
@@ -99,7 +106,15 @@ class LinearPolicy:
         if "W" not in found or found["W"].dim() != 2:
             raise PolicyError(f"{path} must hold weights W of shape (n_outputs, n_inputs).")
         bias = found.get("b", torch.zeros(len(found["W"]), dtype=torch.float64))
-        return cls(found["W"], bias, found.get("mean"), found.get("std"))
+        made = made if isinstance(made, dict) else {}
+        return cls(found["W"], bias, found.get("mean"), found.get("std"), made)
+
+    def save(self, path: Path) -> None:
+        """Write it as :meth:`load` reads it, whole or not at all."""
+        values = {"W": self.weights, "b": self.bias, "mean": self.mean, "std": self.std}
+        arrays = {name: value.numpy() for name, value in values.items() if value is not None}
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, **arrays, made=np.array(json.dumps(self.made)))
 
     def __call__(self, observations: Tensor) -> Tensor:
         """Logits or action means ``(n, n_outputs)`` for observations ``(n, n_inputs)``."""

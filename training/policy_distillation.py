@@ -105,6 +105,8 @@ def imitate(
     with torch.random.fork_rng(devices=[]), torch_threads(1):
         torch.manual_seed(settings.seed)
         dataset, record = _imitated(policy, world, settings, progress)
+    if policy.linear is not None and policy.linear.made:
+        record["teacher_made"] = policy.linear.made
     record |= {"source": source} | dataclasses.asdict(settings)
     record |= {"seconds": round(time.monotonic() - started, 1)}
     dataset.spec = dataset.spec.replace(

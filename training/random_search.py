@@ -157,10 +157,10 @@ def search(
                 if log is not None:
                     log.add_scalar("return", mean, state.steps)
                 if time.monotonic() - saved > _CHECKPOINT_SECONDS:
-                    state.save(folder)
+                    state.save(folder, asked)
                     saved = time.monotonic()
     finally:
-        state.save(folder)
+        state.save(folder, asked)
         env.close()
         if log is not None:
             log.close()
@@ -229,19 +229,14 @@ class _State:
         *weights, mean, std = torch.from_numpy(self.best)
         return LinearPolicy(torch.stack(weights), torch.from_numpy(self.best_bias), mean, std)
 
-    def save(self, folder: Path) -> None:
-        """Write the state, and the best policy as people load it."""
+    def save(self, folder: Path, asked: dict[str, Any]) -> None:
+        """Write the state, and the best policy as people load it, with what it was asked by."""
         if self.iteration == 0:
             return
-        policy = self.policy()
-        assert policy.mean is not None and policy.std is not None
-        arrays = {"W": policy.weights, "b": policy.bias, "mean": policy.mean, "std": policy.std}
-        for name, values in (
-            (_STATE, dataclasses.asdict(self)),
-            (POLICY, {key: value.numpy() for key, value in arrays.items()}),
-        ):
-            with atomic_path(folder / name) as path, path.open("wb") as file:
-                np.savez(file, **values)
+        with atomic_path(folder / _STATE) as path, path.open("wb") as file:
+            np.savez(file, **dataclasses.asdict(self))
+        made = {"algorithm": "augmented random search", "env_steps": self.steps} | asked
+        dataclasses.replace(self.policy(), made=made).save(folder / POLICY)
 
 
 def _iterate(

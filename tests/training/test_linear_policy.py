@@ -26,6 +26,17 @@ def test_a_policy_is_read_from_npz(tmp_path):
     assert np.allclose(plain(seen).numpy(), seen.numpy() @ weights.T, atol=1e-6)
 
 
+def test_a_policy_keeps_how_it_was_found(tmp_path):
+    policy = LinearPolicy(torch.eye(2), torch.ones(2), made={"algorithm": "by hand"})
+    policy.save(tmp_path / "policy.npz")
+    loaded = LinearPolicy.load(tmp_path / "policy.npz")
+    assert torch.equal(loaded.weights, policy.weights)
+    assert (loaded.mean, loaded.made) == (None, {"algorithm": "by hand"})
+    np.savez(tmp_path / "other.npz", W=np.eye(2), made="no JSON")
+    with pytest.raises(PolicyError, match=r"is no \.npz of numbers"):
+        LinearPolicy.load(tmp_path / "other.npz")
+
+
 def test_the_same_policy_under_another_normalization():
     policy = LinearPolicy(drawn(2, 3), drawn(2), drawn(3), torch.tensor([0.5, 1.0, 2.0]))
     other = policy.under(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([3.0, 0.1, 1.0]))

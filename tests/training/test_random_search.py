@@ -55,6 +55,8 @@ def test_a_search_finds_the_policy(tmp_path):
     assert (policy(seen) - wanted).square().mean() < 0.3 * wanted.square().mean()
     saved = LinearPolicy.load(tmp_path / "run" / "policy.npz")
     assert torch.equal(saved.weights, policy.weights)
+    assert saved.made["env_steps"] >= 12_000
+    assert (saved.made["env_id"], saved.made["noise"]) == ("Aim-v0", 0.05)
     again = search(SETTINGS, tmp_path / "again", progress=False)
     assert torch.equal(again.weights, policy.weights)
 
