@@ -79,7 +79,10 @@ class Entry:
 
 @functools.cache
 def entries() -> tuple[Entry, ...]:
-    """All bundled datasets: family by family, few axes, rows and shared layers before many."""
+    """All bundled datasets: family by family, few axes, rows and shared layers before many.
+
+    Those with an encoder for vectors, which are a kind of their own, come last.
+    """
     found = []
     for path in BUNDLED.glob(f"*/*/{SPEC_FILE}"):
         folder = path.parent
@@ -88,8 +91,10 @@ def entries() -> tuple[Entry, ...]:
 
 
 def _in_order(entries: Iterable[Entry]) -> tuple[Entry, ...]:
-    def place(entry: Entry) -> tuple[str, int, int, int]:
-        return entry.family, entry.dims or 0, entry.instances, entry.spec.learner.encoder_level
+    def place(entry: Entry) -> tuple[str, int, bool, int, int]:
+        level = entry.spec.learner.encoder_level
+        encoded = entry.spec.preprocessing is None and level > 0
+        return entry.family, entry.dims or 0, encoded, entry.instances, level
 
     return tuple(sorted(entries, key=place))
 
