@@ -45,19 +45,32 @@ class Entry:
         return len(self.spec.families) > 1
 
     @property
-    def is_kind_of_its_own(self) -> bool:
+    def must_be_named(self) -> bool:
         """Whether nobody gets it who has not asked for it: for any network, or with an encoder.
 
         A game's encoder is the usual thing, and its level is chosen by another rule.
         """
-        encoder = self.spec.learner.encoder_level > 0 and self.spec.preprocessing is None
-        return encoder or self.for_any_initialization
+        return self.has_encoder_for_vectors or self.for_any_initialization
+
+    @property
+    def has_encoder_for_vectors(self) -> bool:
+        """Whether hidden layers come with it, though it is no game."""
+        return self.spec.learner.encoder_level > 0 and self.spec.preprocessing is None
 
     @property
     def score(self) -> float:
         """Mean return of fresh learners, if it was measured: of choices sampled, of means as is."""
+        return self._one_step.get("mean", -math.inf)
+
+    @property
+    def least_score(self) -> float:
+        """Lower end of the 95% interval of :attr:`score`."""
+        return self._one_step.get("ci95", (self.score,))[0]
+
+    @property
+    def _one_step(self) -> dict[str, Any]:
         mode = "sampled" if self.spec.task.kind == "categorical" else "greedy"
-        return self.spec.evaluation.get("one_step", {}).get(mode, {}).get("mean", -math.inf)
+        return self.spec.evaluation.get("one_step", {}).get(mode, {})
 
     @functools.cached_property
     def instances(self) -> int:
@@ -71,7 +84,7 @@ class Entry:
         names = {family + variant}
         if self.dims is not None:
             names.add(f"cartpole{variant}")
-        if self.is_kind_of_its_own:
+        if self.must_be_named:
             return names
         names |= {family, _plain(self.spec.env.id)}
         return names if self.dims is None else names | {"cartpole", f"cartpole{self.dims}d"}
@@ -92,9 +105,8 @@ def entries() -> tuple[Entry, ...]:
 
 def _in_order(entries: Iterable[Entry]) -> tuple[Entry, ...]:
     def place(entry: Entry) -> tuple[str, int, bool, int, int]:
-        level = entry.spec.learner.encoder_level
-        encoded = entry.spec.preprocessing is None and level > 0
-        return entry.family, entry.dims or 0, encoded, entry.instances, level
+        last, level = entry.has_encoder_for_vectors, entry.spec.learner.encoder_level
+        return entry.family, entry.dims or 0, last, entry.instances, level
 
     return tuple(sorted(entries, key=place))
 
@@ -111,8 +123,8 @@ def find(
         name: e.g. ``"cartpole_2d"``, ``"CartPoleND-v0"``, ``"cartpole-nd-5d-min"``; case, ``-``
             and ``_`` don't matter.
         dims: Cart-pole axes; None takes those in the name, else the environment's default, 2.
-        instances: Rows; ``"min"`` the fewest; None takes the dataset with the highest score, of
-            equals the one with the most rows.
+        instances: Rows; ``"min"`` the fewest; None takes the dataset with the highest score, or
+            one with more rows whose score lies within its 95% interval.
         encoder_level: Of an Atari game, 0 to 4; None takes the one with the highest score.
 
     Raises:
@@ -121,7 +133,7 @@ def find(
     >>> find("cartpole_2d", instances="min").spec.name
     'cartpole-nd-2d-min'
     >>> find("Hopper-v5").instances
-    64
+    256
     """
     named = [entry for entry in entries() if _plain(name) in entry.names]
     if not named:
@@ -168,10 +180,13 @@ def choose(
         wanted += [f"instances={instances}"] * (instances is not None)
         wanted += [f"encoder_level={encoder_level}"] * (encoder_level is not None)
         raise DatasetError(f"{name!r} has no variant with {', '.join(wanted)}; there are: {there}.")
-    fitting = [entry for entry in fitting if not entry.is_kind_of_its_own] or fitting
+    fitting = [entry for entry in fitting if not entry.must_be_named] or fitting
     if instances == "min":
         fitting = [entry for entry in fitting if entry.instances == fitting[0].instances]
-    return max(fitting, key=lambda entry: (entry.score, entry.instances))
+    best = max(fitting, key=lambda entry: entry.score)
+    # More rows serve other training better, and a hair's breadth of the one step's score does not.
+    as_good = [entry for entry in fitting if entry.score >= best.least_score]
+    return max(as_good, key=lambda entry: (entry.instances, entry.score))
 
 
 def _whole(value: Any, wanted: str) -> int:

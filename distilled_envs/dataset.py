@@ -17,13 +17,14 @@ from distilled_envs.evaluation import Evaluation, EvaluationOptions, evaluate
 from distilled_envs.evaluation.visits import play
 from distilled_envs.expanded import ExpandedDataset
 from distilled_envs.learners.diagnosis import Diagnosis, diagnose, take_step
-from distilled_envs.learners.encoder import EncodedPolicy, learner_parameters
+from distilled_envs.learners.encoder import EncodedPolicy, learner_parameters, place_encoder
 from distilled_envs.learners.expansion import mean_answers, noise, one_step_learners
 from distilled_envs.learners.fitting import RATES, fit
 from distilled_envs.learners.initialization import initialize
+from distilled_envs.learners.layers import restored
 from distilled_envs.learners.networks import make_policy
 from distilled_envs.learners.one_step import PLAIN, trainable
-from distilled_envs.learners.policies import check_action_space, policy_parameters
+from distilled_envs.learners.policies import check_action_space, policy_module, policy_parameters
 from distilled_envs.learners.population import Population
 from distilled_envs.learners.reference import Reference
 from distilled_envs.rows import Rows
@@ -152,6 +153,7 @@ class DistilledDataset(Rows):
                 OneStepWarning,
                 stacklevel=2,
             )
+        self._place_encoder(policy)
         take_step(policy, self, self._trained_parameters(policy), diagnosis.step)
         return policy
 
@@ -167,7 +169,9 @@ class DistilledDataset(Rows):
             PolicyError: The policy does not fit the dataset.
         """
         parameters = trainable(policy, self._trained_parameters(policy))
-        return diagnose(policy, self, self._reference, parameters)
+        with restored(policy_module(policy)):
+            self._place_encoder(policy)
+            return diagnose(policy, self, self._reference, parameters)
 
     def initialize(self, policy: Policy, *, seed: int | None = None) -> Policy:
         """Draw a policy's layers anew, so that it learns from one step; see :mod:`.initialization`.
@@ -191,6 +195,7 @@ class DistilledDataset(Rows):
         with torch.random.fork_rng(devices=[], enabled=seed is not None):
             if seed is not None:
                 torch.manual_seed(seed)
+            self._place_encoder(policy)
             initialize(policy, self, self._reference, trained)
         return policy
 
@@ -305,6 +310,11 @@ class DistilledDataset(Rows):
         if self.encoder is None:
             return None
         return learner_parameters(policy, self.encoder, self.observations[:2], self.spec.name)
+
+    def _place_encoder(self, policy: nn.Module | object) -> None:
+        """Put the encoder into a model that has a place for it."""
+        if self.encoder is not None:
+            place_encoder(policy, self.encoder, self.observations[:2])
 
     def evaluate(
         self,

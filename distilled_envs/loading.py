@@ -51,7 +51,7 @@ def load_distilled(
             variants (``"user/distilled-cartpole-nd/2d-min"``).
         dims: Cart-pole axes (default 2).
         instances: Number of rows; ``"min"`` for the fewest, default the set with the highest
-            score, of equals the one with the most rows.
+            score, or one with more rows whose score lies within its 95% interval.
         encoder_level: Of an Atari game: how many of the network's layers come with the dataset,
             0 to 4; default the variant with the highest score.
         revision: Branch, tag or commit of the Hub repo; default its newest.

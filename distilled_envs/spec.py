@@ -106,8 +106,7 @@ class LearnerSpec:
         activation: ``"tanh"`` or ``"relu"``.
         initialization: How its weights are drawn.
         encoder_level: How many of the first layers are shared by all learners and shipped with the
-            dataset: of a CNN 0 to 4, of an MLP up to its hidden layers; the learner is the rest. 0
-            has no encoder.
+            dataset, of a CNN up to 4, of an MLP all hidden ones; the learner is the rest.
     """
 
     architecture: Literal["mlp", "nature-cnn"] = "mlp"
@@ -128,12 +127,10 @@ class LearnerSpec:
         _require(possible, "learner.hidden_sizes", list(sizes))
 
     @property
-    def encoder(self) -> tuple[str, int, tuple[int, ...], str | None]:
-        """What its encoder is like: networks in which this is the same fit each other's."""
-        level, cnn = self.encoder_level, self.architecture == "nature-cnn"
-        linear = level - 3 if cnn else level  # a CNN's first three layers are convolutions
-        sizes = self.hidden_sizes[: max(linear, 0)]
-        return self.architecture, level, sizes, self.activation if level else None
+    def encoder(self) -> tuple[str, int, tuple[int, ...]]:
+        """What its encoder is like: a learner fits behind one for which this is the same."""
+        level, convolutions = self.encoder_level, 3 if self.architecture == "nature-cnn" else 0
+        return self.architecture, level, self.hidden_sizes[: max(level - convolutions, 0)]
 
 
 @dataclass(frozen=True)
@@ -344,7 +341,6 @@ _TUPLES = {
     "mean": float,
     "std": float,
 }
-
 
 _KEYS = {"initialization": "initialisation"}
 """Keys of the file, where they are not the names of the attributes."""

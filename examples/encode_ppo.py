@@ -4,6 +4,7 @@ Reacher's good policies multiply angles by distances. PPO finds one; the hidden 
 `reacher-encoder` and its rows are then learned to teach it to fresh last layers in one step.
 """
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,11 +39,13 @@ class Arguments:
     seed: int = 0
     """Seed of everything."""
     output: Path = Path("runs/encoder")
-    """Folder of the dataset; PPO's model stays beside it, as ppo.zip and vec_normalize.pkl."""
+    """Folder of the dataset, and of PPO's model, as ppo.zip and vec_normalize.pkl."""
 
 
 def main(arguments: Arguments) -> None:
     """Train, imitate, score."""
+    if arguments.output.exists():  # before minutes of work
+        sys.exit(f"{arguments.output} exists already: choose another --output.")
     env = VecNormalize(make_vec_env(arguments.env_id, arguments.copies), gamma=arguments.gamma)
     model = PPO(
         "MlpPolicy",
@@ -56,10 +59,9 @@ def main(arguments: Arguments) -> None:
         device="cpu",
     )
     model.learn(arguments.total_steps, progress_bar=False)
-    teacher = arguments.output.parent
-    teacher.mkdir(parents=True, exist_ok=True)
-    model.save(teacher / "ppo.zip")
-    env.save(str(teacher / "vec_normalize.pkl"))
+    arguments.output.mkdir(parents=True)
+    model.save(arguments.output / "ppo.zip")
+    env.save(str(arguments.output / "vec_normalize.pkl"))
     settings = ImitationSettings(encoder=arguments.encoder, rounds=arguments.rounds)
     dataset = imitate(model, arguments.env_id, settings)
     evaluation = dataset.evaluate(learners=arguments.learners, episodes=1, progress=True)
@@ -67,7 +69,7 @@ def main(arguments: Arguments) -> None:
     print(f"PPO: {record['teacher_return']}; {len(dataset)} rows behind an encoder:")
     print(evaluation)
     dataset.spec = dataset.spec.replace(evaluation={"one_step": evaluation.to_dict()})
-    dataset.save(arguments.output)
+    dataset.save(arguments.output / "dataset")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from distilled_envs.errors import SettingsError
-from distilled_envs.spec import MAX_WIDTH
+from distilled_envs.spec import MAX_DEPTH, MAX_WIDTH
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,15 @@ class ImitationSettings:
             )
         if not 0 <= self.enough <= 1:
             raise SettingsError(f"enough must lie in 0..1, got {self.enough}.")
-        if not all(1 <= size <= MAX_WIDTH for size in self.encoder):
+        layers = self.encoder
+        if not (
+            isinstance(layers, tuple)
+            and len(layers) <= MAX_DEPTH
+            and all(type(size) is int and 1 <= size <= MAX_WIDTH for size in layers)
+        ):
             raise SettingsError(
-                f"encoder must be numbers of units from 1 to {MAX_WIDTH}, got {self.encoder}."
+                f"encoder must be a tuple of at most {MAX_DEPTH} numbers of units, each from 1 to "
+                f"{MAX_WIDTH}, got {layers!r}."
             )
         if self.encoder and not self.episodes:
             raise SettingsError("An encoder learns from play: give episodes of at least 1.")

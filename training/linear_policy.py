@@ -81,6 +81,15 @@ class LinearPolicy:
         for name, value in numbers.items():
             if not value.isfinite().all():
                 raise PolicyError(f"The {name} of a linear policy must be finite.")
+        try:
+            known = isinstance(self.made, dict) and json.dumps(self.made, allow_nan=False)
+        except (TypeError, ValueError):
+            known = False
+        if not known:
+            raise PolicyError(
+                "What a linear policy was made by must be a JSON object of finite numbers, text "
+                f"and lists, got {self.made!r}."
+            )
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -106,11 +115,11 @@ class LinearPolicy:
         if "W" not in found or found["W"].dim() != 2:
             raise PolicyError(f"{path} must hold weights W of shape (n_outputs, n_inputs).")
         bias = found.get("b", torch.zeros(len(found["W"]), dtype=torch.float64))
-        made = made if isinstance(made, dict) else {}
         return cls(found["W"], bias, found.get("mean"), found.get("std"), made)
 
-    def save(self, path: Path) -> None:
+    def save(self, path: str | Path) -> None:
         """Write it as :meth:`load` reads it, whole or not at all."""
+        path = Path(path).expanduser()
         values = {"W": self.weights, "b": self.bias, "mean": self.mean, "std": self.std}
         arrays = {name: value.numpy() for name, value in values.items() if value is not None}
         with atomic_path(path) as temporary, temporary.open("wb") as file:

@@ -47,10 +47,14 @@ class Playing:
         world: The environment.
         steps: To play at least, in all copies together.
         seed: Of the first time.
+
+    Attributes:
+        env_steps: Steps that were played so far, in all copies.
     """
 
     def __init__(self, world: World, steps: int, seed: int):
         self._world, self._steps, self._seed = world, steps, seed
+        self.env_steps = 0
 
     def __call__(
         self, answer: Callable[[Tensor], Tensor], episodes: int = COPIES
@@ -79,6 +83,7 @@ class Playing:
             episode += terminated | truncated
             steps += 1
         env.close()
+        self.env_steps += steps * env.num_envs
         if episode.min() < rounds:
             raise SettingsError(
                 f"Episodes of {self._world.spec.id} don't end within {_MAX_STEPS:,} steps: "

@@ -25,7 +25,7 @@ import gymnasium as gym
 import numpy as np
 import torch
 from gymnasium.envs.registration import EnvSpec
-from torch import Tensor, nn
+from torch import Tensor
 
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.envs.real import transform_function, transformed_space
@@ -104,26 +104,27 @@ def imitate(
     policy = as_teacher(teacher, world.task, world.observations, world.actions, world.spec.id)
     with torch.random.fork_rng(devices=[]), torch_threads(1):
         torch.manual_seed(settings.seed)
-        dataset, record = _imitated(policy, world, settings, progress)
-    if policy.linear is not None and policy.linear.made:
-        record["teacher_made"] = policy.linear.made
-    record |= {"source": source} | dataclasses.asdict(settings)
-    record |= {"seconds": round(time.monotonic() - started, 1)}
-    dataset.spec = dataset.spec.replace(
-        provenance=made_with("imitation", command, settings.seed)
-        | {"wall_seconds": record["seconds"], "imitation": record}
-    )
+        act = Playing(world, settings.visits, settings.seed)
+        dataset, record = _imitated(policy, world, act, settings, progress)
+    cost = {
+        "env_steps": act.env_steps,
+        "wall_seconds": round(time.monotonic() - started, 1),
+        "teacher": {"name": source or policy.name} | policy.made,
+    }
+    provenance = made_with("imitation", command, settings.seed) | cost
+    record |= dataclasses.asdict(settings)
+    dataset.spec = dataset.spec.replace(provenance=provenance | {"imitation": record})
     return dataset
 
 
 def _imitated(
     teacher: Teacher,
     world: World,
+    act: Playing,
     settings: ImitationSettings,
     progress: bool,
 ) -> tuple[DistilledDataset, dict[str, Any]]:
     """The dataset, and the record of how it was made."""
-    act = Playing(world, settings.visits, settings.seed)
     linear = teacher.linear
     if settings.episodes == 0:
         return _unplayed(linear, teacher, world, settings)
@@ -329,8 +330,9 @@ def _encoded(
     def play(found: EncodedRows) -> tuple[Tensor, float]:
         dataset = made(found)
         learners = one_step_learners(dataset, torch.Generator().manual_seed(0), COPIES)
-        encode = dataset.encoder or nn.Identity()
-        met, returns = act(lambda raw: learners(encode(transform(raw)).unsqueeze(1)).squeeze(1))
+        encode = dataset.encoder
+        assert encode is not None
+        met, returns = act(lambda raw: learners.each_at_its_own(encode(transform(raw))))
         return met, float(returns.mean())
 
     found = learn_encoder(

@@ -159,9 +159,10 @@ def refit(
     """
     settings = RefitSettings(**changes)
     started, spec = time.monotonic(), dataset.spec
-    if spec.preprocessing is not None:
+    if spec.preprocessing is not None or dataset.encoder is not None:
         raise SettingsError(
-            f"{spec.name} has rows of frames, and imitation is for rows of numbers."
+            f"{spec.name} has rows of frames or an encoder, and refitting is for whole networks on "
+            "rows of numbers."
         )
     transform, shrink = spec.observation_transform, settings.shrink
     if transform is None:
@@ -220,7 +221,7 @@ def _visited(dataset: DistilledDataset, learners: Population, seed: int) -> Tens
     """States ``(n, n_inputs)`` that learners visit, each in an environment of its own."""
     env, log_std = dataset.make_vec_env(len(learners)), dataset.spec.task.target_log_std
     rollout = Actors(env, dataset.spec.task, seed).collect(
-        lambda states: learners(states.unsqueeze(1)).squeeze(1),
+        learners.each_at_its_own,
         None if log_std is None else torch.tensor(log_std),
         VISITED,
     )

@@ -25,7 +25,7 @@ import sys
 import warnings
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,7 @@ from distilled_envs.learners.sb3_policies import (
 from distilled_envs.loading import HUB_NAME, load_distilled, locate_model
 from distilled_envs.spec import TaskSpec
 from distilled_envs.storage.files import sha256
+from distilled_envs.storage.folder import SPEC_FILE
 from distilled_envs.training.linear_policy import LinearPolicy
 from distilled_envs.training.playing import World
 
@@ -75,12 +76,14 @@ class Teacher:
             ``(n, n_outputs)``.
         linear: The same as a linear policy, where it is one.
         log_std: Log standard deviations of its actions ``(n_outputs,)``, where it has them.
+        made: How it was made, such as ``env_steps`` and ``wall_seconds``, where it says so.
     """
 
     name: str
     answer: Callable[[Tensor], Tensor]
     linear: LinearPolicy | None = None
     log_std: tuple[float, ...] | None = None
+    made: dict[str, Any] = field(default_factory=dict)
 
 
 def load_teacher_policy(source: str | Path, world: World | None = None) -> Any:
@@ -122,7 +125,8 @@ def source_of(teacher: str | Path) -> str:
     path = Path(teacher).expanduser()
     if not path.exists():  # a name: of a dataset, a Hub repo or a function
         return str(teacher)
-    return f"{path.name}, sha256 {sha256(path)}" if path.is_file() else path.name
+    file = path / SPEC_FILE if path.is_dir() else path  # a dataset's has the hashes of the others
+    return f"{path.name}, sha256 {sha256(file)}" if file.is_file() else path.name
 
 
 def as_teacher(
@@ -162,7 +166,7 @@ def _as_teacher(
                 f"The linear policy has weights of shape {shape}, and {name} needs "
                 f"{(task.n_outputs, *wanted)}: {task.n_outputs} outputs, {wanted[0]} inputs."
             )
-        return Teacher("a linear policy", policy, linear=policy)
+        return Teacher("a linear policy", policy, linear=policy, made=policy.made)
     if isinstance(policy, DistilledDataset):
         return _of_dataset(policy, task, name)
     module = policy_in(policy)
@@ -241,7 +245,9 @@ def _of_dataset(dataset: DistilledDataset, task: TaskSpec, name: str) -> Teacher
         shown = torch.as_tensor(seen(observations.numpy()), dtype=torch.float32)
         return mean_answers(dataset, learners, shown)
 
-    return Teacher(spec.name, answer, log_std=spec.task.target_log_std)
+    cost = {key: spec.provenance.get(key) for key in ("env_steps", "wall_seconds", "teacher")}
+    made = {key: value for key, value in cost.items() if value is not None}
+    return Teacher(spec.name, answer, log_std=spec.task.target_log_std, made=made)
 
 
 def _of_outputs(policy: Any) -> Callable[[Tensor], Tensor]:

@@ -69,6 +69,10 @@ def run_evaluation(
         raise SettingsError(f"A CNN has one hidden layer after its convolutions: {hidden_sizes}.")
     if hidden_sizes is not None and drop_in:
         raise SettingsError("--drop-in trains the dataset's own networks: leave out hidden_sizes.")
+    if hidden_sizes is not None and learner.architecture == "mlp" and learner.encoder_level:
+        raise SettingsError(
+            f"The hidden layers of {dataset.spec.name} come with it: leave out hidden_sizes."
+        )
     if hidden_sizes not in (None, learner.hidden_sizes):
         learner = dataclasses.replace(learner, hidden_sizes=hidden_sizes)
         training += "_" + "x".join(map(str, hidden_sizes))

@@ -272,7 +272,7 @@ def _fresh_learners(
     rate, encode = dataset.spec.inner.learning_rate, dataset.encoder or nn.Identity()
     trained = fresh.step(dataset.features, dataset.targets, rate)
     # Learner i acts in environment i.
-    return lambda seen: trained(encode(seen).unsqueeze(1)).squeeze(1)
+    return lambda seen: trained.each_at_its_own(encode(seen))
 
 
 def _play(

@@ -63,7 +63,7 @@ def play(dataset: Rows, n: int, seed: int, *, progress: bool = False) -> tuple[T
                 seen += 1
             with torch.no_grad():
                 shown = torch.as_tensor(observations, dtype=torch.float32)
-                outputs = learners(encode(shown).unsqueeze(1)).squeeze(1)
+                outputs = learners.each_at_its_own(encode(shown))
                 actions = choose_actions(task, outputs, log_std, greedy=False).numpy()
             actions = within_bounds(env.single_action_space, actions)
             observations, _, terminated, truncated, _ = env.step(actions)

@@ -5,8 +5,7 @@ The loss left on the rows alone would not tell: on 2-D cart-pole networks of dep
 it, 0.7 to 1.3, and play for 500 steps, since twice the logits choose the same actions.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from distilled_envs.errors import PolicyError
-from distilled_envs.learners.layers import like_parameters
+from distilled_envs.learners.layers import like_parameters, restored
 from distilled_envs.learners.one_step import StepSize, inner_loss, train_one_step
 from distilled_envs.learners.policies import evaluating, policy_module, read_policy
 from distilled_envs.learners.reference import Reference
@@ -83,7 +82,7 @@ def diagnose(
 
     def tried(size: StepSize) -> tuple[Tensor, float]:
         """Answers at the inputs, and loss on the rows, after a step of that size."""
-        with _restored(policy_module(policy)):
+        with restored(policy_module(policy)):
             take_step(policy, rows, parameters, size)
             return _answers(policy, reference.inputs), _loss(policy, rows)
 
@@ -187,16 +186,3 @@ def _in_terms_of(policy: nn.Module | object, targets: Tensor) -> Tensor:
 def _loss(policy: nn.Module | object, rows: "Rows") -> float:
     answers = _answers(policy, rows.observations)
     return float(inner_loss(answers, _in_terms_of(policy, rows.targets)))
-
-
-@contextmanager
-def _restored(module: nn.Module) -> Iterator[None]:
-    """Put parameters and buffers back as they were, whatever happens."""
-    state = [*module.parameters(), *module.buffers()]
-    before = [value.detach().clone() for value in state]
-    try:
-        yield
-    finally:
-        with torch.no_grad():
-            for value, old in zip(state, before, strict=True):
-                value.copy_(old)

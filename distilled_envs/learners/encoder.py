@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from distilled_envs.errors import PolicyError
-from distilled_envs.learners.layers import UsedLayer, used_layers
+from distilled_envs.learners.layers import UsedLayer, restored, used_layers
 from distilled_envs.learners.networks import empty_encoder, has_weights
 from distilled_envs.learners.policies import read_policy
 from distilled_envs.learners.sb3_policies import is_sb3_policy
@@ -41,13 +41,11 @@ class EncodedPolicy(nn.Module):
 def learner_parameters(
     policy: nn.Module | object, encoder: nn.Sequential, observations: Tensor, name: str
 ) -> list[nn.Parameter]:
-    """What the one step trains of a policy behind an encoder.
-
-    A Stable-Baselines3 model is given the encoder's weights for its first layers; afterwards they
-    can be trained on as all others.
+    """What the one step trains of a policy behind an encoder; the policy is left as it was.
 
     Args:
-        policy: What the dataset's ``with_encoder`` gave, or an SB3 model.
+        policy: What the dataset's ``with_encoder`` gave, or an SB3 model whose first layers can
+            become the encoder's.
         encoder: The dataset's.
         observations: Some of the dataset's ``(n, *obs_shape)``.
         name: The dataset's name, for errors.
@@ -70,8 +68,6 @@ def learner_parameters(
                 "this one with dataset.with_encoder(learner)."
             )
         return [p for p in module.learner.parameters() if p.requires_grad]
-    shared = [each for each in encoder if has_weights(each)]
-    shapes = [tuple(each.weight.shape) for each in shared]
     if not is_sb3_policy(module):
         raise PolicyError(
             f"{name} has an encoder, and {type(policy).__name__} has no place for it: "
@@ -79,25 +75,36 @@ def learner_parameters(
             "Stable-Baselines3."
         )
     used = used_layers(policy, observations)
-    layers = [each.layer for each in used[: len(shared)]]
-    if [tuple(each.weight.shape) for each in layers] != shapes:
+    shapes = [tuple(each.weight.shape) for each in encoder if has_weights(each)]
+    found = [tuple(each.layer.weight.shape) for each in used]
+    if found[: len(shapes)] != shapes or len(found) == len(shapes):
         raise PolicyError(
-            f"{type(policy).__name__}'s first layers have weights of shapes "
-            f"{[tuple(each.weight.shape) for each in layers]}, and the encoder's have {shapes}: "
-            f"{_as_sb3_has_it(encoder, shapes)}."
+            f"{type(policy).__name__}'s layers have weights of shapes {found}, and the encoder's, "
+            f"which must come first, have {shapes}: {_as_sb3_has_it(encoder, shapes)}."
         )
-    before = [{key: value.clone() for key, value in each.state_dict().items()} for each in layers]
-    for layer, source in zip(layers, shared, strict=True):
-        layer.load_state_dict(source.state_dict())
-    if not _sees(used_layers(policy, observations)[len(shared)], encoder(observations)):
-        for layer, state in zip(layers, before, strict=True):
-            layer.load_state_dict(state)
+    with restored(module):
+        place_encoder(policy, encoder, observations)
+        same = _sees(used_layers(policy, observations)[len(shapes)], encoder(observations))
+    if not same:
         raise PolicyError(
             f"{type(policy).__name__} makes something else of the encoder's weights than {name} "
             f"does: {_as_sb3_has_it(encoder, shapes)}."
         )
-    taken = {id(p) for layer in layers for p in layer.parameters()}
+    taken = {id(p) for each in used[: len(shapes)] for p in each.layer.parameters()}
     return [p for p in kind.parameters if id(p) not in taken]
+
+
+def place_encoder(policy: nn.Module | object, encoder: nn.Sequential, observations: Tensor) -> None:
+    """Give an SB3 model the encoder's weights for its first layers.
+
+    Afterwards they can be trained on as all others. What :func:`learner_parameters` accepts fits;
+    policies of ``with_encoder`` have them already.
+    """
+    if isinstance(read_policy(policy).module, EncodedPolicy):
+        return
+    shared = [each for each in encoder if has_weights(each)]
+    for used, source in zip(used_layers(policy, observations), shared, strict=False):
+        used.layer.load_state_dict(source.state_dict())
 
 
 def _sees(layer: UsedLayer, features: Tensor) -> bool:

@@ -82,8 +82,8 @@ def initialize(
         _draw(hidden[0], partial(_along, _orthogonal, directions))
     _scale(policy, hidden, rows, reference, 1.0)
     # 2. Where features at x and -x have something in common, small and paired units. Rows of frames
-    # were made for ReLU, and know it.
-    if rows.observations.dim() > 2:
+    # were made for ReLU, and know it; an encoder's features have no sign to turn.
+    if rows.observations.dim() > 2 or rows.encoder is not None:
         return
     even, odd = _even_and_odd(policy, reference.inputs)
     if even.norm() < _ODD * odd.norm():
@@ -135,9 +135,10 @@ def _directions(rows: "Rows", units: int) -> Tensor | None:
     need only hold r directions: of 10-D cart-pole's 40 inputs 11 rows have 11. None where so many
     units hold all inputs, or not even these, and where rows are frames.
     """
-    if rows.observations.dim() > 2 or units >= rows.observations.shape[1]:
+    seen = rows.features
+    if seen.dim() > 2 or rows.observations.dim() > 2 or units >= seen.shape[1]:
         return None
-    _, sizes, directions = torch.linalg.svd(rows.observations, full_matrices=False)
+    _, sizes, directions = torch.linalg.svd(seen, full_matrices=False)
     found = directions[sizes > _SAME_DIRECTION * sizes[0]]
     return found if len(found) <= units else None
 

@@ -1,5 +1,7 @@
 """The layers that a policy really uses, in the order in which they are used."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple, cast
 
 import torch
@@ -57,3 +59,16 @@ def like_parameters(module: nn.Module, observations: Tensor) -> Tensor:
     """Observations on the device, and in the precision, of a module's parameters."""
     parameter = next(module.parameters(), torch.empty(0))
     return observations.to(parameter.device, parameter.dtype)
+
+
+@contextmanager
+def restored(module: nn.Module) -> Iterator[None]:
+    """Put parameters and buffers back as they were, whatever happens."""
+    state = [*module.parameters(), *module.buffers()]
+    before = [value.detach().clone() for value in state]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for value, old in zip(state, before, strict=True):
+                value.copy_(old)

@@ -84,6 +84,10 @@ class Population:
                 hidden = activation(hidden)
         return hidden
 
+    def each_at_its_own(self, inputs: Tensor) -> Tensor:
+        """Outputs ``(L, n_outputs)`` of every network at an input of its own ``(L, *shape)``."""
+        return self(inputs.unsqueeze(1)).squeeze(1)
+
     def step(
         self,
         observations: Tensor,

@@ -32,7 +32,8 @@ class Reference:
     """One-step learners of a dataset at inputs like those of play.
 
     Attributes:
-        inputs: ``(n, *obs_shape)``: noise of the observations' size; of a game the rows.
+        inputs: ``(n, *obs_shape)``: noise of the observations' size; of a game, and where there is
+            an encoder, the rows.
         answers: Mean outputs of learners there ``(n, n_outputs)``.
         kernel: Mean inner products, over fresh networks, of the last hidden layer's features at the
             rows and at the inputs ``(k, n)``.
@@ -48,8 +49,9 @@ class Reference:
         """Of a dataset; the draws are always the same."""
         generator = torch.Generator().manual_seed(0)
         frames = rows.observations.dim() > 2
-        inputs = rows.observations if frames else noise(rows, _INPUTS, generator)
-        if not frames and rows.spec.observation_transform is None:
+        at_rows = frames or rows.encoder is not None  # which says little of noise
+        inputs = rows.observations if at_rows else noise(rows, _INPUTS, generator)
+        if not at_rows and rows.spec.observation_transform is None:
             inputs = _NEAR * inputs
         count = _CNN_LEARNERS if frames else LEARNERS
         answers = mean_answers(rows, one_step_learners(rows, generator, count), inputs)

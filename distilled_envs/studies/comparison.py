@@ -28,7 +28,7 @@ from distilled_envs.storage.files import atomic_path
 from distilled_envs.storage.folder import ROWS_FILE
 from distilled_envs.studies.drop_in import PPO_STEPS, train_ppo_on_bandit, train_with_adam
 from distilled_envs.studies.sb3 import check_fits, learn, make_model
-from distilled_envs.studies.warm_start import make_warm_model
+from distilled_envs.studies.warm_start import can_start_warm, make_warm_model
 from distilled_envs.studies.zoo import ZOO, Recipe
 
 if TYPE_CHECKING:
@@ -218,7 +218,7 @@ def _parts(dataset: DistilledDataset, settings: ComparisonSettings) -> list[Part
     players = ["adam", "bandit", *settings.baselines]
     if dataset.spec.env.name in ZOO:
         players.append("ppo-zoo")
-    if dataset.observations.dim() == 2:  # SB3's CNN shares its first layers with the critic
+    if can_start_warm(dataset):
         players.append("ppo-warm")
     return once + [(player, seed) for seed in range(settings.seeds) for player in players]
 

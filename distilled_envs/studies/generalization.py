@@ -196,8 +196,11 @@ def generalize(
         SettingsError: Counts below 1, a kind or a training that there is not, a dataset for CNNs,
             or results from before of another dataset or with other counts.
     """
-    if dataset.spec.learner.architecture != "mlp":
-        raise SettingsError(f"{dataset.spec.name} is for CNNs, and the study is of MLPs.")
+    if dataset.spec.learner.architecture != "mlp" or dataset.encoder is not None:
+        raise SettingsError(
+            f"{dataset.spec.name} is for CNNs or has an encoder, and the study is of whole MLPs: "
+            "dataset.fit teaches others."
+        )
     if learners < 1 or episodes < 1:
         raise SettingsError(
             f"learners and episodes must be at least 1, got {learners} and {episodes}."

@@ -75,6 +75,15 @@ def _actor(policy: ActorCriticPolicy) -> list[nn.Parameter]:
     return parameters if log_std is None else [*parameters, log_std]
 
 
+def can_start_warm(dataset: DistilledDataset) -> bool:
+    """Whether PPO can go on from its one-step policy: that of a whole network on numbers.
+
+    SB3's CNN shares its first layers with the critic, and layers of an encoder are trained by no
+    step.
+    """
+    return dataset.observations.dim() == 2 and dataset.encoder is None
+
+
 def make_warm_model(
     dataset: DistilledDataset,
     seed: int,
@@ -98,11 +107,12 @@ def make_warm_model(
         settings, and callbacks for ``model.learn``.
 
     Raises:
-        SettingsError: A dataset of frames: SB3's CNN shares its first layers with the critic.
+        SettingsError: The dataset is none for it; see :func:`can_start_warm`.
     """
-    if dataset.observations.dim() > 2:
+    if not can_start_warm(dataset):
         raise SettingsError(
-            f"{dataset.spec.name} has rows of frames, and the warm start is for rows of numbers."
+            f"{dataset.spec.name} has rows of frames or an encoder, and the warm start is for "
+            "whole networks on rows of numbers."
         )
     recipe = Recipe({"gamma": discount}, normalize="rewards")
     model = cast(PPO, make_model("ppo", dataset.make_env, recipe, seed))

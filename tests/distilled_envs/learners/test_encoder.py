@@ -14,7 +14,10 @@ from distilled_envs.errors import DatasetError, OneStepWarning, PolicyError, Set
 from distilled_envs.learners.encoder import SILENT, make_encoder
 from distilled_envs.learners.layers import used_layers
 from distilled_envs.loading import load_distilled
-from distilled_envs.spec import LearnerSpec
+from distilled_envs.spec import InnerSpec, LearnerSpec
+from distilled_envs.studies.generalization import generalize
+from distilled_envs.studies.warm_start import can_start_warm, make_warm_model
+from distilled_envs.training import refit
 
 LEVELS = range(5)
 
@@ -82,14 +85,32 @@ def test_sb3s_cnn_takes_the_step(level, toy):
     assert all(p.requires_grad for p in policy.parameters())
 
 
+def behind(*sizes: int) -> DistilledDataset:
+    """2-D cart-pole's rows behind ReLU layers that are drawn at random."""
+    plain = load_distilled("cartpole_2d", instances="min")
+    learner = LearnerSpec(hidden_sizes=sizes, activation="relu", encoder_level=len(sizes))
+    torch.manual_seed(0)
+    encoder = make_encoder(learner, torch.randn(100, 8))
+    kernel = encoder(plain.observations).square().sum(1).mean().item()
+    spec = plain.spec.replace(
+        name="cartpole-nd-2d-encoder",
+        learner=learner,
+        inner=InnerSpec(plain.targets.numel() / (4 * kernel)),
+    )
+    return DistilledDataset(plain.observations, plain.targets, spec, encoder=encoder.state_dict())
+
+
 @pytest.fixture(scope="module")
 def encoded():
-    """2-D cart-pole behind two layers of 32 ReLU units, drawn at random."""
-    plain = load_distilled("cartpole_2d", instances="min")
-    learner = LearnerSpec(hidden_sizes=(32, 32), activation="relu", encoder_level=2)
-    state = make_encoder(learner, torch.randn(100, 8)).state_dict()
-    spec = plain.spec.replace(name="cartpole-nd-2d-encoder", learner=learner)
-    return DistilledDataset(plain.observations, plain.targets, spec, encoder=state)
+    return behind(32, 32)
+
+
+def state(model) -> list[torch.Tensor]:
+    return [p.detach().clone() for p in model.policy.parameters()]
+
+
+def same(model, before) -> bool:
+    return all(torch.equal(p, b) for p, b in zip(model.policy.parameters(), before, strict=True))
 
 
 @pytest.mark.parametrize(
@@ -99,29 +120,69 @@ def test_sb3s_mlp_takes_the_step_too(algorithm, net_arch, encoded):
     """Its hidden layers become the encoder, and its output layer alone is trained."""
     kwargs = {"net_arch": net_arch, "activation_fn": nn.ReLU}
     model = algorithm("MlpPolicy", encoded.make_env(), policy_kwargs=kwargs, device="cpu")
+    before = state(model)
+    encoded.diagnose(model)
+    assert same(model, before)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", OneStepWarning)  # DQN's first weights are not small
+        warnings.simplefilter("ignore", OneStepWarning)  # the rows were not made for it
         encoded.train(model)
-    used = used_layers(model, encoded.observations)
-    torch.testing.assert_close(used[-1].inputs, encoded.features)
+    *hidden, output = used_layers(model, encoded.observations)
+    torch.testing.assert_close(output.inputs, encoded.features)
     shared = [each for each in encoded.encoder if hasattr(each, "weight")]
-    for layer, source in zip(used, shared, strict=False):
-        assert torch.equal(layer.layer.weight, source.weight)
-        assert layer.layer.weight.requires_grad
+    for used, source in zip(hidden, shared, strict=True):
+        assert torch.equal(used.layer.weight, source.weight)
+        assert used.layer.weight.requires_grad
+    # As a learner of our own with the same first weights.
+    drawn = algorithm("MlpPolicy", encoded.make_env(), policy_kwargs=kwargs, device="cpu", seed=3)
+    head = nn.Linear(32, 4)
+    head.load_state_dict(used_layers(drawn, encoded.observations)[-1].layer.state_dict())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", OneStepWarning)
+        encoded.train(drawn)
+        own = encoded.train(encoded.with_encoder(head))
+    trained = used_layers(drawn, encoded.observations)[-1].layer
+    torch.testing.assert_close(trained.weight, own.learner.weight)
 
 
-def test_models_with_other_layers_than_the_encoder_are_refused_and_left(encoded):
-    for kwargs, reason in (
-        ({}, r"weights of shapes \[\(64, 8\), \(64, 64\)\], and the encoder's have"),
-        ({"net_arch": [32, 32]}, "makes something else of the encoder's weights"),
+def test_models_that_have_no_place_for_the_encoder_are_refused_and_left(encoded):
+    for dataset, algorithm, kwargs, reason in (
+        (encoded, PPO, {}, r"\(64, 8\), \(64, 64\), \(4, 64\)\], and the encoder's"),
+        (encoded, PPO, {"net_arch": [32, 32]}, "makes something else of the encoder's weights"),
+        (behind(8, 4), DQN, {"net_arch": [8], "activation_fn": nn.ReLU}, "must come first"),
     ):
-        model = PPO("MlpPolicy", encoded.make_env(), policy_kwargs=kwargs, device="cpu")
-        before = [p.clone() for p in model.policy.parameters()]
+        model = algorithm("MlpPolicy", dataset.make_env(), policy_kwargs=kwargs, device="cpu")
+        before = state(model)
         with pytest.raises(PolicyError, match=reason) as refused:
-            encoded.train(model)
-        assert "net_arch=[32, 32], activation_fn=torch.nn.ReLU" in str(refused.value)
-        after = model.policy.parameters()
-        assert all(torch.equal(p, b) for p, b in zip(after, before, strict=True))
+            dataset.train(model)
+        sizes = list(dataset.spec.learner.hidden_sizes)
+        assert f"net_arch={sizes}, activation_fn=torch.nn.ReLU" in str(refused.value)
+        assert same(model, before)
+
+
+@pytest.mark.parametrize("hidden", [(), (64,)])
+def test_learners_behind_an_encoder_are_initialized_for_its_features(hidden, encoded):
+    layers, before = [], 32
+    for units in hidden:
+        layers += [nn.Linear(before, units), nn.Tanh()]
+        before = units
+    policy = encoded.with_encoder(nn.Sequential(*layers, nn.Linear(before, 4)))
+    assert encoded.diagnose(encoded.initialize(policy)).learns
+
+
+def test_a_narrow_layer_behind_an_encoder_holds_what_the_rows_features_have(encoded):
+    narrow = nn.Linear(32, 4)
+    policy = encoded.with_encoder(nn.Sequential(narrow, nn.Tanh(), nn.Linear(4, 4)))
+    encoded.initialize(policy)
+    directions = torch.linalg.svd(encoded.features, full_matrices=False).Vh
+    held = narrow.weight.detach() @ directions.T @ directions
+    torch.testing.assert_close(held, narrow.weight.detach(), atol=1e-4, rtol=1e-3)
+
+
+def test_what_is_for_whole_networks_says_so(encoded):
+    for use in (refit, generalize, lambda dataset: make_warm_model(dataset, seed=0)):
+        with pytest.raises(SettingsError, match=r"(has|or) an encoder"):
+            use(encoded)
+    assert not can_start_warm(encoded)
 
 
 def toy_with_other_encoder(toy) -> DistilledDataset:
