@@ -122,6 +122,8 @@ def test_a_search_starts_from_a_policy(tmp_path):
     seen = torch.randn(50, 3, generator=torch.Generator().manual_seed(0))
     start = LinearPolicy.load(tmp_path / "start.npz")
     assert torch.allclose(policy(seen), start(seen), atol=1e-3)
+    assert torch.equal(policy.mean, start.mean)
+    assert torch.allclose(policy.std, start.std)
     with pytest.raises(SettingsError, match="is no start"):
         np.savez(tmp_path / "start.npz", W=weights)
         search(settings, tmp_path / "other", progress=False)
