@@ -29,17 +29,18 @@ RESULTS = Path(__file__).parent / "results"
 SUMMARY = {
     "cartpole-nd-2d-min": "2-D cart-pole",
     "cartpole-nd-5d-min": "5-D cart-pole",
-    "hopper-64": "Hopper",
-    "halfcheetah-64": "HalfCheetah",
-    "walker2d-64": "Walker2d",
-    "ant-64": "Ant",
+    "swimmer-min": "Swimmer",
+    "hopper-min": "Hopper",
+    "halfcheetah-min": "HalfCheetah",
+    "halfcheetah-encoder": "HalfCheetah",
+    "walker2d-min": "Walker2d",
+    "ant-encoder": "Ant",
     "humanoid-64": "Humanoid",
     "reacher-64": "Reacher",
     "pong-level4": "Pong",
-    "mspacman-level4": "Ms. Pac-Man",
     "spaceinvaders-level4": "Space Invaders",
 }
-"""Datasets and environments of the README's table, with as many rows as the authors' sets have."""
+"""Datasets and environments of the README's table."""
 
 GAMES = {"ALE/SpaceInvaders-v5": {AUTHORS: 1_536}}  # theirs has an encoder of level 3
 
