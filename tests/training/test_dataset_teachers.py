@@ -119,6 +119,6 @@ def test_a_teacher_needs_plain_observations():
 
 
 def test_continuous_actions_have_no_teacher():
-    hopper = load_distilled("hopper")
+    hopper = load_distilled("hopper", instances=256)
     with pytest.raises(SettingsError, match="hopper can't be a teacher: it has transformed"):
         load_teacher("hopper", hopper.spec.env)

@@ -66,7 +66,7 @@ def test_the_diagnosis_is_that_of_the_step_which_is_taken(dataset):
 
 
 def test_a_deeper_network_takes_the_step_that_belongs_to_it():
-    hopper = load_distilled("hopper")
+    hopper = load_distilled("hopper", instances=256)
     plain, weights = [], []
     for depth in (0, 1, 3, 4):
         policy = make_policy(LearnerSpec(hidden_sizes=(64,) * depth), (11,), 3, seed=1)
@@ -108,7 +108,7 @@ def test_what_does_not_fit_is_refused_before_it_is_judged(dataset):
 
 
 def test_modules_of_any_floating_type_take_the_step():
-    hopper = load_distilled("hopper")
+    hopper = load_distilled("hopper", instances=256)
     policy = hopper.initialize(default_network(11, 3).double())
     assert hopper.diagnose(policy).learns
     assert hopper.train(policy)(hopper.observations.double()).dtype == torch.float64

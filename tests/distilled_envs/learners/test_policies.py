@@ -62,7 +62,7 @@ def cartpole():
 
 @pytest.fixture(scope="module")
 def hopper():
-    return load_distilled("hopper")
+    return load_distilled("hopper", instances=256)
 
 
 @pytest.fixture(scope="module")
