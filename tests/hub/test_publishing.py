@@ -86,6 +86,21 @@ DatasetCard.load("ada/distilled-cartpole-nd").validate(repo_type="dataset")
     assert "{{" not in text
 
 
+def test_the_card_names_teachers_and_what_they_cost():
+    pytest.importorskip("huggingface_hub")
+    from distilled_envs.hub.cards import make_card
+
+    taught = find("halfcheetah-min").spec
+    card = " ".join(make_card("ada/distilled-halfcheetah", {"min": taught}, 7).split())
+    assert "It imitates a linear policy, whose return is" in card
+    assert "halfcheetah-ars.npz" in card
+    started = card.index("Where that started from, `RL Zoo's agent ars/HalfCheetah-v3_1")
+    assert card.index("15,008,000 environment steps") < started
+    assert started < card.index("10,048,000 environment steps")
+    encoded = make_card("ada/other", {"encoder": find("halfcheetah-encoder").spec}, 32)
+    assert "The first 2 layers are shared by all learners" in encoded
+
+
 def test_the_card_shows_the_rows_and_the_curve_of_the_training(hub, client):
     client('publish(load_distilled("hopper-64"), "ada/distilled-hopper")', draw=True)
     files = hub.repos["ada/distilled-hopper"].at("main").files
