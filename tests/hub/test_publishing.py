@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from distilled_envs.catalog import entries
+from distilled_envs.catalog import entries, find
 
 pytestmark = pytest.mark.hub
 
