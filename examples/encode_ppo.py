@@ -4,6 +4,7 @@ Reacher's good policies multiply angles by distances. PPO finds one; the hidden 
 `reacher-encoder` and its rows are then learned to teach it to fresh last layers in one step.
 """
 
+import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +64,8 @@ def main(arguments: Arguments) -> None:
     model.save(arguments.output / "ppo.zip")
     env.save(str(arguments.output / "vec_normalize.pkl"))
     settings = ImitationSettings(encoder=arguments.encoder, rounds=arguments.rounds)
-    dataset = imitate(model, arguments.env_id, settings)
+    command = shlex.join(["python", "examples/encode_ppo.py", *sys.argv[1:]])
+    dataset = imitate(model, arguments.env_id, settings, command=command)
     evaluation = dataset.evaluate(learners=arguments.learners, episodes=1, progress=True)
     record = dataset.spec.provenance["imitation"]
     print(f"PPO: {record['teacher_return']}; {len(dataset)} rows behind an encoder:")

@@ -36,7 +36,7 @@ SUMMARY = {
     "walker2d-min": "Walker2d",
     "ant-encoder": "Ant",
     "humanoid-64": "Humanoid",
-    "reacher-64": "Reacher",
+    "reacher-encoder": "Reacher",
     "pong-level4": "Pong",
     "spaceinvaders-level4": "Space Invaders",
 }

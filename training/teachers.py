@@ -145,7 +145,11 @@ def as_teacher(
         PolicyError: It does not fit the environment, has a memory, or is none.
     """
     teacher = _as_teacher(policy, task, observations, actions, name)
-    around = policy.get_vec_normalize_env() if is_sb3_model(policy) else None
+    if not is_sb3_model(policy):
+        return teacher
+    if policy.num_timesteps:
+        teacher = dataclasses.replace(teacher, made={"env_steps": int(policy.num_timesteps)})
+    around = policy.get_vec_normalize_env()
     if around is None or not around.norm_obs:
         return teacher
 

@@ -52,7 +52,8 @@ def test_every_bundled_dataset_loads_and_is_as_it_says(caplog):
         assert dataset.targets.shape[1] == outputs
         provenance = dataset.spec.provenance
         verb = {"imitation": "imitate"}.get(provenance["algorithm"], "distill")
-        assert provenance["command"].startswith(f"distilled-envs {verb} ")
+        commands = f"distilled-envs {verb} ", "python examples/encode_ppo.py "
+        assert provenance["command"].startswith(commands)
         assert provenance["wall_seconds"] > 0
         settings = provenance["imitation" if verb == "imitate" else "settings"]
         assert provenance["seed"] == settings["seed"]

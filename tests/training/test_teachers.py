@@ -199,6 +199,8 @@ def test_models_are_read_from_their_zips(kind, tmp_path, cartpole):
     model.save(tmp_path / "model.zip")
     loaded = load_teacher_policy(tmp_path / "model.zip")
     assert type(loaded) is kind
+    loaded.num_timesteps = 128
+    assert teach(loaded, cartpole).made == {"env_steps": 128}
     observations = seen(cartpole).numpy()
     expected = model.predict(observations, deterministic=True)[0]
     assert (loaded.predict(observations, deterministic=True)[0] == expected).all()
