@@ -82,7 +82,7 @@ class LinearPolicy:
             if not value.isfinite().all():
                 raise PolicyError(f"The {name} of a linear policy must be finite.")
         try:
-            known = isinstance(self.made, dict) and json.dumps(self.made, allow_nan=False)
+            known = isinstance(self.made, dict) and bool(json.dumps(self.made, allow_nan=False))
         except (TypeError, ValueError):
             known = False
         if not known:
@@ -121,9 +121,12 @@ class LinearPolicy:
         """Write it as :meth:`load` reads it, whole or not at all."""
         path = Path(path).expanduser()
         values = {"W": self.weights, "b": self.bias, "mean": self.mean, "std": self.std}
-        arrays = {name: value.numpy() for name, value in values.items() if value is not None}
+        arrays: dict[str, Any] = {
+            name: value.numpy() for name, value in values.items() if value is not None
+        }
+        arrays["made"] = np.array(json.dumps(self.made))
         with atomic_path(path) as temporary, temporary.open("wb") as file:
-            np.savez(file, **arrays, made=np.array(json.dumps(self.made)))
+            np.savez(file, **arrays)
 
     def __call__(self, observations: Tensor) -> Tensor:
         """Logits or action means ``(n, n_outputs)`` for observations ``(n, n_inputs)``."""
