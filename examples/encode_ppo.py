@@ -32,7 +32,7 @@ class Arguments:
     gamma: float = 0.95
     """Discount."""
     encoder: tuple[int, ...] = (128, 128)
-    """Units of the encoder's layers."""
+    """Units of the encoder's layers; none of them makes rows that need no encoder."""
     rounds: int = 8
     """Rounds in which learners play and PPO's policy answers."""
     learners: int = 100
@@ -68,7 +68,7 @@ def main(arguments: Arguments) -> None:
     dataset = imitate(model, arguments.env_id, settings, command=command)
     evaluation = dataset.evaluate(learners=arguments.learners, episodes=1, progress=True)
     record = dataset.spec.provenance["imitation"]
-    print(f"PPO: {record['teacher_return']}; {len(dataset)} rows behind an encoder:")
+    print(f"PPO: {record['teacher_return']}; {len(dataset)} rows, by {record['by']}:")
     print(evaluation)
     dataset.spec = dataset.spec.replace(evaluation={"one_step": evaluation.to_dict()})
     dataset.save(arguments.output / "dataset")
