@@ -144,7 +144,7 @@ class DistilledDataset(Rows):
         if seed is not None:
             raise ValueError("seed is for a fresh network: leave it out when you give a policy.")
         check_action_space(policy, self.spec.task, self.spec.name)
-        diagnosis = self.diagnose(policy)
+        diagnosis, parameters = self._diagnosed(policy)
         if not diagnosis.learns:
             warnings.warn(
                 f"{type(policy).__name__} {diagnosis}. Three ways out: draw it anew with "
@@ -154,7 +154,7 @@ class DistilledDataset(Rows):
                 stacklevel=2,
             )
         self._place_encoder(policy)
-        take_step(policy, self, self._trained_parameters(policy), diagnosis.step)
+        take_step(policy, self, parameters, diagnosis.step)
         return policy
 
     def diagnose(self, policy: nn.Module | object) -> Diagnosis:
@@ -168,10 +168,7 @@ class DistilledDataset(Rows):
         Raises:
             PolicyError: The policy does not fit the dataset.
         """
-        parameters = trainable(policy, self._trained_parameters(policy))
-        with restored(policy_module(policy)):
-            self._place_encoder(policy)
-            return diagnose(policy, self, self._reference, parameters)
+        return self._diagnosed(policy)[0]
 
     def initialize(self, policy: Policy, *, seed: int | None = None) -> Policy:
         """Draw a policy's layers anew, so that it learns from one step; see :mod:`.initialization`.
@@ -298,12 +295,18 @@ class DistilledDataset(Rows):
 
         On HalfCheetah with an encoder ReLU networks get 2,568 from noise, and 10,223 from play.
         """
-        plain = self.encoder is None and self.observations.dim() == 2
-        return "noise" if plain else "play"
+        return "noise" if self.is_plain else "play"
 
     @cached_property
     def _reference(self) -> Reference:
         return Reference.of(self)
+
+    def _diagnosed(self, policy: nn.Module | object) -> tuple[Diagnosis, list[nn.Parameter]]:
+        """The diagnosis, and what the step trains."""
+        parameters = trainable(policy, self._trained_parameters(policy))
+        with restored(policy_module(policy)):
+            self._place_encoder(policy)
+            return diagnose(policy, self, self._reference, parameters), parameters
 
     def _trained_parameters(self, policy: nn.Module | object) -> list[nn.Parameter] | None:
         """What the step trains; None for all that can be trained."""

@@ -61,6 +61,11 @@ class Rows:
         )
 
     @property
+    def is_plain(self) -> bool:
+        """Whether learners are whole networks on rows of numbers: no frames, and no encoder."""
+        return self.observations.dim() == 2 and self.encoder is None
+
+    @property
     def features(self) -> Tensor:
         """What learners see of the rows: observations, encoded where there is an encoder."""
         return self.observations if self.encoder is None else self.encoder(self.observations)

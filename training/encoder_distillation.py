@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from distilled_envs.errors import DivergedError
-from distilled_envs.learners.encoder import make_encoder
+from distilled_envs.learners.actions import comparable
+from distilled_envs.learners.encoder import make_encoder, rounded_state
 from distilled_envs.learners.population import Population
 from distilled_envs.spec import LearnerSpec, TaskSpec
 from distilled_envs.training.batch import DistilledBatch
@@ -195,8 +196,7 @@ def _missed(outputs: Tensor, answers: Tensor, world: World) -> Tensor:
     answer is the bound: many teachers are there most of the time.
     """
     if world.task.kind == "categorical":
-        outputs, answers = (each - each.mean(-1, keepdim=True) for each in (outputs, answers))
-        return outputs - answers
+        return comparable(world.task, outputs) - comparable(world.task, answers)
     low, high = world.bounds
     answers, slack = answers.clamp(low, high), _AT_BOUND * (high - low) / 2
     above = (answers > high - slack) & (outputs > high)
@@ -207,6 +207,5 @@ def _missed(outputs: Tensor, answers: Tensor, world: World) -> Tensor:
 @torch.no_grad()
 def _rounded(encoder: nn.Sequential, batch: DistilledBatch) -> EncodedRows:
     """What was learned so far, with the encoder as the file keeps it."""
-    state = {name: value.half().float() for name, value in encoder.state_dict().items()}
     rows, targets = batch.observations.clone(), batch.targets.clone()
-    return EncodedRows(rows, targets, batch.learning_rate.item(), state)
+    return EncodedRows(rows, targets, batch.learning_rate.item(), rounded_state(encoder))

@@ -30,6 +30,7 @@ from torch import Tensor
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.envs.real import transform_function, transformed_space
 from distilled_envs.errors import SettingsError
+from distilled_envs.learners.actions import comparable
 from distilled_envs.learners.expansion import one_step_learners
 from distilled_envs.learners.threads import torch_threads
 from distilled_envs.spaces import Actions, EnvSpaces
@@ -265,7 +266,7 @@ def _acted(outputs: Tensor, world: World) -> Tensor:
     """What of outputs ``(..., n_outputs)`` counts: clipped means, or logits up to a constant."""
     if world.task.kind == "gaussian":
         return outputs.clamp(*world.bounds)
-    return outputs - outputs.mean(-1, keepdim=True)
+    return comparable(world.task, outputs)
 
 
 def _learned(

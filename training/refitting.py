@@ -159,7 +159,7 @@ def refit(
     """
     settings = RefitSettings(**changes)
     started, spec = time.monotonic(), dataset.spec
-    if spec.preprocessing is not None or dataset.encoder is not None:
+    if not dataset.is_plain:
         raise SettingsError(
             f"{spec.name} has rows of frames or an encoder, and refitting is for whole networks on "
             "rows of numbers."

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from distilled_envs.envs.real import transformed_space
-from distilled_envs.learners.encoder import make_encoder
+from distilled_envs.learners.encoder import make_encoder, rounded_state
 from distilled_envs.learners.networks import make_policy
 from distilled_envs.spec import LearnerSpec, ObservationTransform, TaskSpec
 from distilled_envs.training.centering import center, centered, damp_shared_gradient, plain
@@ -186,8 +186,7 @@ class FramesView(NumbersView):
         """The encoder's layers, rounded to half precision, as the file keeps them."""
         if not self.encoder:
             return None
-        state = plain(self.encoder).state_dict()
-        return {name: value.cpu().half().float() for name, value in state.items()}
+        return rounded_state(plain(self.encoder))
 
     def persistent(self, network: nn.Sequential) -> nn.Sequential:
         """Its layers are centered on the mean of their inputs; see :mod:`.centering`."""

@@ -29,6 +29,14 @@ def action_distribution(task: TaskSpec, outputs: Tensor, log_std: Tensor | None)
     return Independent(normal, 1, validate_args=False)
 
 
+def comparable(task: TaskSpec, outputs: Tensor) -> Tensor:
+    """Outputs ``(..., n_outputs)`` as they are, but logits with mean 0.
+
+    A constant on all logits changes no probability.
+    """
+    return outputs if task.kind == "gaussian" else outputs - outputs.mean(-1, keepdim=True)
+
+
 def choose_actions(
     task: TaskSpec, outputs: Tensor, log_std: Tensor | None, *, greedy: bool
 ) -> Tensor:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from distilled_envs.errors import PolicyError
+from distilled_envs.learners.actions import comparable
 from distilled_envs.learners.layers import like_parameters, restored
 from distilled_envs.learners.one_step import StepSize, inner_loss, train_one_step
 from distilled_envs.learners.policies import evaluating, policy_module, read_policy
@@ -122,7 +123,7 @@ def disagreement(task: TaskSpec, answers: Tensor, wanted: Tensor) -> float:
     0.0
     """
     if task.kind == "categorical":
-        answers, wanted = _centered(answers), _centered(wanted)
+        answers, wanted = comparable(task, answers), comparable(task, wanted)
         factor = (answers * wanted).sum() / answers.square().sum().clamp(min=1e-30)
         answers = factor.clamp(min=0) * answers
     return float((answers - wanted).square().mean() / wanted.square().mean().clamp(min=1e-30))
@@ -145,7 +146,6 @@ def _fit_size(
     Returns:
         The size; None if there is none, as for a network that can't follow at all.
     """
-    prepare = _centered if task.kind == "categorical" else (lambda answers: answers)
     size = StepSize()
     # Answers follow the size in a straight line if hidden layers stay, as behind an output layer of
     # 0; a second round serves those that move.
@@ -153,10 +153,10 @@ def _fit_size(
         parts = []
         for each in (StepSize(size.weights, 0.0), StepSize(0.0, size.output_bias)):
             try:
-                parts.append(prepare(tried(each)[0] - start).flatten().double())
+                parts.append(comparable(task, tried(each)[0] - start).flatten().double())
             except PolicyError:  # not finite
                 return None
-        change = prepare(wanted - start).flatten().double()
+        change = comparable(task, wanted - start).flatten().double()
         factors = torch.linalg.lstsq(torch.stack(parts, 1), change.unsqueeze(1)).solution.flatten()
         if not factors.isfinite().all() or factors[0] <= 0:
             return None
@@ -164,10 +164,6 @@ def _fit_size(
         if (factors - 1).abs().max() < 1e-2:
             break
     return size
-
-
-def _centered(logits: Tensor) -> Tensor:
-    return logits - logits.mean(-1, keepdim=True)
 
 
 @torch.no_grad()

@@ -166,6 +166,11 @@ def make_encoder(
     return encoder
 
 
+def rounded_state(encoder: nn.Sequential) -> dict[str, Tensor]:
+    """An encoder's state on the CPU, rounded to half precision, as the file keeps it."""
+    return {name: value.cpu().half().float() for name, value in encoder.state_dict().items()}
+
+
 def _silence_background(encoder: nn.Sequential, observations: Tensor) -> None:
     """Make a convolution at the encoder's end answer only where it answers most.
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from distilled_envs.errors import PolicyError, SettingsError
+from distilled_envs.learners.actions import comparable
 from distilled_envs.learners.layers import like_parameters
 from distilled_envs.learners.policies import (
     finish_training,
@@ -91,14 +92,14 @@ def fit(
             schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 1e-3, steps)
             generator = torch.Generator().manual_seed(seed)
             targets = read_policy(policy).reachable(targets)
-            unit, left = _centered(task, targets).square().mean().item() or 1.0, 1.0
+            unit, left = comparable(task, targets).square().mean().item() or 1.0, 1.0
             for _ in range(steps):
                 batch = torch.randint(len(targets), (batch_size,), generator=generator)
                 seen = like_parameters(module, observations[batch])
                 outputs = policy_outputs(policy, seen)
                 _check(policy, outputs, (batch_size, task.n_outputs))
                 wanted = targets[batch].to(outputs)
-                loss = _centered(task, outputs - wanted).square().mean() / unit
+                loss = comparable(task, outputs - wanted).square().mean() / unit
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
@@ -118,11 +119,6 @@ def fit(
         raise
     finish_training(policy, target_log_std)
     return left
-
-
-def _centered(task: TaskSpec, outputs: Tensor) -> Tensor:
-    """Outputs as they are, but logits with mean 0."""
-    return outputs if task.kind == "gaussian" else outputs - outputs.mean(-1, keepdim=True)
 
 
 def _check(policy: nn.Module | object, outputs: Tensor, shape: tuple[int, int]) -> None:

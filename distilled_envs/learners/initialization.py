@@ -83,7 +83,7 @@ def initialize(
     _scale(policy, hidden, rows, reference, 1.0)
     # 2. Where features at x and -x have something in common, small and paired units. Rows of frames
     # were made for ReLU, and know it; an encoder's features have no sign to turn.
-    if rows.observations.dim() > 2 or rows.encoder is not None:
+    if not rows.is_plain:
         return
     even, odd = _even_and_odd(policy, reference.inputs)
     if even.norm() < _ODD * odd.norm():
@@ -135,8 +135,7 @@ def _directions(rows: "Rows", units: int) -> Tensor | None:
     need only hold r directions: of 10-D cart-pole's 40 inputs 11 rows have 11. None where so many
     units hold all inputs, or not even these, and where rows are frames.
     """
-    seen = rows.features
-    if seen.dim() > 2 or rows.observations.dim() > 2 or units >= seen.shape[1]:
+    if rows.observations.dim() > 2 or units >= (seen := rows.features).shape[1]:
         return None
     _, sizes, directions = torch.linalg.svd(seen, full_matrices=False)
     found = directions[sizes > _SAME_DIRECTION * sizes[0]]

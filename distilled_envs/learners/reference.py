@@ -49,9 +49,9 @@ class Reference:
         """Of a dataset; the draws are always the same."""
         generator = torch.Generator().manual_seed(0)
         frames = rows.observations.dim() > 2
-        at_rows = frames or rows.encoder is not None  # which says little of noise
-        inputs = rows.observations if at_rows else noise(rows, _INPUTS, generator)
-        if not at_rows and rows.spec.observation_transform is None:
+        # An encoder says little of noise.
+        inputs = noise(rows, _INPUTS, generator) if rows.is_plain else rows.observations
+        if rows.is_plain and rows.spec.observation_transform is None:
             inputs = _NEAR * inputs
         count = _CNN_LEARNERS if frames else LEARNERS
         answers = mean_answers(rows, one_step_learners(rows, generator, count), inputs)

@@ -196,7 +196,7 @@ def generalize(
         SettingsError: Counts below 1, a kind or a training that there is not, a dataset for CNNs,
             or results from before of another dataset or with other counts.
     """
-    if dataset.spec.learner.architecture != "mlp" or dataset.encoder is not None:
+    if not dataset.is_plain:
         raise SettingsError(
             f"{dataset.spec.name} is for CNNs or has an encoder, and the study is of whole MLPs: "
             "dataset.fit teaches others."

@@ -81,7 +81,7 @@ def can_start_warm(dataset: DistilledDataset) -> bool:
     SB3's CNN shares its first layers with the critic, and layers of an encoder are trained by no
     step.
     """
-    return dataset.observations.dim() == 2 and dataset.encoder is None
+    return dataset.is_plain
 
 
 def make_warm_model(
