@@ -55,7 +55,7 @@ class Entry:
     @property
     def has_encoder_for_vectors(self) -> bool:
         """Whether hidden layers come with it, though it is no game."""
-        return self.spec.learner.encoder_level > 0 and self.spec.preprocessing is None
+        return self.spec.learner.encoder_level > 0 and not self.spec.has_frames
 
     @property
     def score(self) -> float:

@@ -9,6 +9,7 @@ from gymnasium import spaces
 from distilled_envs.dataset import EXPANDED, DistilledDataset
 from distilled_envs.envs.real import env_spaces
 from distilled_envs.errors import DatasetError, SettingsError
+from distilled_envs.learners.actions import by_number
 from distilled_envs.learners.threads import torch_threads
 from distilled_envs.loading import load_distilled
 from distilled_envs.spaces import Actions
@@ -56,6 +57,7 @@ class Deal:
                 dataset, dims=dims, instances=instances, encoder_level=encoder_level
             )
         known = env_spaces(dataset.spec)
+        self._parts = dataset.spec.task.parts
         self.observation_space = known.observation
         # Frames are whole numbers, and their space is of bytes.
         observations = dataset.observations.numpy().astype(self.observation_space.dtype)
@@ -106,23 +108,31 @@ class Deal:
                 f"{len(index)} actions of shape {space.shape} are needed, got an array of shape "
                 f"{actions.shape}."
             )
-        if isinstance(space, spaces.Discrete):
+        if isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
             if not np.issubdtype(actions.dtype, np.integer) or not all(
                 map(space.contains, actions)
             ):
                 raise SettingsError(f"{actions.tolist()} are not all actions of {space}.")
-            chosen = np.take_along_axis(targets, actions[:, None] - space.start, 1)
-            return chosen[:, 0] - targets.max(axis=1)
+            return self._missed(targets, by_number(space, actions))
         if not np.isfinite(actions).all():
             raise SettingsError(f"Actions must be finite numbers, got {actions.tolist()}.")
         if self.mode == "supervised":
             return -np.square(actions - targets).mean(axis=1)
         return _closeness(actions, targets, space)
 
+    def _missed(self, targets: np.ndarray, actions: np.ndarray) -> np.ndarray:
+        """By how much the targets of actions ``(n, ...)`` are below the highest, mean of parts."""
+        ends = np.cumsum(self._parts)[:-1]
+        parts = zip(
+            np.split(targets, ends, axis=1), actions.reshape(len(targets), -1).T, strict=True
+        )
+        missed = [part[np.arange(len(part)), each] - part.max(1) for part, each in parts]
+        return np.mean(missed, axis=0)
+
 
 def _number_of_inputs(expand: int | None, mode: Mode, dataset: DistilledDataset) -> int:
     """How many expanded rows are dealt; 0 for the bare ones."""
-    frames = dataset.spec.preprocessing is not None
+    frames = dataset.spec.has_frames
     if expand is None:
         return EXPANDED if mode == "bandit" and not frames else 0
     try:

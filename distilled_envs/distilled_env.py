@@ -40,11 +40,12 @@ class DistilledEnv(gym.Env):
 
     ## Rewards
 
-    | mode           | action space | reward                                      |
-    |----------------|--------------|---------------------------------------------|
-    | `"bandit"`     | `Discrete`   | `target[action] - max(target)`              |
-    | `"bandit"`     | `Box`        | `-mean((action - t)**2 + at_bound * (1 - u**2))` |
-    | `"supervised"` | `Box`        | `-mean((prediction - target)**2)`           |
+    | mode           | action space    | reward                                           |
+    |----------------|-----------------|--------------------------------------------------|
+    | `"bandit"`     | `Discrete`      | `target[action] - max(target)`                   |
+    | `"bandit"`     | `MultiDiscrete` | the mean of that over its choices                |
+    | `"bandit"`     | `Box`           | `-mean((action - t)**2 + at_bound * (1 - u**2))` |
+    | `"supervised"` | `Box`           | `-mean((prediction - target)**2)`                |
 
     0 is the best everywhere. In a bandit with a `Box`, `t` is the target clipped to the bounds, `u`
     is `t` in units in which the bounds are -1 and 1, and `at_bound` is 1 where the action lies at a

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-Actions = spaces.Box | spaces.Discrete
+Actions = spaces.Box | spaces.Discrete | spaces.MultiDiscrete
 
 
 @dataclass(frozen=True)
@@ -30,13 +30,20 @@ class EnvSpaces:
         action = self.action
         if isinstance(action, spaces.Discrete):
             numbers = {"n": int(action.n), "start": int(action.start)}
+        elif isinstance(action, spaces.MultiDiscrete):
+            numbers = {"nvec": action.nvec.tolist(), "start": action.start.tolist()}
         else:
             numbers = _box_record(action)
         return {"observation": _box_record(self.observation), "action": numbers}
 
     @classmethod
     def from_record(
-        cls, record: Any, kind: str, observation_shape: tuple[int, ...], n_outputs: int
+        cls,
+        record: Any,
+        kind: str,
+        observation_shape: tuple[int, ...],
+        n_outputs: int,
+        choices: tuple[int, ...] | None = None,
     ) -> "EnvSpaces":
         """The spaces of a record.
 
@@ -45,6 +52,7 @@ class EnvSpaces:
             kind: The task's, ``"categorical"`` or ``"gaussian"``.
             observation_shape: The task's.
             n_outputs: The task's.
+            choices: The task's.
 
         Raises:
             ValueError: The record is of no such spaces; the message names the part.
@@ -52,6 +60,10 @@ class EnvSpaces:
         observation = _read("observation", record, lambda part: _box(part, observation_shape))
         if kind == "gaussian":
             return cls(observation, _read("action", record, lambda part: _box(part, (n_outputs,))))
+        if choices is not None:
+            return cls(
+                observation, _read("action", record, lambda part: _multi_discrete(part, choices))
+            )
         action = _read("action", record, lambda part: _discrete(part, n_outputs))
         return cls(observation, action)
 
@@ -106,3 +118,10 @@ def _discrete(record: dict[str, Any], n: int) -> spaces.Discrete:
     if type(start) is not int or type(record["n"]) is not int or record["n"] != n:
         raise ValueError
     return spaces.Discrete(n, start=start)
+
+
+def _multi_discrete(record: dict[str, Any], choices: tuple[int, ...]) -> spaces.MultiDiscrete:
+    start = record["start"]
+    if record["nvec"] != list(choices) or [type(each) for each in start] != [int] * len(choices):
+        raise ValueError
+    return spaces.MultiDiscrete(list(choices), start=start)

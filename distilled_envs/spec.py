@@ -9,17 +9,20 @@ import json
 import math
 import re
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from gymnasium.envs.registration import EnvSpec
 
 from distilled_envs.errors import DatasetError
+from distilled_envs.records import KEY, build, number, read_object, renamed, require, to_record
 from distilled_envs.spaces import EnvSpaces
 
 FORMAT_VERSION = 1
 FRAMES = (4, 84, 84)
 """Shape of an observation of a game: a stack of frames, their height and width in pixels."""
 ENCODER_LEVELS = range(5)
+Preprocessing = Literal["atari", "frames", "flatten"]
+"""What stands between an environment and its learners; see :mod:`.envs.preprocessing`."""
 MAX_WIDTH, MAX_DEPTH = 16_384, 256
 """Bounds on a learner's hidden layers: a file can't ask for more memory than there is."""
 
@@ -33,22 +36,41 @@ class TaskSpec:
         observation_shape: Shape of one observation, as learners see it.
         n_outputs: Number of outputs: actions, or action dimensions.
         target_log_std: Log standard deviation of each action dimension; None when categorical.
+        choices: Numbers of alternatives, of a categorical action with several parts: each has its
+            own logits, in order. None where there is one part, of ``n_outputs`` alternatives.
     """
 
     kind: Literal["categorical", "gaussian"]
     observation_shape: tuple[int, ...]
     n_outputs: int
     target_log_std: tuple[float, ...] | None = None
+    choices: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
-        _require(self.kind in ("categorical", "gaussian"), "task.kind", self.kind)
-        _require(self.n_outputs >= 1, "task.n_outputs", self.n_outputs)
+        require(self.kind in ("categorical", "gaussian"), "task.kind", self.kind)
+        require(self.n_outputs >= 1, "task.n_outputs", self.n_outputs)
         stds = self.target_log_std
-        _require(
+        require(
             stds is None or (self.kind == "gaussian" and len(stds) == self.n_outputs),
             "task.target_log_std",
             stds,
         )
+        parts = self.choices
+        require(
+            parts is None
+            or (
+                self.kind == "categorical"
+                and min(parts, default=0) >= 1
+                and sum(parts) == self.n_outputs
+            ),
+            "task.choices",
+            parts,
+        )
+
+    @property
+    def parts(self) -> tuple[int, ...]:
+        """Numbers of outputs that belong together: of each choice, or of all outputs."""
+        return self.choices or (self.n_outputs,)
 
 
 @dataclass(frozen=True)
@@ -69,10 +91,10 @@ class InnerSpec:
 
     def __post_init__(self) -> None:
         rate = self.learning_rate
-        _require(math.isfinite(rate) and rate > 0, "inner.learning_rate", rate)
-        _require(self.optimizer == "sgd", "inner.optimizer", self.optimizer)
-        _require(self.loss == "mse", "inner.loss", self.loss)
-        _require(self.steps == 1, "inner.steps", self.steps)
+        require(math.isfinite(rate) and rate > 0, "inner.learning_rate", rate)
+        require(self.optimizer == "sgd", "inner.optimizer", self.optimizer)
+        require(self.loss == "mse", "inner.loss", self.loss)
+        require(self.steps == 1, "inner.steps", self.steps)
 
 
 @dataclass(frozen=True)
@@ -92,7 +114,7 @@ class InitializationSpec:
 
     def __post_init__(self) -> None:
         known = ("orthogonal", "xavier", "pytorch")
-        _require(self.kind in known, "learner.initialisation.kind", self.kind)
+        require(self.kind in known, "learner.initialisation.kind", self.kind)
 
 
 @dataclass(frozen=True)
@@ -112,19 +134,21 @@ class LearnerSpec:
     architecture: Literal["mlp", "nature-cnn"] = "mlp"
     hidden_sizes: tuple[int, ...] = (64, 64)
     activation: Literal["tanh", "relu"] = "tanh"
-    initialization: InitializationSpec = field(default_factory=InitializationSpec)
+    initialization: InitializationSpec = field(
+        default_factory=InitializationSpec, metadata={KEY: "initialisation"}
+    )
     encoder_level: int = 0
 
     def __post_init__(self) -> None:
         cnn = self.architecture == "nature-cnn"
-        _require(cnn or self.architecture == "mlp", "learner.architecture", self.architecture)
+        require(cnn or self.architecture == "mlp", "learner.architecture", self.architecture)
         levels = ENCODER_LEVELS if cnn else range(len(self.hidden_sizes) + 1)
-        _require(self.encoder_level in levels, "learner.encoder_level", self.encoder_level)
-        _require(not cnn or len(self.hidden_sizes) == 1, "learner.hidden_sizes", self.hidden_sizes)
-        _require(self.activation in ("tanh", "relu"), "learner.activation", self.activation)
+        require(self.encoder_level in levels, "learner.encoder_level", self.encoder_level)
+        require(not cnn or len(self.hidden_sizes) == 1, "learner.hidden_sizes", self.hidden_sizes)
+        require(self.activation in ("tanh", "relu"), "learner.activation", self.activation)
         sizes = self.hidden_sizes
         possible = all(1 <= size <= MAX_WIDTH for size in sizes) and len(sizes) <= MAX_DEPTH
-        _require(possible, "learner.hidden_sizes", list(sizes))
+        require(possible, "learner.hidden_sizes", list(sizes))
 
     @property
     def encoder(self) -> tuple[str, int, tuple[int, ...]]:
@@ -153,10 +177,10 @@ class ObservationTransform:
 
     def __post_init__(self) -> None:
         same = len(self.mean) == len(self.std)
-        _require(same and all(s > 0 for s in self.std), "observation_transform.std", self.std)
-        _require(self.clip > 0, "observation_transform.clip", self.clip)
+        require(same and all(s > 0 for s in self.std), "observation_transform.std", self.std)
+        require(self.clip > 0, "observation_transform.clip", self.clip)
         shown = self.coordinates
-        _require(
+        require(
             shown is None
             or (len(set(shown)) == len(self.mean) == len(shown) > 0 and min(shown) >= 0),
             "observation_transform.coordinates",
@@ -171,6 +195,7 @@ class DistillationSpec:
     Attributes:
         name: ``<family>-<variant>``, e.g. ``"cartpole-nd-2d-min"``.
         env: The real environment; ``gym.make(spec.env)`` builds it.
+        env_module: The module that registers it, where one has to be imported; never by itself.
         task: How outputs become actions.
         inner: The one gradient step.
         learner: The network it was distilled for; of several families that of the first.
@@ -179,7 +204,8 @@ class DistillationSpec:
         observation_transform: What learners see of the real observation; None: all of it, as is.
         spaces: Those of the environment, under the transform; None where a file lacks them, and
             then only the environment itself has them.
-        preprocessing: ``"atari"`` for frames as in :mod:`distilled_envs.envs.atari`, else None.
+        preprocessing: What stands between the environment and learners, of
+            :mod:`distilled_envs.envs.preprocessing`; None: nothing.
         provenance: Algorithm, settings, seed, env steps, wall seconds, versions, command.
         evaluation: Protocol and results of fresh learners, and of other ways to train on the rows.
         files: sha256 of each file beside ``distillation.json``, in hexadecimal.
@@ -196,7 +222,8 @@ class DistillationSpec:
     families: tuple[str, ...] = ()
     observation_transform: ObservationTransform | None = None
     spaces: EnvSpaces | None = None
-    preprocessing: Literal["atari"] | None = None
+    preprocessing: Preprocessing | None = None
+    env_module: str | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
     evaluation: dict[str, Any] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
@@ -204,14 +231,20 @@ class DistillationSpec:
     extra: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _require(self.preprocessing in (None, "atari"), "preprocessing", self.preprocessing)
+        known = (None, *get_args(Preprocessing))
+        require(self.preprocessing in known, "preprocessing", self.preprocessing)
         is_game = self.preprocessing == "atari"
-        _require(is_game == self.env.id.startswith("ALE/"), "preprocessing", self.preprocessing)
+        require(is_game == self.env.id.startswith("ALE/"), "preprocessing", self.preprocessing)
         kind = self.learner.architecture
-        _require(is_game == (kind == "nature-cnn"), "learner.architecture", kind)
+        require(self.has_frames == (kind == "nature-cnn"), "learner.architecture", kind)
         shape = self.task.observation_shape
-        fits = shape == FRAMES if is_game else len(shape) == 1
-        _require(fits, "task.observation_shape", shape)
+        fits = shape == FRAMES if self.has_frames else len(shape) == 1
+        require(fits, "task.observation_shape", shape)
+
+    @property
+    def has_frames(self) -> bool:
+        """Whether learners see stacks of frames, and not vectors."""
+        return self.preprocessing in ("atari", "frames")
 
     @property
     def family(self) -> str:
@@ -231,17 +264,17 @@ class DistillationSpec:
     def to_json(self) -> str:
         """The text of ``distillation.json``."""
         record = {key: getattr(self, key) for key in ("format_version", "name")} | {
-            "env": _renamed(json.loads(self.env.to_json()), _HOME, _HOME_IN_FILES)
+            "env": renamed(json.loads(self.env.to_json()), _HOME, _HOME_IN_FILES)
         }
         for part in ("task", "inner", "learner", "observation_transform"):
             value = getattr(self, part)
             nested = self.extra.get(part, {})
-            record[part] = value if value is None else _to_record(value) | nested
+            record[part] = value if value is None else to_record(value) | nested
         if self.spaces is not None:
             record["spaces"] = self.spaces.to_record() | self.extra.get("spaces", {})
         if self.families:
             record["families"] = self.families
-        for part in ("preprocessing", "provenance", "evaluation", "files"):
+        for part in ("preprocessing", "env_module", "provenance", "evaluation", "files"):
             record[part] = getattr(self, part)
         unknown = {key: value for key, value in self.extra.items() if key not in record}
         return json.dumps(record | unknown, indent=2, allow_nan=False) + "\n"
@@ -253,12 +286,7 @@ class DistillationSpec:
         Raises:
             DatasetError: The text is not JSON, of a newer version, or a value is missing or wrong.
         """
-        try:
-            record = json.loads(text, parse_constant=_refuse)
-        except (ValueError, RecursionError) as error:  # ValueError: also of endless numbers
-            raise DatasetError(f"distillation.json is not JSON: {error}.") from None
-        if not isinstance(record, dict):
-            raise DatasetError("distillation.json must hold one JSON object.")
+        record = read_object(text)
         version = record.pop("format_version", None)
         if version != FORMAT_VERSION:
             raise DatasetError(
@@ -272,7 +300,7 @@ class DistillationSpec:
                 raise DatasetError(f"distillation.json lacks {key!r}.")
         try:
             values["env"] = EnvSpec.from_json(
-                json.dumps(_renamed(values["env"], _HOME_IN_FILES, _HOME))
+                json.dumps(renamed(values["env"], _HOME_IN_FILES, _HOME))
             )
         except (ValueError, TypeError, AttributeError, KeyError) as error:
             raise DatasetError(f"distillation.json: env is not an EnvSpec: {error}.") from None
@@ -286,16 +314,16 @@ class DistillationSpec:
             nested: Any = values.get(part)
             if nested is None and part == "observation_transform":
                 continue
-            values[part] = _build(kind, nested, part)
-            fields = {_KEYS.get(f.name, f.name) for f in dataclasses.fields(kind)}
-            unknown = {key: value for key, value in nested.items() if key not in fields}
+            values[part] = build(kind, nested, part)
+            known_keys = {f.metadata.get(KEY, f.name) for f in dataclasses.fields(kind)}
+            unknown = {key: value for key, value in nested.items() if key not in known_keys}
             if unknown:
                 record[part] = unknown
         spaces, task = values.get("spaces"), values["task"]
         if spaces is not None:
             try:
                 values["spaces"] = EnvSpaces.from_record(
-                    spaces, task.kind, task.observation_shape, task.n_outputs
+                    spaces, task.kind, task.observation_shape, task.n_outputs, task.choices
                 )
             except ValueError as error:
                 raise DatasetError(f"distillation.json: {error}.") from None
@@ -303,98 +331,27 @@ class DistillationSpec:
             if unknown:
                 record["spaces"] = unknown
         for key in ("provenance", "evaluation", "files"):
-            _require(isinstance(values.get(key, {}), dict), key, values.get(key))
+            require(isinstance(values.get(key, {}), dict), key, values.get(key))
         families = values.get("families", [])
         named = isinstance(families, list) and all(isinstance(each, str) for each in families)
-        _require(named, "families", families)
+        require(named, "families", families)
         values["families"] = tuple(families)
         name, kwargs = values["name"], values["env"].kwargs
-        _require(isinstance(name, str) and name.isprintable(), "name", name)
-        _require(isinstance(kwargs, dict), "env.kwargs", kwargs)
+        require(isinstance(name, str) and name.isprintable(), "name", name)
+        require(isinstance(kwargs, dict), "env.kwargs", kwargs)
+        module = values.get("env_module")
+        require(module is None or isinstance(module, str), "env_module", module)
         dims = kwargs.get("dims")
-        _require(dims is None or type(dims) is int, "env.kwargs.dims", dims)
+        require(dims is None or type(dims) is int, "env.kwargs.dims", dims)
         for training, result in values.get("evaluation", {}).items():
-            _require(isinstance(result, dict), f"evaluation.{training}", result)
+            require(isinstance(result, dict), f"evaluation.{training}", result)
             for mode in {"sampled", "greedy"} & result.keys():
                 path, score = f"evaluation.{training}.{mode}", result[mode]
-                _require(isinstance(score, dict), path, score)
-                for number in ("mean", "std"):
-                    _number(score.get(number), float, f"{path}.{number}")
+                require(isinstance(score, dict), path, score)
+                for part in ("mean", "std"):
+                    number(score.get(part), float, f"{path}.{part}")
         return cls(**values, extra=record)
 
 
-_SCALARS = {
-    "n_outputs": int,
-    "steps": int,
-    "encoder_level": int,
-    "learning_rate": float,
-    "hidden_gain": float,
-    "output_gain": float,
-    "scale": float,
-    "clip": float,
-}
-_TUPLES = {
-    "target_log_std": float,
-    "hidden_sizes": int,
-    "coordinates": int,
-    "observation_shape": int,
-    "mean": float,
-    "std": float,
-}
-
-_KEYS = {"initialization": "initialisation"}
-"""Keys of the file, where they are not the names of the attributes."""
-
 _HOME, _HOME_IN_FILES = "distilled_envs.envs.cartpole_nd:", "distilled_envs.cartpole_nd:"
 """The module of cart-pole here, and its name in files, which every version of the package knows."""
-
-
-def _to_record(part: Any) -> dict[str, Any]:
-    """A part of the spec as it stands in the file."""
-    return {_KEYS.get(key, key): value for key, value in dataclasses.asdict(part).items()}
-
-
-def _renamed(env: dict[str, Any], before: str, now: str) -> dict[str, Any]:
-    """An environment's record, with entry points in module ``before`` renamed to ``now``."""
-    for part in ("entry_point", "vector_entry_point"):
-        if isinstance(env.get(part), str) and env[part].startswith(before):
-            env = env | {part: now + env[part].removeprefix(before)}
-    return env
-
-
-def _build(cls: Any, record: Any, where: str) -> Any:
-    """A spec dataclass from a JSON object, its numbers and lists checked and converted."""
-    _require(isinstance(record, dict), where, record)
-    values = {}
-    for f in dataclasses.fields(cls):
-        key = _KEYS.get(f.name, f.name)
-        if key not in record:
-            if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING:
-                raise DatasetError(f"distillation.json lacks {where}.{key}.")
-            continue
-        value = record[key]
-        path = f"{where}.{key}"
-        if f.name == "initialization":
-            value = _build(InitializationSpec, value, path)
-        elif f.name in _TUPLES and value is not None:
-            _require(isinstance(value, list), path, value)
-            value = tuple(_number(item, _TUPLES[f.name], path) for item in value)
-        elif f.name in _SCALARS:
-            value = _number(value, _SCALARS[f.name], path)
-        values[f.name] = value
-    return cls(**values)
-
-
-def _number(value: Any, kind: type, path: str) -> int | float:
-    numeric = isinstance(value, int | float) and not isinstance(value, bool)
-    _require(numeric and math.isfinite(value) and kind(value) == value, path, value)
-    return kind(value)
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no number of JSON")
-
-
-def _require(condition: bool, path: str, value: Any) -> None:
-    if not condition:
-        raise DatasetError(f"distillation.json: {path} can't be {value!r}.")

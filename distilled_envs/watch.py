@@ -14,7 +14,7 @@ import torch
 
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.errors import DistilledEnvsError, MissingExtraError, SettingsError
-from distilled_envs.learners.actions import choose_actions, within_bounds
+from distilled_envs.learners.actions import as_taken, choose_actions
 from distilled_envs.learners.policies import policy_outputs
 from distilled_envs.storage.files import atomic_path
 
@@ -79,7 +79,7 @@ def watch(
             with torch.no_grad():
                 given = policy_outputs(policy, torch.from_numpy(observation)[None].float())
             action = choose_actions(dataset.spec.task, given, None, greedy=True)[0].numpy()
-            action = within_bounds(env.action_space, action)
+            action = as_taken(env.action_space, action)
             with _drawable(dataset):
                 observation, reward, terminated, truncated, _ = env.step(action)
                 if video is not None:

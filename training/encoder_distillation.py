@@ -27,7 +27,7 @@ from distilled_envs.learners.population import Population
 from distilled_envs.spec import LearnerSpec, TaskSpec
 from distilled_envs.training.batch import DistilledBatch
 from distilled_envs.training.imitation import Teacher
-from distilled_envs.training.playing import World
+from distilled_envs.training.world import World
 
 logger = logging.getLogger(__name__)
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from distilled_envs.errors import PolicyError, SettingsError
+from distilled_envs.learners.actions import comparable
 from distilled_envs.spec import TaskSpec
 from distilled_envs.storage.files import atomic_path
 
@@ -188,8 +189,7 @@ def fit_linear(
         raise SettingsError(f"The rank of a linear policy must be at least 1, got {rank}.")
     choice = task.kind == "categorical"
     seen, wanted = observations.double(), answers.double()
-    if choice:
-        wanted = wanted - wanted.mean(1, keepdim=True)
+    wanted = comparable(task, wanted)
     # 1. Least squares.
     ones = torch.ones(len(seen), 1, dtype=seen.dtype)
     found = torch.linalg.lstsq(torch.cat([seen, ones], 1), wanted, driver="gelsd").solution
@@ -205,7 +205,7 @@ def fit_linear(
     inner = (strengths[:kept].sqrt().unsqueeze(1) * right[:kept]).contiguous().requires_grad_()
     bias = bias.clone().requires_grad_()
     parameters = [outer, inner, bias]
-    probabilities = answers.double().softmax(1)
+    probabilities = [part.softmax(1) for part in answers.double().split(task.parts, 1)]
     middle, half = (low + high).double() / 2, (high - low).double() / 2
     taken = ((wanted - middle) / half).clamp(-1, 1) if not choice else wanted
     optimizer = torch.optim.LBFGS(
@@ -217,7 +217,9 @@ def fit_linear(
         outputs = seen @ (outer @ inner).T + bias
         if choice:
             size = (outer @ inner).square().sum()
-            value = cross_entropy(outputs, probabilities) + _DECAY * size / len(bias)
+            each = zip(outputs.split(task.parts, 1), probabilities, strict=True)
+            value = torch.stack([cross_entropy(given, wanted) for given, wanted in each]).sum()
+            value = value + _DECAY * size / len(bias)
         else:
             given = (outputs - middle) / half
             # What lies beyond a bound on the right side misses nothing.

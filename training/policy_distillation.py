@@ -19,7 +19,7 @@ import dataclasses
 import logging
 import time
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -33,7 +33,7 @@ from distilled_envs.errors import SettingsError
 from distilled_envs.learners.actions import comparable
 from distilled_envs.learners.expansion import one_step_learners
 from distilled_envs.learners.threads import torch_threads
-from distilled_envs.spaces import Actions, EnvSpaces
+from distilled_envs.spaces import EnvSpaces
 from distilled_envs.spec import (
     DistillationSpec,
     InnerSpec,
@@ -45,11 +45,12 @@ from distilled_envs.training.closed_form import closed_form
 from distilled_envs.training.encoder_distillation import EncodedRows, learn_encoder, looked_at
 from distilled_envs.training.imitation_settings import ImitationSettings, RefitSettings
 from distilled_envs.training.linear_policy import LinearPolicy, fit_linear
-from distilled_envs.training.playing import COPIES, Playing, World, world_of
+from distilled_envs.training.playing import COPIES, Playing
 from distilled_envs.training.provenance import made_with
 from distilled_envs.training.refitting import first_rows, learn_rows
 from distilled_envs.training.settings import dataset_name
 from distilled_envs.training.teachers import Teacher, as_teacher, load_teacher_policy, source_of
+from distilled_envs.training.world import World, vector_world_of
 
 logger = logging.getLogger(__name__)
 
@@ -95,11 +96,11 @@ def imitate(
         PolicyError: The teacher does not fit it, or is none.
     """
     settings, started = settings or ImitationSettings(), time.monotonic()
-    world, source = None if env is None else world_of(env), None
+    world, source = None if env is None else vector_world_of(env), None
     if isinstance(teacher, str | Path):
         source, teacher = source_of(teacher), load_teacher_policy(teacher, world)
     if world is None and isinstance(teacher, DistilledDataset):
-        world = world_of(teacher.spec.env)
+        world = vector_world_of(teacher.spec.env)
     if world is None:
         raise SettingsError("Name the environment in which the teacher acts, as env.")
     policy = as_teacher(teacher, world.task, world.observations, world.actions, world.spec.id)
@@ -382,9 +383,9 @@ def _dataset(
         task=dataclasses.replace(world.task, observation_shape=shape, target_log_std=log_std),
         inner=InnerSpec(learning_rate=learning_rate),
         observation_transform=fixed,
-        spaces=EnvSpaces(
-            transformed_space(fixed, world.observations), cast(Actions, world.actions)
-        ),
+        spaces=EnvSpaces(transformed_space(fixed, world.observations), world.actions),
+        preprocessing=world.preprocessing,
+        env_module=world.module,
     )
     return DistilledDataset(observations, targets, spec, encoder=encoder)
 

@@ -29,7 +29,7 @@ from distilled_envs.loading import load_distilled
 from distilled_envs.storage.files import atomic_path
 from distilled_envs.training.backends import make_vector_env
 from distilled_envs.training.linear_policy import LinearPolicy, fit_linear
-from distilled_envs.training.playing import world_of
+from distilled_envs.training.world import vector_world_of
 
 _SETTINGS, _STATE, POLICY = "search.json", "state.npz", "policy.npz"
 _CHECKPOINT_SECONDS = 30.0
@@ -107,7 +107,7 @@ def search(
             own, or the folder holds something else.
         PolicyError: The start is no linear policy.
     """
-    folder, world = Path(output).expanduser(), world_of(settings.env_id)
+    folder, world = Path(output).expanduser(), vector_world_of(settings.env_id)
     if world.task.kind != "gaussian":
         raise SettingsError(
             f"Random search is for bounded Box actions; those of {settings.env_id} are "
@@ -134,7 +134,7 @@ def search(
         path.write_text(json.dumps(asked, indent=1) + "\n")
     # A search that goes on meets new episodes, not the first ones again.
     seed = settings.seed + state.iteration
-    env = make_vector_env(settings.env_id, 2 * settings.directions, seed, settings.threads)
+    env = make_vector_env(world, 2 * settings.directions, seed, settings.threads)
     env.reset(seed=seed)
     random, saved, log = np.random.default_rng(seed), time.monotonic(), _log(folder)
     bar = tqdm(
@@ -342,7 +342,7 @@ def linear_policy_of(dataset: DistilledDataset) -> LinearPolicy:
     if not fitted.exact:
         raise DatasetError(f"The learners of {dataset.spec.name} are not linear.")
     places = list(fixed.coordinates or range(len(fixed.mean)))
-    width = max(world_of(dataset.spec.env).task.observation_shape[0], max(places) + 1)
+    width = max(vector_world_of(dataset.spec.env).task.observation_shape[0], max(places) + 1)
     weights = torch.zeros(answers.shape[1], width, dtype=torch.float64)
     mean, std = torch.zeros(width, dtype=torch.float64), torch.ones(width, dtype=torch.float64)
     weights[:, places] = fitted.policy.weights

@@ -11,7 +11,7 @@ import torch
 from gymnasium.vector import AutoresetMode
 from torch import Tensor
 
-from distilled_envs.learners.actions import choose_actions, within_bounds
+from distilled_envs.learners.actions import as_taken, choose_actions
 from distilled_envs.spec import TaskSpec
 from distilled_envs.training.normalization import (
     ObservationNormalizer,
@@ -167,7 +167,7 @@ class Actors:
     def _step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Act; (normalized) rewards, terminations, truncations, and lives lost, ``(B,)`` each."""
         # Actions are clipped for the environment alone: log-probabilities are of those drawn.
-        actions = within_bounds(self.env.single_action_space, actions)
+        actions = as_taken(self.env.single_action_space, actions)
         self._observations, rewards, terminated, truncated, infos = self.env.step(actions)
         done = terminated | truncated
         self._returns += rewards

@@ -20,7 +20,7 @@ from distilled_envs.errors import DivergedError, MissingExtraError, SettingsErro
 from distilled_envs.learners.threads import torch_threads
 from distilled_envs.spec import DistillationSpec, InnerSpec, TaskSpec
 from distilled_envs.storage.folder import read_spec
-from distilled_envs.training.backends import checked_environment, make_training_envs
+from distilled_envs.training.backends import checked_world, make_training_envs
 from distilled_envs.training.dataset_teachers import as_teacher, load_guide_start, load_teacher
 from distilled_envs.training.guided import Guided
 from distilled_envs.training.imitation import Imitation
@@ -30,6 +30,7 @@ from distilled_envs.training.run_folder import RunFolder
 from distilled_envs.training.settings import GameSettings, Settings
 from distilled_envs.training.starts import best_constant_action, prefer
 from distilled_envs.training.views import make_view
+from distilled_envs.training.world import World
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +69,7 @@ def distill(
         DivergedError: The numbers are no longer finite; the last good checkpoint stands.
         MissingExtraError: tensorboard is not installed.
     """
-    env_spec, task = checked_environment(settings)
+    world = checked_world(settings)
     _check_device(settings.device)
     output = Path(output)
     if resume:
@@ -76,23 +77,23 @@ def distill(
         if folder.dataset.exists() and folder.iteration() >= settings.iterations:
             logger.info("%s is finished already", output)
             return DistilledDataset.load(folder.dataset)
-        source = _load_source(settings, env_spec, folder.teacher)
+        source = _load_source(settings, world.spec, folder.teacher)
     else:
         _log_writer()  # before anything is written
-        source = _load_source(settings, env_spec)
+        source = _load_source(settings, world.spec)
         folder = RunFolder.start(output, settings, command)
         if source is not None:  # whatever becomes of the name, the run goes on with this one
             source.save(folder.teacher)
     state = folder.load_checkpoint()
     # Environments that can't go on from where they were get new episodes, not the first ones again.
     env_seed = settings.seed + (state["algorithm"]["iteration"] if state else 0)
-    env = make_training_envs(settings, env_seed)
+    env = make_training_envs(settings, world, env_seed)
     with (
         torch.random.fork_rng(devices=[]),
         torch_threads(settings.threads or torch.get_num_threads()),
     ):
         torch.manual_seed(settings.seed)
-        algorithm = make_algorithm(settings, env, task, env_seed, source)
+        algorithm = make_algorithm(settings, env, world.task, env_seed, source)
         log = TrainingLog()
         if state is not None:
             try:
@@ -106,7 +107,7 @@ def distill(
             log = TrainingLog.from_checkpoint(state)
         elif isinstance(settings, GameSettings) and settings.constant_start:
             started = time.monotonic()
-            action, steps = best_constant_action(settings, task.n_outputs, progress=progress)
+            action, steps = best_constant_action(settings, world, progress=progress)
             logger.info("a player of action %d alone gets most, and learners start so", action)
             prefer(algorithm, action)
             log = TrainingLog(time.monotonic() - started, steps)
@@ -114,7 +115,7 @@ def distill(
         again = "--resume" if command is None else f"`{command}{'' if resume else ' --resume'}`"
         _train(algorithm, folder, log, progress, again)
     env.close()
-    return _finish(algorithm, folder, env_spec, log, source, progress)
+    return _finish(algorithm, folder, world, log, source, progress)
 
 
 def make_algorithm(
@@ -232,7 +233,7 @@ def _train(
 def _finish(
     algorithm: MetaPPO,
     folder: RunFolder,
-    env_spec: EnvSpec,
+    world: World,
     log: TrainingLog,
     source: DistilledDataset | None,
     progress: bool,
@@ -242,13 +243,14 @@ def _finish(
     networks = dict(zip(settings.families, settings.networks, strict=True))
     spec = DistillationSpec(
         name=settings.name,
-        env=env_spec,
+        env=world.spec,
         task=dataclasses.replace(algorithm.task, target_log_std=batch.log_std()),
         inner=InnerSpec(learning_rate=batch.learning_rate.item()),
         learner=settings.learner,
         families=tuple(networks) if len(networks) > 1 else (),
         observation_transform=view.transform(),
-        preprocessing=view.preprocessing,
+        preprocessing=world.preprocessing,
+        env_module=world.module,
         provenance=provenance(
             settings,
             command=folder.record["command"],

@@ -86,7 +86,12 @@ class RunFolder:
         except ValueError as error:
             raise SettingsError(f"{path / 'run.json'} is damaged: {error}.") from None
         # A setting may be newer than the run, and those of games may be left out.
-        defaults = {field.name: field.default for field in dataclasses.fields(GameSettings)}
+        defaults = {
+            field.name: field.default_factory()
+            if callable(field.default_factory)
+            else field.default
+            for field in dataclasses.fields(GameSettings)
+        }
         defaults = json.loads(json.dumps(defaults, default=str))  # tuples are lists in the record
         unknown = record["settings"].keys() - defaults
         if unknown:

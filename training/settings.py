@@ -2,10 +2,9 @@
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from distilled_envs.envs.atari import ENV_KWARGS
 from distilled_envs.errors import SettingsError
 from distilled_envs.learners.families import FAMILIES, of_family
 from distilled_envs.spec import ENCODER_LEVELS, LearnerSpec
@@ -25,6 +24,10 @@ class Settings:
     """Environment steps of the whole run, over all learners."""
     dims: int | None = None
     """Cart-pole axes (CartPoleND-v0 only)."""
+    env_kwargs: dict[str, Any] = field(default_factory=dict)
+    """Arguments of the environment, of gym.make beside the id; in a shell as one JSON object."""
+    max_episode_steps: int | None = None
+    """Steps after which an episode is cut; None takes the environment's own time limit."""
     seed: int = 0
     """Seed of everything random in the run."""
     threads: int | None = None
@@ -169,9 +172,9 @@ class Settings:
             )
 
     @property
-    def env_kwargs(self) -> dict[str, Any]:
-        """Arguments of ``gym.make`` beside the id."""
-        return {} if self.dims is None else {"dims": self.dims}
+    def make_kwargs(self) -> dict[str, Any]:
+        """Arguments of ``gym.make`` beside the id, with the number of axes."""
+        return self.env_kwargs | ({} if self.dims is None else {"dims": self.dims})
 
     @property
     def learner(self) -> LearnerSpec:
@@ -228,11 +231,8 @@ class GameSettings(Settings):
         super().__post_init__()
         if not 0 <= self.guide_share <= 1:
             raise SettingsError(f"guide_share must lie in 0..1, got {self.guide_share}.")
-        if self.env_id.startswith("ALE/") != (self.encoder_level is not None):
-            raise SettingsError(
-                f"encoder_level is for Atari games (ALE/...), and needed there; {self.env_id} with "
-                f"encoder_level {self.encoder_level} can't be distilled."
-            )
+        if self.encoder_level is None and self.env_id.startswith("ALE/"):
+            raise SettingsError(f"{self.env_id} is a game, and needs an encoder_level, 0 to 4.")
         if self.encoder_level is not None:
             if self.encoder_level not in ENCODER_LEVELS:
                 raise SettingsError(f"encoder_level must be 0 to 4, got {self.encoder_level}.")
@@ -246,7 +246,7 @@ class GameSettings(Settings):
                 raise SettingsError("Frames are shown as they are: leave out observation_scale.")
             if self.limit_share:
                 raise SettingsError("CNNs have no linear limit: leave out limit_share.")
-        elif self.end_at_lost_life:
+        if self.end_at_lost_life and not self.env_id.startswith("ALE/"):
             raise SettingsError("end_at_lost_life is for Atari games, where lives are counted.")
         if self.guide_share and self.constant_start:
             raise SettingsError(
@@ -262,11 +262,6 @@ class GameSettings(Settings):
             raise SettingsError("guide_start is for a guide: give a guide_share too.")
         if self.normalize_rewards and self.reward_sign:
             raise SettingsError("normalize_rewards and reward_sign exclude each other.")
-
-    @property
-    def env_kwargs(self) -> dict[str, Any]:
-        """Arguments of ``gym.make`` beside the id."""
-        return super().env_kwargs if self.encoder_level is None else ENV_KWARGS
 
     @property
     def networks(self) -> tuple[LearnerSpec, ...]:
@@ -319,8 +314,8 @@ def dataset_name(
 
 
 _COUNTS = (
-    "instances total_steps threads learners envs_per_learner horizon epochs minibatches "
-    "eval_learners eval_episodes"
+    "instances total_steps max_episode_steps threads learners envs_per_learner horizon epochs "
+    "minibatches eval_learners eval_episodes"
 )
 _POSITIVE = (
     "learning_rate target_learning_rate critic_learning_rate encoder_learning_rate clip "

@@ -15,9 +15,11 @@ from tqdm import trange
 
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.errors import SettingsError
+from distilled_envs.learners.actions import as_taken
 from distilled_envs.training.backends import make_training_envs
 from distilled_envs.training.meta_ppo import MetaPPO
 from distilled_envs.training.settings import Settings
+from distilled_envs.training.world import World
 
 EPISODES = 8
 """Episodes of each action in the first round of the trial, side by side."""
@@ -28,7 +30,7 @@ START_ENTROPY = 0.7
 
 
 def best_constant_action(
-    settings: Settings, n_actions: int, *, progress: bool = True
+    settings: Settings, world: World, *, progress: bool = True
 ) -> tuple[int, int]:
     """The action that pays best when it is repeated through whole episodes.
 
@@ -38,17 +40,18 @@ def best_constant_action(
 
     Args:
         settings: The run's settings.
-        n_actions: Number of the environment's discrete actions.
+        world: The environment, of discrete actions.
         progress: Whether to show a progress bar.
 
     Returns:
         The action with the highest mean return, in the environment's rewards, and the environment
         steps of the trial.
     """
+    n_actions = world.task.n_outputs
     candidates, steps, seed = np.arange(n_actions), 0, settings.seed
     while len(candidates) > 1:
         players = np.repeat(candidates, EPISODES * n_actions // len(candidates))
-        returns, taken = _returns(settings, players, seed, progress)
+        returns, taken = _returns(settings, world, players, seed, progress)
         steps += taken
         seed += len(players)  # each copy has a seed of its own, and no game is played twice
         best = (-returns.reshape(len(candidates), -1).mean(1)).argsort(kind="stable")
@@ -116,15 +119,15 @@ def start_as_learner(policy: nn.Sequential, dataset: DistilledDataset, seen: Ten
 
 
 def _returns(
-    settings: Settings, actions: np.ndarray, seed: int, progress: bool
+    settings: Settings, world: World, actions: np.ndarray, seed: int, progress: bool
 ) -> tuple[np.ndarray, int]:
     """Returns ``(n,)`` of players that repeat one action each, and the environment steps taken."""
     returns, going, steps = np.zeros(len(actions)), np.ones(len(actions), dtype=bool), 0
-    env = make_training_envs(settings, seed, len(actions))
+    env = make_training_envs(settings, world, seed, len(actions))
     try:
         env.reset(seed=seed)
         for _ in trange(STEPS, desc="players of one action", leave=False, disable=not progress):
-            _, rewards, terminated, truncated, _ = env.step(actions)
+            _, rewards, terminated, truncated, _ = env.step(as_taken(world.actions, actions))
             steps += len(actions)
             returns += rewards * going
             going &= ~(terminated | truncated)

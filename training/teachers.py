@@ -19,9 +19,7 @@ for the good states, where all values are high.
 import dataclasses
 import importlib
 import json
-import os
 import re
-import sys
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -33,10 +31,10 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from torch import Tensor, nn
-from torch.nn.functional import one_hot
 
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.envs.real import transform_function
+from distilled_envs.envs.registering import import_module
 from distilled_envs.errors import (
     DistilledEnvsError,
     HubError,
@@ -45,6 +43,7 @@ from distilled_envs.errors import (
     PolicyError,
 )
 from distilled_envs.evaluation.players import PredictingPlayer, outputs_of, policy_in
+from distilled_envs.learners.actions import by_number, logits_of
 from distilled_envs.learners.expansion import mean_answers, one_step_learners
 from distilled_envs.learners.policies import evaluating, read_policy
 from distilled_envs.learners.sb3_policies import (
@@ -58,7 +57,7 @@ from distilled_envs.spec import TaskSpec
 from distilled_envs.storage.files import sha256
 from distilled_envs.storage.folder import SPEC_FILE
 from distilled_envs.training.linear_policy import LinearPolicy
-from distilled_envs.training.playing import World
+from distilled_envs.training.world import World
 
 CHOICE = 8.0
 """Logit of an action that a teacher chose, beside 0: of four it has 99.9%."""
@@ -215,8 +214,8 @@ def _as_teacher(
 
 
 def choices(actions: Tensor, task: TaskSpec) -> Tensor:
-    """Logits ``(n, n_outputs)`` of actions that were chosen ``(n,)``."""
-    return CHOICE * one_hot(actions.long(), task.n_outputs).float()
+    """Logits ``(n, n_outputs)`` of actions that were chosen, by number."""
+    return logits_of(task, actions, CHOICE)
 
 
 def _predicting(
@@ -240,7 +239,7 @@ def _of_dataset(dataset: DistilledDataset, task: TaskSpec, name: str) -> Teacher
     shown = None if fixed is None else fixed.coordinates
     (inputs,) = task.observation_shape
     sees = spec.task.observation_shape == (inputs,) if shown is None else max(shown) < inputs
-    if (spec.task.kind, spec.task.n_outputs) != (task.kind, task.n_outputs) or not sees:
+    if (spec.task.kind, spec.task.parts) != (task.kind, task.parts) or not sees:
         raise PolicyError(f"{spec.name} is of another task than {name}.")
     learners = one_step_learners(dataset, torch.Generator().manual_seed(0))
     seen = (lambda raw: raw) if fixed is None else transform_function(fixed)
@@ -275,7 +274,7 @@ def _of_predict(
     def answer(seen: Tensor) -> Tensor:
         each = seen.numpy().astype(observations.dtype)
         acted = np.concatenate([player(one[None], starts) for one in each])
-        taken = torch.from_numpy(acted)
+        taken = torch.from_numpy(by_number(actions, acted))
         return choices(taken, task) if task.kind == "categorical" else taken.float()
 
     return answer
@@ -301,19 +300,18 @@ def _check_actions(
         same = bool(np.allclose(own.low, actions.low) and np.allclose(own.high, actions.high))
     if isinstance(own, spaces.Discrete) and isinstance(actions, spaces.Discrete):
         same = own.n == actions.n
+    if isinstance(own, spaces.MultiDiscrete) and isinstance(actions, spaces.MultiDiscrete):
+        same = same and bool((own.nvec == actions.nvec).all())
     if not same:
         raise PolicyError(f"{called} has the actions {own}, and those of {name} are {actions}.")
 
 
 def _import(name: str) -> Any:
     module, _, attribute = name.partition(":")
-    sys.path.insert(0, os.getcwd())  # as `python -m` has it
     try:
-        return getattr(importlib.import_module(module), attribute)
+        return getattr(import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise PolicyError(f"There is no {attribute} in a module {module}: {error}") from None
-    finally:
-        sys.path.remove(os.getcwd())
 
 
 _ALGORITHMS = {

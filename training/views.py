@@ -3,8 +3,6 @@
 The algorithm calls a view and never asks which of the two it is.
 """
 
-from typing import Literal
-
 import gymnasium as gym
 import torch
 from torch import Tensor, nn
@@ -74,14 +72,11 @@ class NumbersView(nn.Module):
         space: The environment's observation space.
 
     Attributes:
-        preprocessing: What :class:`~distilled_envs.spec.DistillationSpec` calls it.
         critic_network: The critic's architecture.
         normalizer: The running normalization of observations; None shows them as they are.
         first_rows: Where the distilled observations start ``(k, *shape)``; None draws them from a
             normal distribution.
     """
-
-    preprocessing: Literal["atari"] | None = None
 
     def __init__(self, settings: Settings, task: TaskSpec, space: gym.spaces.Box):
         super().__init__()
@@ -155,7 +150,6 @@ class FramesView(NumbersView):
         other_encoder: See :func:`make_view`.
     """
 
-    preprocessing = "atari"
     _settings: GameSettings
 
     def __init__(

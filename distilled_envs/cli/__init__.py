@@ -5,16 +5,18 @@ called, so that ``list`` does not wait for torch, nor ``--help`` for anything.
 """
 
 import importlib
+import json
 import logging
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple, get_origin
 
 from distilled_envs import __version__
-from distilled_envs.errors import DistilledEnvsError
+from distilled_envs.envs.registering import import_module
+from distilled_envs.errors import DistilledEnvsError, SettingsError
 
 
 class Command(NamedTuple):
@@ -101,7 +103,8 @@ Reinforcement-learning environments distilled into one-batch supervised datasets
 commands:
 {_LINES}
 
-`distilled-envs COMMAND --help` explains each; NAME is a name from `list`, a dataset
+`distilled-envs COMMAND --help` explains each, and each takes `--import MODULE`, for
+environments that a module of yours registers; NAME is a name from `list`, a dataset
 folder, or a Hub repo, user/name.
 Try: distilled-envs evaluate cartpole_2d --instances min
 """
@@ -148,6 +151,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _imported(arguments: list[str]) -> list[str]:
+    """Import what ``--import MODULE`` names, such as a module that registers environments.
+
+    Returns:
+        The other arguments.
+
+    Raises:
+        SettingsError: There is no such module, or it can't be imported.
+    """
+    others, rest = [], iter(arguments)
+    for argument in rest:
+        flag, equals, value = argument.partition("=")
+        if flag != "--import":
+            others.append(argument)
+            continue
+        module = value if equals else next(rest, "")
+        try:
+            import_module(module)
+        except Exception as error:  # whatever a module may raise while it is imported
+            raise SettingsError(f"--import {module}: it can't be imported: {error}") from None
+    return others
+
+
 def _run(name: str, arguments: list[str]) -> None:
     """Call a command's function with what the arguments say."""
     import tyro
@@ -157,12 +183,40 @@ def _run(name: str, arguments: list[str]) -> None:
     prog = f"distilled-envs {name}"
     if name in ("distill", "imitate", "refit"):  # the new dataset keeps the line that made it
         command = partial(command, line=shlex.join(["distilled-envs", name, *arguments]))
+    arguments = _imported(arguments)
     if name == "distill":  # its flags have the settings of a preset as defaults
         from distilled_envs.cli.distill import with_preset
 
         command, wanted, arguments = with_preset(command, arguments)
         prog += f" {wanted}"
-    tyro.cli(command, args=arguments, prog=prog)
+    tyro.cli(command, args=arguments, prog=prog, registry=_registry())
+
+
+def _registry() -> Any:
+    """What tyro must know beside types of its own: dictionaries are JSON objects."""
+    from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec
+
+    registry = ConstructorRegistry()
+
+    def read(arguments: list[str]) -> dict[str, Any]:
+        value = json.loads(arguments[0])
+        if not isinstance(value, dict):
+            raise ValueError("one JSON object is needed, in braces")
+        return value
+
+    @registry.primitive_rule
+    def json_object(info: Any) -> PrimitiveConstructorSpec[dict[str, Any]] | None:
+        if get_origin(info.type) is not dict:
+            return None
+        return PrimitiveConstructorSpec(
+            nargs=1,
+            metavar="JSON",
+            instance_from_str=read,
+            is_instance=lambda value: isinstance(value, dict),
+            str_from_instance=lambda value: [json.dumps(value)],
+        )
+
+    return registry
 
 
 @contextmanager

@@ -12,6 +12,8 @@ from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
 
 from distilled_envs.envs import atari
+from distilled_envs.envs.preprocessing import make_vec as make_preprocessed_vec
+from distilled_envs.envs.preprocessing import preprocess
 from distilled_envs.errors import DatasetError, MissingExtraError
 from distilled_envs.spaces import Actions, EnvSpaces
 from distilled_envs.spec import DistillationSpec, ObservationTransform
@@ -25,9 +27,7 @@ def make_bare_env(spec: DistillationSpec, **kwargs: Any) -> gym.Env:
         MissingExtraError: What it is simulated with is not installed.
     """
     with _explained(spec):
-        env = gym.make(_registered(spec), **kwargs)
-        if spec.preprocessing == "atari":
-            env = atari.preprocess(env)
+        env = preprocess(gym.make(_registered(spec), **kwargs), spec.preprocessing)
     _check_shape(spec, env.observation_space)
     return env
 
@@ -62,18 +62,15 @@ def env_spaces(spec: DistillationSpec) -> EnvSpaces:
 def make_vec_env(spec: DistillationSpec, num_envs: int, **kwargs: Any) -> gym.vector.VectorEnv:
     """Copies of the real environment of a dataset.
 
-    ``kwargs`` go to ``gym.make_vec``, for games to :func:`distilled_envs.envs.atari.make_vec`.
+    ``kwargs`` go to ``gym.make_vec``, for Atari games to
+    :func:`distilled_envs.envs.atari.make_vec`.
 
     Raises:
         DatasetError: The environment is not registered here, or is not the one of the dataset.
         MissingExtraError: What it is simulated with is not installed.
     """
     with _explained(spec):
-        here = _registered(spec)
-        if spec.preprocessing == "atari":
-            env = atari.make_vec(here, num_envs, **kwargs)
-        else:
-            env = gym.make_vec(here, num_envs=num_envs, **kwargs)
+        env = make_preprocessed_vec(_registered(spec), num_envs, spec.preprocessing, **kwargs)
     _check_shape(spec, env.single_observation_space)
     fixed = spec.observation_transform
     if fixed is None:
@@ -116,9 +113,11 @@ def _registered(spec: DistillationSpec) -> EnvSpec:
     try:
         here = gym.spec(env_id)
     except gym.error.Error as error:
+        module = spec.env_module
+        which = "the package that registers it" if module is None else module
         raise DatasetError(
-            f"{spec.name}: the environment {env_id} is not registered: import the package that "
-            f"registers it first ({error})."
+            f"{spec.name}: the environment {env_id} is not registered: import {which} first, in a "
+            f"shell with --import {module or 'MODULE'} ({error})."
         ) from None
     for part in ("entry_point", "vector_entry_point", "additional_wrappers"):
         if getattr(spec.env, part) != getattr(here, part):

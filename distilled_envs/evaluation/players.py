@@ -10,7 +10,7 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from distilled_envs.errors import PolicyError
-from distilled_envs.learners.actions import choose_actions, within_bounds
+from distilled_envs.learners.actions import as_taken, by_number, choose_actions, within_bounds
 from distilled_envs.learners.layers import like_parameters
 from distilled_envs.learners.policies import policy_outputs
 from distilled_envs.learners.sb3_policies import is_sb3_model, is_sb3_policy, shares_our_outputs
@@ -66,7 +66,7 @@ def player_of_outputs(
                     f"{'' if given.isfinite().all() else ', not all of them finite'}."
                 )
             actions = choose_actions(task, given, log_std, greedy=greedy).numpy()
-        return within_bounds(space, actions)
+        return as_taken(space, actions)
 
     return play
 
@@ -130,9 +130,11 @@ class PredictingPlayer:
     def _check(self, name: str, actions: np.ndarray, copies: int) -> None:
         shape, space = (copies, *(self._space.shape or ())), self._space
         fits = actions.shape == shape and actions.dtype.kind in "iufb"
-        if fits and isinstance(space, spaces.Discrete):
+        if fits and isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
+            alternatives = space.n if isinstance(space, spaces.Discrete) else space.nvec
+            number = by_number(space, actions)
             fits = actions.dtype.kind in "iu" and bool(
-                ((actions >= space.start) & (actions < space.start + space.n)).all()
+                ((number >= 0) & (number < alternatives)).all()
             )
         elif fits:
             fits = bool(np.isfinite(actions).all())

@@ -171,7 +171,7 @@ def evaluate(
         check_can_play(each)
     usual = (1, 20) if len(policies) == 1 else (len(policies), 5)
     if policy is None:  # games take minutes
-        usual = (100, 5) if dataset.spec.preprocessing is None else (32, 1)
+        usual = (100, 5) if not dataset.spec.has_frames else (32, 1)
     learners = usual[0] if learners is None else learners
     episodes = usual[1] if episodes is None else episodes
     try:

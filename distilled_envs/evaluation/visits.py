@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from distilled_envs.envs.real import make_vec_env
-from distilled_envs.learners.actions import choose_actions, within_bounds
+from distilled_envs.learners.actions import as_taken, choose_actions
 from distilled_envs.learners.expansion import mean_answers, one_step_learners
 from distilled_envs.learners.threads import torch_threads
 from distilled_envs.rows import Rows
@@ -65,7 +65,7 @@ def play(dataset: Rows, n: int, seed: int, *, progress: bool = False) -> tuple[T
                 shown = torch.as_tensor(observations, dtype=torch.float32)
                 outputs = learners.each_at_its_own(encode(shown))
                 actions = choose_actions(task, outputs, log_std, greedy=False).numpy()
-            actions = within_bounds(env.single_action_space, actions)
+            actions = as_taken(env.single_action_space, actions)
             observations, _, terminated, truncated, _ = env.step(actions)
             playing &= ~(terminated | truncated)
             steps += 1

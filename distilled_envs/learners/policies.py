@@ -155,8 +155,11 @@ def check_action_space(policy: nn.Module | object, task: TaskSpec, name: str) ->
         return
     space = module.action_space
     if task.kind == "categorical":
-        fits = isinstance(space, spaces.Discrete) and space.n == task.n_outputs
         wanted = f"Discrete({task.n_outputs})"
+        fits = isinstance(space, spaces.Discrete) and space.n == task.n_outputs
+        if task.choices is not None:
+            wanted = f"MultiDiscrete({list(task.choices)})"
+            fits = isinstance(space, spaces.MultiDiscrete) and tuple(space.nvec) == task.choices
     else:
         fits = isinstance(space, spaces.Box) and space.shape == (task.n_outputs,)
         wanted = f"a Box of shape ({task.n_outputs},)"

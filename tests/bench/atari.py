@@ -13,9 +13,8 @@ import numpy as np
 import torch
 
 from distilled_envs.training import PRESETS
-from distilled_envs.training.backends import make_training_envs
+from distilled_envs.training.backends import checked_world, make_training_envs
 from distilled_envs.training.meta_ppo import MetaPPO
-from distilled_envs.training.run import checked_environment
 
 ROUNDS = 3
 
@@ -34,8 +33,9 @@ def main(device: str = "cpu") -> None:
     """Time the parts and the whole, and print them."""
     torch.set_num_threads(1)
     settings = dataclasses.replace(PRESETS["pong-level4"], threads=1, device=device)
-    _, task = checked_environment(settings)
-    env = make_training_envs(settings, seed=0)
+    world = checked_world(settings)
+    task = world.task
+    env = make_training_envs(settings, world, seed=0)
     env.reset(seed=0)
     copies = env.num_envs
     actions = np.random.default_rng(0).integers(task.n_outputs, size=(64, copies))

@@ -12,9 +12,8 @@ import torch
 from stable_baselines3 import PPO
 
 from distilled_envs.training import for_environment
-from distilled_envs.training.backends import make_training_envs
+from distilled_envs.training.backends import checked_world, make_training_envs
 from distilled_envs.training.meta_ppo import MetaPPO
-from distilled_envs.training.run import checked_environment
 
 SETTINGS = for_environment("HalfCheetah-v5")
 ROUNDS = 3
@@ -23,9 +22,10 @@ ROUNDS = 3
 def distillation(use_envpool: bool, iterations: int = 4) -> float:
     """Steps per second of some iterations, after one that warms up."""
     settings = dataclasses.replace(SETTINGS, use_envpool=use_envpool)
-    _, task = checked_environment(settings)
+    world = checked_world(settings)
+    task = world.task
     torch.manual_seed(0)
-    env = make_training_envs(settings, seed=0)
+    env = make_training_envs(settings, world, seed=0)
     algorithm = MetaPPO(settings, env, task)
     algorithm.iterate()
     start = time.perf_counter()

@@ -7,7 +7,7 @@ import torch
 
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.training import Settings
-from distilled_envs.training.backends import checked_environment, make_training_envs
+from distilled_envs.training.backends import checked_world, make_training_envs
 from distilled_envs.training.meta_ppo import MetaPPO
 from distilled_envs.training.run import make_algorithm
 
@@ -18,10 +18,10 @@ def start() -> Callable[..., MetaPPO]:
     envs = []
 
     def make(settings: Settings, source: DistilledDataset | None = None) -> MetaPPO:
-        _, task = checked_environment(settings)
+        world = checked_world(settings)
         torch.manual_seed(0)
-        envs.append(make_training_envs(settings, 0))
-        return make_algorithm(settings, envs[-1], task, 0, source)
+        envs.append(make_training_envs(settings, world, 0))
+        return make_algorithm(settings, envs[-1], world.task, 0, source)
 
     yield make
     for env in envs:

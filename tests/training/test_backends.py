@@ -7,24 +7,32 @@ from gymnasium.vector import SyncVectorEnv
 
 from distilled_envs.envs.cartpole_nd import CartPoleNDVectorEnv
 from distilled_envs.training import PRESETS, for_environment
-from distilled_envs.training.backends import EnvPoolVectorEnv, make_training_envs
+from distilled_envs.training.backends import (
+    EnvPoolVectorEnv,
+    checked_world,
+    make_training_envs,
+)
 
 HOPPER = dataclasses.replace(for_environment("Hopper-v5"), learners=2, envs_per_learner=2)
 
 
+def envs_of(settings):
+    return make_training_envs(settings, checked_world(settings), 0)
+
+
 def test_each_id_gets_its_backend(monkeypatch):
-    assert isinstance(make_training_envs(HOPPER, 0), EnvPoolVectorEnv)
+    assert isinstance(envs_of(HOPPER), EnvPoolVectorEnv)
     plain = dataclasses.replace(HOPPER, use_envpool=False)
-    assert isinstance(make_training_envs(plain, 0), SyncVectorEnv)
-    assert isinstance(make_training_envs(PRESETS["cartpole-nd-2d-64"], 0), CartPoleNDVectorEnv)
+    assert isinstance(envs_of(plain), SyncVectorEnv)
+    assert isinstance(envs_of(PRESETS["cartpole-nd-2d-64"]), CartPoleNDVectorEnv)
     monkeypatch.setitem(__import__("sys").modules, "envpool", None)
-    assert isinstance(make_training_envs(HOPPER, 0), SyncVectorEnv)
+    assert isinstance(envs_of(HOPPER), SyncVectorEnv)
 
 
 @pytest.mark.parametrize("use_envpool", [True, False])
 def test_the_step_after_an_end_is_a_reset(use_envpool):
     """Both kinds show the last observation, then spend a step of reward 0 on the reset."""
-    env = make_training_envs(dataclasses.replace(HOPPER, use_envpool=use_envpool), 0)
+    env = envs_of(dataclasses.replace(HOPPER, use_envpool=use_envpool))
     env.reset(seed=0)
     rng = np.random.default_rng(0)
     ends, ended = 0, np.zeros(4, dtype=bool)
@@ -46,7 +54,7 @@ def test_envpool_and_gymnasium_are_the_same_task():
     means = []
     for use_envpool in (True, False):
         settings = dataclasses.replace(HOPPER, learners=8, use_envpool=use_envpool)
-        env = make_training_envs(settings, 0)
+        env = envs_of(settings)
         env.reset(seed=0)
         rng = np.random.default_rng(1)
         total, lengths, ends = 0.0, 0, 0
@@ -61,6 +69,6 @@ def test_envpool_and_gymnasium_are_the_same_task():
 
 
 def test_spaces_are_gymnasiums():
-    env, real = make_training_envs(HOPPER, 0), gym.make("Hopper-v5")
+    env, real = envs_of(HOPPER), gym.make("Hopper-v5")
     assert env.single_observation_space == real.observation_space
     assert env.single_action_space == real.action_space

@@ -6,7 +6,7 @@ import torch
 
 from distilled_envs.spec import TaskSpec
 from distilled_envs.training.encoder_distillation import _missed, looked_at
-from distilled_envs.training.playing import World
+from distilled_envs.training.world import World
 
 
 def world(kind: str, actions: gym.Space) -> World:

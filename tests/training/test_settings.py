@@ -12,7 +12,7 @@ from distilled_envs.training import (
     RefitSettings,
     Settings,
 )
-from distilled_envs.training.backends import checked_environment
+from distilled_envs.training.backends import checked_world
 from distilled_envs.training.presets.mujoco import MUJOCO
 
 CARTPOLE = Settings(
@@ -47,8 +47,9 @@ def test_settings_that_make_no_sense_are_refused(changes, sentence):
 
 @pytest.mark.parametrize("settings", MUJOCO, ids=lambda settings: settings.name)
 def test_mujoco_presets_fit_their_environments(settings):
-    env_spec, task = checked_environment(settings)
-    assert env_spec.id == settings.env_id
+    world = checked_world(settings)
+    task = world.task
+    assert world.spec.id == settings.env_id
     assert task.kind == "gaussian"
     assert task.observation_shape[0] <= min(settings.hidden_sizes)
 
@@ -58,10 +59,10 @@ def test_a_game_has_settings_of_its_own():
         dataclasses.replace(CARTPOLE, env_id="ALE/Pong-v5")
     with pytest.raises(TypeError, match="guide_share"):
         dataclasses.replace(CARTPOLE, guide_share=0.5)
-    assert GameSettings(**vars(CARTPOLE), guide_share=0.5).env_kwargs == {"dims": 1}
+    assert GameSettings(**vars(CARTPOLE), guide_share=0.5).make_kwargs == {"dims": 1}
     game = PRESETS["pong-level4"]
     assert game.learner.architecture == "nature-cnn"
-    assert game.env_kwargs["frameskip"] == 1
+    assert checked_world(game).spec.kwargs["frameskip"] == 1
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,12 @@ from torch.distributions import Categorical
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.errors import SettingsError
 from distilled_envs.learners.networks import make_policy
+from distilled_envs.spec import TaskSpec
 from distilled_envs.training import GameSettings, distill, starts
-from distilled_envs.training.backends import checked_environment
+from distilled_envs.training.backends import checked_world
 from distilled_envs.training.presets import PRESETS
 from distilled_envs.training.starts import best_constant_action, prefer, start_as_learner
+from distilled_envs.training.world import World
 
 
 class Paying(VectorEnv):
@@ -40,11 +42,16 @@ class Paying(VectorEnv):
         return np.zeros((self.num_envs, 1), np.float32), rewards, ended, np.zeros_like(ended), {}
 
 
+def choosing(n):
+    box, actions = gym.spaces.Box(-1, 1, (1,)), gym.spaces.Discrete(n)
+    return World(None, TaskSpec("categorical", (1,), n), box, actions)
+
+
 def test_the_action_that_pays_best_in_its_first_episode_is_found(monkeypatch, tiny):
     env = Paying()
-    monkeypatch.setattr(starts, "make_training_envs", lambda settings, seed, count: env)
+    monkeypatch.setattr(starts, "make_training_envs", lambda settings, world, seed, count: env)
     steps = 5 * Paying.num_envs  # nothing is left to wait for
-    assert best_constant_action(tiny, 3, progress=False) == (2, steps)
+    assert best_constant_action(tiny, choosing(3), progress=False) == (2, steps)
 
 
 class Lucky(Paying):
@@ -62,12 +69,12 @@ class Lucky(Paying):
 def test_luck_does_not_decide(monkeypatch, tiny):
     tried = []
 
-    def make(settings, seed, count):
+    def make(settings, world, seed, count):
         tried.append((seed, count))
         return Lucky(count, seed)
 
     monkeypatch.setattr(starts, "make_training_envs", make)
-    assert best_constant_action(tiny, 8, progress=False) == (7, 2 * 64)
+    assert best_constant_action(tiny, choosing(8), progress=False) == (7, 2 * 64)
     assert tried == [(0, 64), (64, 64)]  # by seed: eight actions, then the best two
 
 
@@ -115,7 +122,7 @@ def test_targets_that_lead_nowhere_are_told(tiny, start):
 def test_continuous_actions_have_no_constant_start():
     settings = GameSettings(**vars(PRESETS["hopper-64"]), constant_start=True)
     with pytest.raises(SettingsError, match="constant_start is for discrete actions"):
-        checked_environment(settings)
+        checked_world(settings)
 
 
 def test_answers_keep_their_order_where_a_learner_explores(dataset):

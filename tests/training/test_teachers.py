@@ -19,8 +19,8 @@ from distilled_envs import load_distilled
 from distilled_envs.errors import DatasetError, HubError, PolicyError
 from distilled_envs.spec import TaskSpec
 from distilled_envs.training.linear_policy import LinearPolicy
-from distilled_envs.training.playing import world_of
 from distilled_envs.training.teachers import CHOICE, as_teacher, load_teacher_policy
+from distilled_envs.training.world import world_of
 
 CARTPOLE = TaskSpec("categorical", (8,), 4)
 PENDULUM = TaskSpec("gaussian", (3,), 1)

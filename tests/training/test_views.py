@@ -13,7 +13,7 @@ from distilled_envs.errors import DatasetError, SettingsError
 from distilled_envs.spec import TaskSpec
 from distilled_envs.storage.folder import ENCODER_FILE
 from distilled_envs.training import centering, distill
-from distilled_envs.training.backends import checked_environment
+from distilled_envs.training.backends import checked_world
 from distilled_envs.training.batch import DistilledBatch
 from distilled_envs.training.centering import Centered
 from distilled_envs.training.meta_ppo import MetaPPO
@@ -172,8 +172,8 @@ def test_a_lost_life_ends_nothing_but_the_credit(count):
     ("changes", "message"),
     [
         ({"env_id": "ALE/Pnog-v5"}, "ALE/Pnog-v5 can't be made"),
-        ({"encoder_level": None, "end_at_lost_life": False}, "encoder_level is for Atari games"),
-        ({"env_id": "CartPole-v1"}, "encoder_level is for Atari games"),
+        ({"encoder_level": None, "end_at_lost_life": False}, "needs an encoder_level"),
+        ({"env_id": "CartPole-v1", "end_at_lost_life": False}, "leave out the encoder_level"),
         ({"encoder_level": 5}, "encoder_level must be 0 to 4, got 5"),
         ({"encoder_level": None, "env_id": "CartPole-v1"}, "end_at_lost_life is for Atari"),
         ({"hidden_sizes": (64, 64)}, "one hidden layer after its convolutions"),
@@ -181,13 +181,13 @@ def test_a_lost_life_ends_nothing_but_the_credit(count):
 )
 def test_what_can_not_be_distilled_is_said(changes, message, tiny):
     with pytest.raises(SettingsError, match=message):
-        checked_environment(dataclasses.replace(tiny, **changes))
+        checked_world(dataclasses.replace(tiny, **changes))
 
 
 def test_a_missing_rom_is_said(monkeypatch, tiny):
     monkeypatch.setattr("ale_py.roms.get_rom_path", lambda name: None)
     with pytest.raises(DatasetError, match=r"The ROM of ALE/Pong-v5 is missing: .* pong\.bin"):
-        checked_environment(tiny)
+        checked_world(tiny)
 
 
 @pytest.mark.parametrize("device", ["cuda:99", "abacus"])

@@ -1,14 +1,22 @@
 """The presets that make the shipped datasets, by the name of the dataset."""
 
-from distilled_envs.training.presets.atari import ATARI, for_game
+from distilled_envs.errors import SettingsError
+from distilled_envs.training.presets.atari import ATARI, for_game, for_pictures
 from distilled_envs.training.presets.cartpole import CARTPOLE
 from distilled_envs.training.presets.mujoco import MUJOCO, for_vectors
 from distilled_envs.training.settings import Settings
+from distilled_envs.training.world import world_of
 
 
 def for_environment(env_id: str) -> Settings:
     """Settings for any Gymnasium environment, untuned."""
-    return for_game(env_id, 4, 4) if env_id.startswith("ALE/") else for_vectors(env_id)
+    if env_id.startswith("ALE/"):
+        return for_game(env_id, 4, 4)
+    try:
+        frames = len(world_of(env_id).task.observation_shape) > 1
+    except SettingsError:  # perhaps it lacks arguments that come later; a run says what is wrong
+        frames = False
+    return for_pictures(env_id) if frames else for_vectors(env_id)
 
 
 PRESETS: dict[str, Settings] = {

@@ -1,6 +1,5 @@
 """Presets of Atari games, with the paper's number of rows, or 4 for games that it lacks."""
 
-import dataclasses
 from typing import Any
 
 from distilled_envs.training.settings import GameSettings, dataset_name
@@ -10,33 +9,38 @@ def for_game(
     env_id: str, instances: int, encoder_level: int, inner_rate: float = 0.03, **changes: Any
 ) -> GameSettings:
     """Settings for any game, with changes."""
-    settings = GameSettings(
-        name=dataset_name(env_id, instances, encoder_level=encoder_level),
-        env_id=env_id,
-        instances=instances,
-        total_steps=3_000_000,
-        hidden_sizes=(512,),
-        encoder_level=encoder_level,
-        guide_share=0.85,
-        learners=8,
-        envs_per_learner=2,
-        horizon=128,
-        epochs=4,
-        learning_rate=1e-3,
-        target_learning_rate=3e-3,
-        encoder_learning_rate=2.5e-4,
-        critic_learning_rate=2.5e-4,
-        clip=0.1,
-        value_weight=0.5,
-        entropy=0.01,
-        consistency=0.0,
-        initial_inner_learning_rate=inner_rate,
-        reward_sign=True,
-        end_at_lost_life=True,
-        eval_learners=32,
-        eval_episodes=1,
-    )
-    return dataclasses.replace(settings, **changes)
+    settings: dict[str, Any] = {
+        "name": dataset_name(env_id, instances, encoder_level=encoder_level),
+        "env_id": env_id,
+        "instances": instances,
+        "total_steps": 3_000_000,
+        "hidden_sizes": (512,),
+        "encoder_level": encoder_level,
+        "guide_share": 0.85,
+        "learners": 8,
+        "envs_per_learner": 2,
+        "horizon": 128,
+        "epochs": 4,
+        "learning_rate": 1e-3,
+        "target_learning_rate": 3e-3,
+        "encoder_learning_rate": 2.5e-4,
+        "critic_learning_rate": 2.5e-4,
+        "clip": 0.1,
+        "value_weight": 0.5,
+        "entropy": 0.01,
+        "consistency": 0.0,
+        "initial_inner_learning_rate": inner_rate,
+        "reward_sign": True,
+        "end_at_lost_life": True,
+        "eval_learners": 32,
+        "eval_episodes": 1,
+    }
+    return GameSettings(**(settings | changes))
+
+
+def for_pictures(env_id: str) -> GameSettings:
+    """Settings for any other environment that shows pictures: as a game, but without lives."""
+    return for_game(env_id, 4, 4, reward_sign=False, normalize_rewards=True, end_at_lost_life=False)
 
 
 _SCORES: dict[str, Any] = {"reward_sign": False, "normalize_rewards": True}

@@ -1,0 +1,117 @@
+"""What stands between an environment and its learners: Gymnasium's own wrappers.
+
+| preprocessing | of which observations | what learners see |
+|---|---|---|
+| None | vectors of floating-point numbers | the same |
+| ``"flatten"`` | whole numbers and choices, small pictures, ``Dict`` and ``Tuple`` | one vector |
+| ``"frames"`` | pictures of at least 64 x 64 pixels | 4 gray frames of 84 x 84 pixels |
+| ``"atari"`` | Atari games | the same; see :mod:`.atari` |
+
+In a vector a choice is one-hot: a 1 in its own place, and 0 in the others
+(:func:`gymnasium.spaces.utils.flatten_space`).
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, cast
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from gymnasium.envs.registration import EnvSpec
+
+from distilled_envs.envs import atari
+from distilled_envs.errors import MissingExtraError
+from distilled_envs.spec import FRAMES, MAX_WIDTH, Preprocessing
+
+_LARGE = 64
+"""Height and width from which a picture is no vector: 64 x 64 in color are 12,288 numbers."""
+_STACK, _SIZE, _ = FRAMES
+
+
+def preprocessing_of(env_id: str, observations: spaces.Space[Any]) -> Preprocessing | None:
+    """Which of the above an environment needs.
+
+    Args:
+        env_id: Its id.
+        observations: Its observation space.
+
+    Raises:
+        ValueError: There is none for such observations; the message says what there is one for.
+    """
+    if env_id.startswith("ALE/"):
+        return "atari"
+    if isinstance(observations, spaces.Box):
+        shape = observations.shape
+        if len(shape) == 1 and observations.dtype.kind == "f":
+            return None
+        if len(shape) in (2, 3) and min(shape[:2]) >= _LARGE:
+            if observations.dtype == np.uint8 and shape[2:] in ((), (1,), (3,)):
+                return "frames"
+            raise ValueError(
+                "pictures of that size must be bytes, of shape (height, width), or with 1 or 3 "
+                "colors last"
+            )
+    if not observations.is_np_flattenable:
+        raise ValueError("spaces of no fixed size can't be flattened")
+    size = spaces.flatdim(observations)
+    if not 1 <= size <= MAX_WIDTH:
+        raise ValueError(f"a vector of {size:,} numbers is beyond 1 to {MAX_WIDTH:,}")
+    return "flatten"
+
+
+def preprocess(env: gym.Env, kind: Preprocessing | None) -> gym.Env:
+    """An environment as learners see it.
+
+    Args:
+        env: As ``gym.make`` made it.
+        kind: What :func:`preprocessing_of` said.
+
+    Returns:
+        The environment with observations that are a ``Box``: a vector of floating-point numbers, or
+        frames of bytes ``(4, 84, 84)``.
+
+    Raises:
+        MissingExtraError: OpenCV is not installed, which frames need.
+    """
+    if kind is None:
+        return env
+    if kind == "atari":
+        return atari.preprocess(env)
+    if kind == "flatten":
+        env = gym.wrappers.FlattenObservation(env)
+        if np.issubdtype(env.observation_space.dtype, np.floating):
+            return env
+        return gym.wrappers.DtypeObservation(env, np.float32)
+    shape = env.observation_space.shape or ()
+    if shape[2:] == (3,):
+        env = gym.wrappers.GrayscaleObservation(env)
+    elif shape[2:] == (1,):
+        env = gym.wrappers.ReshapeObservation(env, shape[:2])
+    try:
+        env = gym.wrappers.ResizeObservation(env, (_SIZE, _SIZE))
+    except gym.error.DependencyNotInstalled:
+        raise MissingExtraError("opencv-python-headless", "Frames", "atari") from None
+    return gym.wrappers.FrameStackObservation(env, _STACK, padding_type="zero")
+
+
+def make_vec(
+    spec: str | EnvSpec, num_envs: int, kind: Preprocessing | None, **kwargs: Any
+) -> gym.vector.VectorEnv:
+    """Copies of an environment as learners see it.
+
+    Args:
+        spec: What ``gym.make_vec`` takes; of Atari games an ``EnvSpec``.
+        num_envs: Number of copies.
+        kind: What :func:`preprocessing_of` said.
+        **kwargs: For ``gym.make_vec``, of Atari games for :func:`.atari.make_vec`.
+    """
+    if kind == "atari":
+        assert isinstance(spec, EnvSpec)
+        return atari.make_vec(spec, num_envs, **kwargs)
+    if kind is None:
+        return gym.make_vec(spec, num_envs=num_envs, **kwargs)
+    # An environment's own vector form takes no wrappers.
+    given = {"vectorization_mode": "sync"} | kwargs
+    wrappers = [cast(Callable[[gym.Env], gym.Wrapper], partial(preprocess, kind=kind))]
+    return gym.make_vec(spec, num_envs, wrappers=wrappers, **given)

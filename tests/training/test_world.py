@@ -1,0 +1,258 @@
+"""Environments of one's own: spaces, arguments, modules and time limits, from run to dataset."""
+
+import dataclasses
+import logging
+import sys
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+from torch import nn
+
+from distilled_envs import load_distilled
+from distilled_envs.cli import main
+from distilled_envs.distilled_env import DistilledEnv
+from distilled_envs.errors import DatasetError, PolicyError, SettingsError
+from distilled_envs.training import distill, for_environment, imitate
+from distilled_envs.training.backends import checked_world
+from distilled_envs.training.world import task_of, world_of
+
+MODULE = '''
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+
+
+class Guess(gym.Env):
+    """Pays for each of two choices that is what a dictionary shows."""
+
+    observation_space = spaces.Dict(
+        one=spaces.Discrete(3, start=1), other=spaces.MultiBinary(2)
+    )
+    action_space = spaces.MultiDiscrete([3, 4])
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return self._shown(), {}
+
+    def _shown(self):
+        self.wanted = self.np_random.integers([3, 4])
+        one, other = map(int, self.wanted)
+        bits = np.array([other // 2, other % 2], dtype=np.int8)
+        return {"one": np.int64(one + 1), "other": bits}
+
+    def step(self, action):
+        assert self.action_space.contains(action)
+        reward = float((action == self.wanted).sum())
+        return self._shown(), reward, False, False, {}
+
+
+class Signs(gym.Env):
+    """Pays for the one of -1, 0 and 1 that it shows as 0, 1 or 2."""
+
+    observation_space = spaces.Discrete(3)
+    action_space = spaces.Discrete(3, start=-1)
+
+    def __init__(self, pay=1.0):
+        self.pay = pay
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.wanted = int(self.np_random.integers(3))
+        return self.wanted, {}
+
+    def step(self, action):
+        assert self.action_space.contains(action)
+        reward = self.pay * float(action == self.wanted - 1)
+        self.wanted = int(self.np_random.integers(3))
+        return self.wanted, reward, False, False, {}
+
+
+class Pictures(gym.Env):
+    """A bright left or right half; pays for telling which."""
+
+    observation_space = spaces.Box(0, 255, (72, 96, 3), np.uint8)
+    action_space = spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.steps = 0
+        return self._shown(), {}
+
+    def _shown(self):
+        self.side = int(self.np_random.integers(2))
+        picture = np.zeros((72, 96, 3), np.uint8)
+        picture[:, 48 * self.side : 48 * self.side + 48] = 200
+        return picture
+
+    def step(self, action):
+        reward = float(action == self.side)
+        self.steps += 1
+        return self._shown(), reward, self.steps == 10, False, {}
+
+
+gym.register("Guess-v0", "envs_of_mine:Guess", max_episode_steps=20)
+gym.register("Signs-v0", "envs_of_mine:Signs")
+gym.register("Pictures-v0", "envs_of_mine:Pictures")
+gym.register("Nameless-v1", Guess, max_episode_steps=20)
+'''
+IDS = ("Guess-v0", "Signs-v0", "Pictures-v0", "Nameless-v1")
+
+
+@pytest.fixture
+def mine(tmp_path, monkeypatch):
+    """A folder with a module that registers environments, which nothing has imported yet."""
+    (tmp_path / "envs_of_mine.py").write_text(MODULE)
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+    forget()
+
+
+def forget():
+    """As in a new process."""
+    sys.modules.pop("envs_of_mine", None)
+    for name in IDS:
+        gym.registry.pop(name, None)
+
+
+def quick(env_id, **changes):
+    usual = {"total_steps": 60_000, "eval_learners": 4, "threads": 1, "use_envpool": False}
+    return dataclasses.replace(for_environment(env_id), **(usual | changes))
+
+
+def test_a_dictionary_and_two_choices_from_run_to_training(mine, monkeypatch):
+    dataset = distill(quick("envs_of_mine:Guess-v0"), mine / "run", progress=False)
+    spec = dataset.spec
+    assert (spec.name, spec.task.choices, spec.preprocessing) == ("guess-64", (3, 4), "flatten")
+    assert spec.evaluation["one_step"]["greedy"]["mean"] > 32  # of 40; guessing gets 12
+    # Another process loads it, and is told what to import.
+    forget()
+    loaded = load_distilled(mine / "run" / "dataset")
+    assert loaded.spec == spec
+    with pytest.raises(DatasetError, match="import envs_of_mine first"):
+        loaded.make_env()
+    monkeypatch.syspath_prepend(mine)
+    world_of("envs_of_mine:Guess-v0")
+    assert loaded.evaluate(learners=4, episodes=2).greedy.mean > 32
+    env = loaded.make_env()
+    assert env.observation_space == spec.spaces.observation
+    assert env.action_space == spec.spaces.action
+    # Other networks learn it, also those that need to be fitted.
+    policy = nn.Sequential(nn.Linear(5, 64), nn.ReLU(), nn.Linear(64, 7))
+    loaded.fit(policy, progress=False)
+    assert loaded.evaluate(policy, episodes=10).greedy.mean > 32
+    with pytest.raises(PolicyError, match="7 outputs"):
+        loaded.train(nn.Linear(5, 6))
+
+
+def test_the_drop_in_id_pays_for_each_choice(mine):
+    dataset = imitate(answers, "envs_of_mine:Guess-v0", progress=False)
+    assert dataset.spec.provenance["imitation"]["share"] > 0.95
+    bandit = DistilledEnv(dataset, expand=0)
+    assert bandit.action_space == spaces.MultiDiscrete([3, 4])
+    _, info = bandit.reset(options={"index": 0})
+    parts = np.split(info["target"], [3])
+    best = np.array([part.argmax() for part in parts])
+    assert bandit.step(best)[1] == pytest.approx(0)
+    bandit.reset(options={"index": 0})
+    worst = np.array([part.argmin() for part in parts])
+    lost = np.mean([part.max() - part.min() for part in parts])
+    assert bandit.step(worst)[1] == pytest.approx(-lost, rel=1e-5)
+
+
+def answers(seen):
+    """What Guess pays for, from its flat observations."""
+    return np.array([seen[:3].argmax(), 2 * seen[3] + seen[4]], dtype=np.int64)
+
+
+def test_stable_baselines_policies_of_two_choices_learn_in_one_step(mine):
+    ppo = pytest.importorskip("stable_baselines3").PPO
+    dataset = imitate(answers, "envs_of_mine:Guess-v0", progress=False)
+    model = ppo("MlpPolicy", dataset.make_env(), seed=0)
+    dataset.train(model)
+    assert dataset.evaluate(model, episodes=10).greedy.mean > 35
+    other = ppo("MlpPolicy", "CartPole-v1")
+    with pytest.raises(PolicyError, match=r"needs MultiDiscrete\(\[3, 4\]\)"):
+        dataset.train(other)
+
+
+def test_actions_that_start_below_zero_arguments_and_a_time_limit(mine, caplog):
+    settings = quick(
+        "envs_of_mine:Signs-v0", env_kwargs={"pay": 2.0}, max_episode_steps=30, total_steps=40_000
+    )
+    dataset = distill(settings, mine / "run", progress=False)
+    assert dataset.spec.evaluation["one_step"]["greedy"]["mean"] > 55  # of 60
+    assert dataset.spec.env.kwargs == {"pay": 2.0}
+    assert dataset.make_env().spec.max_episode_steps == 30
+    teacher = imitate(lambda shown: shown.argmax() - 1, dataset.spec.env, progress=False)
+    assert teacher.spec.provenance["imitation"]["return"] > 55
+    with caplog.at_level(logging.INFO, logger="distilled_envs"):
+        checked_world(dataclasses.replace(settings, max_episode_steps=None))
+    assert "Signs-v0 has no time limit" in caplog.text
+
+
+def test_pictures_are_seen_by_cnns(mine):
+    settings = dataclasses.replace(
+        for_environment("envs_of_mine:Pictures-v0"),
+        total_steps=64,
+        learners=2,
+        envs_per_learner=1,
+        horizon=16,
+        minibatches=2,
+        eval_learners=2,
+        threads=1,
+    )
+    dataset = distill(settings, mine / "run", progress=False)
+    assert dataset.spec.preprocessing == "frames"
+    assert dataset.observations.shape == (4, 4, 84, 84)
+    again = load_distilled(mine / "run" / "dataset")
+    assert torch.equal(again.observations, dataset.observations)
+    env = again.make_vec_env(2)
+    assert env.reset(seed=0)[0].shape == (2, 4, 84, 84)
+    with pytest.raises(SettingsError, match="Pictures-v0 shows frames"):
+        imitate(lambda seen: 0, "envs_of_mine:Pictures-v0")
+
+
+def test_classes_are_named_before_the_first_step(mine):
+    world_of("envs_of_mine:Guess-v0")
+    with pytest.raises(SettingsError, match='entry_point="module:Class"'):
+        distill(quick("Nameless-v1"), mine / "run", progress=False)
+    assert not (mine / "run").exists()
+
+
+def test_in_a_shell_modules_are_imported_by_name(mine, capsys):
+    line = "distill envs_of_mine:Signs-v0 --total-steps 9000 --eval-learners 2 --no-progress"
+    arguments = [*line.split(), "--max-episode-steps", "20", "--env-kwargs", '{"pay": 3}']
+    assert main([*arguments, "--output", "run"]) == 0
+    spec = load_distilled("run/dataset").spec
+    assert spec.env.kwargs == {"pay": 3}
+    assert "--env-kwargs" in spec.provenance["command"]
+    forget()
+    assert main(["evaluate", "run/dataset", "--learners", "2"]) == 1
+    assert "in a shell with --import envs_of_mine" in capsys.readouterr().err
+    assert main(["evaluate", "run/dataset", "--learners", "2", "--import", "envs_of_mine"]) == 0
+    assert main(["list", "--import=no_such_module"]) == 1
+    assert "--import no_such_module: it can't be imported" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["distill", "envs_of_mine:Signs-v0", "--env-kwargs", "[1]"])
+    assert "one JSON object" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("actions", "message"),
+    [
+        (spaces.Box(-np.inf, np.inf, (2,)), "have no bounds"),
+        (spaces.Box(0, np.inf, (2,)), "have no bounds"),
+        (spaces.Box(-1, 1, (2, 2)), "of one dimension"),
+        (spaces.Box(0, 5, (2,), np.int64), "floating-point"),
+        (spaces.Box(np.array([0.0, 1.0]), np.array([1.0, 1.0]), dtype=np.float64), "no room"),
+        (spaces.MultiDiscrete([[2, 3], [4, 5]]), "of one dimension"),
+        (spaces.MultiBinary(3), "MultiBinary"),
+        (spaces.Dict(a=spaces.Discrete(2)), "Dict"),
+    ],
+)
+def test_actions_that_rows_can_not_be_made_for(actions, message):
+    with pytest.raises(SettingsError, match=message):
+        task_of("Some-v0", (3,), actions)
