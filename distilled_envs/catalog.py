@@ -69,8 +69,7 @@ class Entry:
 
     @property
     def _one_step(self) -> dict[str, Any]:
-        mode = "sampled" if self.spec.task.kind == "categorical" else "greedy"
-        return self.spec.evaluation.get("one_step", {}).get(mode, {})
+        return self.spec.evaluation.get("one_step", {}).get(self.spec.task.scored_by, {})
 
     @functools.cached_property
     def instances(self) -> int:

@@ -68,6 +68,11 @@ class TaskSpec:
         )
 
     @property
+    def scored_by(self) -> Literal["sampled", "greedy"]:
+        """In which action mode datasets are compared: choices are sampled, means are taken."""
+        return "sampled" if self.kind == "categorical" else "greedy"
+
+    @property
     def parts(self) -> tuple[int, ...]:
         """Numbers of outputs that belong together: of each choice, or of all outputs."""
         return self.choices or (self.n_outputs,)

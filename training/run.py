@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import math
 import signal
 import threading
 import time
@@ -217,7 +218,8 @@ def _train(
             for name, value in metrics.items():
                 writer.add_scalar(name, value, steps)
             log.note(steps, metrics["return"])
-            bar.set_postfix_str(f"return {metrics['return']:.1f}", refresh=False)
+            if not math.isnan(metrics["return"]):  # as long as no episode has ended
+                bar.set_postfix_str(f"return {metrics['return']:.1f}", refresh=False)
             bar.update(settings.steps_per_iteration)
             if time.monotonic() - saved >= settings.checkpoint_seconds:
                 save()

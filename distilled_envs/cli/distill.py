@@ -17,6 +17,7 @@ from distilled_envs.cli.evaluate import run_evaluation
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.envs import atari
 from distilled_envs.errors import SettingsError
+from distilled_envs.evaluation.yardsticks import yardsticks
 from distilled_envs.loading import load_distilled
 from distilled_envs.training import (
     PRESETS,
@@ -79,6 +80,7 @@ def distill(
             f"  {mode} actions: mean return {score['mean']:.1f} "
             f"(standard deviation between networks {score['std']:.1f})"
         )
+    print(yardsticks(dataset.spec).verdict(one_step[dataset.spec.task.scored_by]["mean"]))
     print(f"dataset: {output / 'dataset'}\n  load_distilled({str(output / 'dataset')!r}).train()")
 
 

@@ -1,0 +1,117 @@
+"""What a return is read beside: play at random, and one action all the time."""
+
+import contextlib
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from gymnasium import spaces
+
+from distilled_envs.envs.real import make_vec_env
+from distilled_envs.spaces import Actions
+from distilled_envs.spec import DistillationSpec
+
+EPISODES = 20
+"""Episodes of play at random, and of the best constant action."""
+_TRIED, _TRIAL = 32, 4
+"""Constant actions that are tried at most, and episodes of each, before the best plays anew."""
+_MAX_STEPS = 2_000
+"""Steps after which an episode is cut: what never acts may never end."""
+
+
+@dataclass(frozen=True)
+class Yardsticks:
+    """Mean returns over :data:`EPISODES` episodes, cut after 2,000 steps.
+
+    Attributes:
+        random: Of uniformly random actions.
+        constant: Of one action all the time, the best of those tried: all choices, up to 32 of
+            them; of a ``Box`` its middle and its two ends.
+        action: That action.
+        threshold: The return from which the environment counts as solved, where it says so.
+    """
+
+    random: float
+    constant: float
+    action: np.ndarray
+    threshold: float | None
+
+    def verdict(self, return_: float) -> str:
+        """What a mean return is worth, in one or two lines."""
+        action = np.array2string(self.action, precision=2, separator=", ", threshold=8)
+        said = (
+            f"Random play gets {_shown(self.random)}, action {action} all the time "
+            f"{_shown(self.constant)}."
+        )
+        if self.threshold is not None:
+            said += f" The environment counts as solved from {self.threshold:g}."
+        # A tenth of what lies between the two, since both are means of a few episodes.
+        margin = 0.1 * abs(self.constant - self.random)
+        for other, doing in (
+            (self.constant, f"repeating the action {action}"),
+            (self.random, "playing at random"),
+        ):
+            if return_ <= other + margin:
+                return f"{said}\n{_shown(return_)} is no better than {doing}."
+        return said
+
+
+def _shown(return_: float) -> str:
+    return f"{round(return_, 1) + 0.0:.1f}"  # no -0.0
+
+
+def yardsticks(spec: DistillationSpec, seed: int = 0) -> Yardsticks:
+    """Let players that look at nothing play in a dataset's environment.
+
+    Args:
+        spec: The dataset's.
+        seed: Of environments and random actions.
+
+    Raises:
+        DatasetError: The environment is not registered here.
+        MissingExtraError: What it is simulated with is not installed.
+    """
+    chance = np.random.default_rng(seed)
+    space = make_vec_env(spec, 1).single_action_space
+    space.seed(seed)
+
+    def at_random(copies: int) -> np.ndarray:
+        return np.stack([space.sample() for _ in range(copies)])
+
+    random = _returns(spec, at_random, EPISODES, seed).mean()
+    candidates = _constants(space, chance)
+    players = np.repeat(candidates, _TRIAL, axis=0)
+    tried = _returns(spec, lambda copies: players, len(players), seed + 1)
+    best = candidates[tried.reshape(len(candidates), _TRIAL).mean(1).argmax()]
+    again = np.repeat(best[None], EPISODES, axis=0)
+    constant = _returns(spec, lambda copies: again, EPISODES, seed + 2).mean()
+    return Yardsticks(float(random), float(constant), best, spec.env.reward_threshold)
+
+
+def _constants(space: Actions, chance: np.random.Generator) -> np.ndarray:
+    """Actions to try ``(n, ...)``."""
+    if isinstance(space, spaces.Box):
+        return np.stack([(space.low + space.high) / 2, space.low, space.high]).astype(space.dtype)
+    if isinstance(space, spaces.Discrete):
+        every = space.start + np.arange(space.n)
+    else:
+        sizes = [range(first, first + n) for first, n in zip(space.start, space.nvec, strict=True)]
+        every = np.array([*itertools.islice(itertools.product(*sizes), 4096)])
+    return every if len(every) <= _TRIED else chance.permutation(every)[:_TRIED]
+
+
+def _returns(
+    spec: DistillationSpec, act: Callable[[int], np.ndarray], copies: int, seed: int
+) -> np.ndarray:
+    """Returns ``(copies,)`` of the first episode in each copy."""
+    returns, going = np.zeros(copies), np.ones(copies, dtype=bool)
+    with contextlib.closing(make_vec_env(spec, copies)) as env:
+        env.reset(seed=seed)
+        for _ in range(_MAX_STEPS):
+            _, rewards, terminated, truncated, _ = env.step(act(copies))
+            returns += rewards * going
+            going &= ~(terminated | truncated)
+            if not going.any():
+                break
+    return returns
