@@ -15,6 +15,7 @@ import torch
 
 import distilled_envs
 from distilled_envs.dataset import DistilledDataset
+from distilled_envs.spec import DistillationSpec
 from distilled_envs.training.settings import Settings
 
 
@@ -140,3 +141,9 @@ def git_revision(file: Path) -> str | None:
         return git("rev-parse", "HEAD") + ("-dirty" if dirty else "")
     except (OSError, subprocess.CalledProcessError):
         return None
+
+
+def cost_of(spec: DistillationSpec) -> dict[str, Any]:
+    """What a dataset took, for what is made of it: env steps, seconds, and its own teacher."""
+    made = {key: spec.provenance.get(key) for key in ("env_steps", "wall_seconds", "teacher")}
+    return {"name": spec.name} | {key: value for key, value in made.items() if value is not None}

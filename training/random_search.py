@@ -29,6 +29,7 @@ from distilled_envs.loading import load_distilled
 from distilled_envs.storage.files import atomic_path
 from distilled_envs.training.backends import make_vector_env
 from distilled_envs.training.linear_policy import LinearPolicy, fit_linear
+from distilled_envs.training.provenance import cost_of
 from distilled_envs.training.world import vector_world_of
 
 _SETTINGS, _STATE, POLICY = "search.json", "state.npz", "policy.npz"
@@ -122,14 +123,18 @@ def search(
         )
     asked = json.loads(json.dumps(dataclasses.asdict(settings)))
     if resume:
-        state = _resumed(folder, asked)
+        state, before = _resumed(folder, asked)
     else:
         if (folder / _STATE).exists() or (folder.exists() and not folder.is_dir()):
             raise SettingsError(
                 f"{folder} exists already: go on with --resume, or choose another --output."
             )
-        state = _State.first(settings, world.task.n_outputs, seen, inputs)
+        start = None if settings.start is None else _start(settings.start)
+        state = _State.first(settings, start, world.task.n_outputs, seen, inputs)
         folder.mkdir(parents=True, exist_ok=True)
+        before = start and start.made
+    if before:  # what the start cost is a part of what the policy costs
+        asked["teacher"] = before
     with atomic_path(folder / _SETTINGS) as path:
         path.write_text(json.dumps(asked, indent=1) + "\n")
     # A search that goes on meets new episodes, not the first ones again.
@@ -195,23 +200,27 @@ class _State:
 
     @classmethod
     def first(
-        cls, settings: SearchSettings, outputs: int, seen: np.ndarray, inputs: int
+        cls,
+        settings: SearchSettings,
+        start: LinearPolicy | None,
+        outputs: int,
+        seen: np.ndarray,
+        inputs: int,
     ) -> "_State":
-        """Where a search starts."""
+        """Where a search starts: from a policy, or from nothing."""
         zeros = np.zeros(len(seen))
         weights, best = np.zeros((outputs, len(seen))), np.zeros((outputs + 2, inputs))
-        if settings.start is None:
+        if start is None:
             return cls(
                 weights, np.zeros(outputs), 0.0, zeros, zeros.copy(), best, np.zeros(outputs)
             )
-        policy = _start(settings.start)
-        if policy.weights.shape != (outputs, inputs) or policy.mean is None or policy.std is None:
+        if start.weights.shape != (outputs, inputs) or start.mean is None or start.std is None:
             raise SettingsError(
                 f"{settings.start} is no start: it needs weights of shape {(outputs, inputs)}, and "
                 "a mean and a std."
             )
-        mean, std = policy.mean.numpy()[seen].copy(), policy.std.numpy()[seen]
-        weights, bias = policy.weights.numpy()[:, seen].copy(), policy.bias.numpy().copy()
+        mean, std = start.mean.numpy()[seen].copy(), start.std.numpy()[seen]
+        weights, bias = start.weights.numpy()[:, seen].copy(), start.bias.numpy().copy()
         # As many observations as a standard deviation needs; a start's statistics stay.
         return cls(weights, bias, 2.0, mean, 2 * std**2, best, bias)
 
@@ -319,10 +328,11 @@ def _play(
 
 
 def _start(name: str) -> LinearPolicy:
-    """The linear policy of a file, or of a dataset's learners."""
+    """The linear policy of a file, or of a dataset's learners, with what it cost to make."""
     if name.endswith(".npz"):
         return LinearPolicy.load(Path(name).expanduser())
-    return linear_policy_of(load_distilled(name))
+    dataset = load_distilled(name)
+    return dataclasses.replace(linear_policy_of(dataset), made=cost_of(dataset.spec))
 
 
 def linear_policy_of(dataset: DistilledDataset) -> LinearPolicy:
@@ -351,8 +361,8 @@ def linear_policy_of(dataset: DistilledDataset) -> LinearPolicy:
     return LinearPolicy(weights, fitted.policy.bias, mean, std)
 
 
-def _resumed(folder: Path, asked: dict[str, Any]) -> _State:
-    """The state of a search that goes on; only its length may change."""
+def _resumed(folder: Path, asked: dict[str, Any]) -> tuple[_State, dict[str, Any] | None]:
+    """The state of a search that goes on, and its start's cost; only its length may change."""
     try:
         before = json.loads((folder / _SETTINGS).read_text())
         with np.load(folder / _STATE, allow_pickle=False) as file:
@@ -373,7 +383,7 @@ def _resumed(folder: Path, asked: dict[str, Any]) -> _State:
         )
     numbers = {name: float(values[name]) for name in ("count", "highest")}
     numbers |= {name: int(values[name]) for name in ("steps", "iteration")}
-    return _State(**(values | numbers))
+    return _State(**(values | numbers)), before.get("teacher")
 
 
 def _log(folder: Path) -> Any:

@@ -57,6 +57,7 @@ from distilled_envs.spec import TaskSpec
 from distilled_envs.storage.files import sha256
 from distilled_envs.storage.folder import SPEC_FILE
 from distilled_envs.training.linear_policy import LinearPolicy
+from distilled_envs.training.provenance import cost_of
 from distilled_envs.training.world import World
 
 CHOICE = 8.0
@@ -248,9 +249,7 @@ def _of_dataset(dataset: DistilledDataset, task: TaskSpec, name: str) -> Teacher
         shown = torch.as_tensor(seen(observations.numpy()), dtype=torch.float32)
         return mean_answers(dataset, learners, shown)
 
-    cost = {key: spec.provenance.get(key) for key in ("env_steps", "wall_seconds", "teacher")}
-    made = {key: value for key, value in cost.items() if value is not None}
-    return Teacher(spec.name, answer, log_std=spec.task.target_log_std, made=made)
+    return Teacher(spec.name, answer, log_std=spec.task.target_log_std, made=cost_of(spec))
 
 
 def _of_outputs(policy: Any) -> Callable[[Tensor], Tensor]:

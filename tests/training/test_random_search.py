@@ -113,8 +113,9 @@ def test_only_some_coordinates_are_seen(tmp_path):
 
 
 def test_a_search_starts_from_a_policy(tmp_path):
-    weights, zeros = Aim.weights, np.zeros(3)
-    np.savez(tmp_path / "start.npz", W=weights, b=np.ones(2), mean=zeros, std=np.ones(3))
+    weights, ones = torch.tensor(Aim.weights), torch.ones(3, dtype=torch.float64)
+    given = LinearPolicy(weights, ones[:2], 0 * ones, ones, made={"env_steps": 7})
+    given.save(tmp_path / "start.npz")
     settings = SearchSettings(
         **vars(SETTINGS) | {"start": str(tmp_path / "start.npz"), "total_steps": 80, "noise": 1e-6}
     )
@@ -124,6 +125,12 @@ def test_a_search_starts_from_a_policy(tmp_path):
     assert torch.allclose(policy(seen), start(seen), atol=1e-3)
     assert torch.equal(policy.mean, start.mean)
     assert torch.allclose(policy.std, start.std)
+    # What the start cost is kept, also by a search that goes on.
+    assert LinearPolicy.load(tmp_path / "run" / "policy.npz").made["teacher"] == {"env_steps": 7}
+    longer = SearchSettings(**vars(settings) | {"total_steps": 160})
+    search(longer, tmp_path / "run", resume=True, progress=False)
+    made = LinearPolicy.load(tmp_path / "run" / "policy.npz").made
+    assert (made["env_steps"], made["teacher"]) == (160, {"env_steps": 7})
     with pytest.raises(SettingsError, match="is no start"):
         np.savez(tmp_path / "start.npz", W=weights)
         search(settings, tmp_path / "other", progress=False)
