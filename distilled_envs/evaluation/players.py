@@ -1,8 +1,8 @@
 """Who acts in an evaluation: networks by their outputs, everything else by its own ``predict``."""
 
 import inspect
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -151,6 +151,59 @@ def player_of(policy: Any, task: TaskSpec, space: spaces.Space[Any], greedy: boo
     if plays_by_outputs(policy):
         return player_of_outputs(outputs_of(policy), task, space, greedy=greedy)
     return PredictingPlayer(policy, space, greedy=greedy)
+
+
+def together(policies: Sequence[object]) -> Callable[[Tensor], Tensor] | None:
+    """Outputs of networks of one architecture, each at its own observation, in a single call.
+
+    Of 32 networks beside each other, in a Swimmer each, the calls one by one took two thirds of the
+    time.
+
+    Args:
+        policies: What :func:`plays_by_outputs` is true of, in evaluation mode.
+
+    Returns:
+        Observations ``(policies, *obs_shape)`` to outputs ``(policies, n_outputs)``; None where
+        policies are not all made of the same plain layers on the CPU.
+    """
+    modules = [each for each in policies if isinstance(each, nn.Module)]
+    if len(modules) < len(policies) or not all(map(_is_of_plain_layers, modules)):
+        return None
+    if len({(repr(each), each.training, _kinds_of(each)) for each in modules}) > 1:
+        return None
+    parameters, buffers = torch.func.stack_module_state(modules)
+
+    def one(own: dict[str, Tensor], fixed: dict[str, Tensor], seen: Tensor) -> Tensor:
+        given = torch.func.functional_call(modules[0], (own, fixed), (seen.unsqueeze(0),))
+        return cast(Tensor, given).squeeze(0)
+
+    each_of = torch.vmap(one)
+
+    def outputs(observations: Tensor) -> Tensor:
+        try:
+            seen = like_parameters(modules[0], observations)
+            return each_of(parameters, buffers, seen).float()
+        except RuntimeError:  # they don't take it: by itself the first one says so
+            return outputs_of(modules[0])(observations)
+
+    return outputs
+
+
+_PLAIN = tuple(
+    f"torch.nn.modules.{part}"
+    for part in ("activation", "container", "flatten", "linear", "normalization")
+)
+
+
+def _is_of_plain_layers(module: nn.Module) -> bool:
+    """Whether ``repr`` and its parameters say all there is of a module."""
+    layers = [*module.modules()]
+    plain = all(type(each).__module__ in _PLAIN and not each._forward_hooks for each in layers)
+    return plain and all(value.device.type == "cpu" for value in module.state_dict().values())
+
+
+def _kinds_of(module: nn.Module) -> tuple[Any, ...]:
+    return tuple((key, value.shape, value.dtype) for key, value in module.state_dict().items())
 
 
 def side_by_side(players: list[Player]) -> Player:

@@ -23,6 +23,7 @@ from distilled_envs.evaluation.players import (
     policy_in,
     sees_copies,
     side_by_side,
+    together,
 )
 from distilled_envs.evaluation.statistics import bootstrap_interval, interquartile_mean
 from distilled_envs.learners.policies import evaluating
@@ -185,6 +186,7 @@ def evaluate(
             "learners and episodes must be at least 1 and seed at least 0, "
             f"got {learners}, {episodes} and {seed}."
         )
+    outputs: Callable[[Tensor], Tensor] | None = None
     if policy is None:
         own = dataset.spec.learner
         learner = own if learner is None else learner
@@ -195,7 +197,8 @@ def evaluate(
                 f"{learner.architecture!r} with hidden layers {learner.hidden_sizes} at level "
                 f"{learner.encoder_level} does not fit."
             )
-        outputs, copies = _fresh_learners(dataset, learner, learners, seed), learners
+        outputs = _fresh_learners(dataset, learner, learners, seed)
+        copies = learners
     elif len(policies) == 1:
         copies = min(episodes, _MAX_COPIES) if sees_copies(policies[0]) else 1
     else:
@@ -217,14 +220,16 @@ def evaluate(
             env = make_vec_env(dataset.spec, copies)
             greedy, space = mode == "greedy", env.single_action_space
             with contextlib.ExitStack() as acting:
-                if policy is None:
+                for each in policies:
+                    acting.enter_context(evaluating(policy_in(each)))
+                acting.enter_context(_seeded(seed, policies))
+                if len(policies) > 1:
+                    outputs = together(policies)
+                if outputs is not None:
                     player = player_of_outputs(outputs, dataset.spec.task, space, greedy=greedy)
                 else:
                     players = [player_of(e, dataset.spec.task, space, greedy) for e in policies]
                     player = players[0] if len(players) == 1 else side_by_side(players)
-                    for each in policies:
-                        acting.enter_context(evaluating(policy_in(each)))
-                acting.enter_context(_seeded(seed, policies))
                 returns = _play(env, player, rounds, seed, bar)
             env.close()
             played = returns.reshape(-1)[: learners * episodes].reshape(learners, -1)

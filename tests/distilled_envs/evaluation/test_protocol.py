@@ -2,6 +2,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from tqdm import tqdm
 
 from distilled_envs import load_distilled
@@ -9,6 +10,7 @@ from distilled_envs.dataset import DistilledDataset
 from distilled_envs.distilled_env import DistilledEnv
 from distilled_envs.errors import PolicyError, SettingsError
 from distilled_envs.evaluation import Score, evaluate, protocol
+from distilled_envs.evaluation.players import together
 from distilled_envs.spec import LearnerSpec
 
 
@@ -171,6 +173,36 @@ def test_fresh_learners_play_whole_games_for_points(toy):
     evaluation = toy(4).evaluate(learners=2, episodes=1)
     # A game of Pong ends at 21 points; noise loses it.
     assert -21 <= evaluation.sampled.returns.min() <= evaluation.sampled.returns.max() <= -10
+
+
+def test_networks_of_one_architecture_play_as_they_do_one_by_one(monkeypatch):
+    dataset = load_distilled("cartpole-nd-2d-min")
+    policies = [dataset.train(seed=seed) for seed in range(4)]
+    policies[1][0].weight.data *= 0  # one that falls
+    seen = torch.randn(4, 8)
+    with torch.no_grad():
+        alone = torch.cat([each(row[None]) for each, row in zip(policies, seen, strict=True)])
+        torch.testing.assert_close(together(policies)(seen), alone)
+    stacked = dataset.evaluate(policies, episodes=2)
+    monkeypatch.setattr("distilled_envs.evaluation.protocol.together", lambda policies: None)
+    one_by_one = dataset.evaluate(policies, episodes=2)
+    assert np.abs(stacked.greedy.returns - one_by_one.greedy.returns).max() < 1e-6
+    assert stacked.greedy.returns[1].max() < 100 < stacked.greedy.returns[0].min()
+
+
+def test_networks_that_are_not_alike_are_not_put_together(dataset):
+    class Own(nn.Sequential):
+        scale = 1.0
+
+    plain = dataset.train(seed=0)
+    hooked = dataset.train(seed=1)
+    hooked[0].register_forward_hook(lambda *_: None)
+    for other in (Own(*plain), nn.Sequential(nn.Linear(8, 4)), hooked, plain.double()):
+        assert together([dataset.train(seed=2), other]) is None
+    with pytest.raises(PolicyError, match="does not take"):
+        dataset.evaluate([nn.Linear(5, 4), nn.Linear(5, 4)])
+    with pytest.raises(PolicyError, match="4 finite outputs"):
+        dataset.evaluate([nn.Linear(8, 3), nn.Linear(8, 3)])
 
 
 def test_several_policies_are_scored_as_so_many_learners(dataset):
