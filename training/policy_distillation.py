@@ -49,7 +49,8 @@ from distilled_envs.training.playing import COPIES, Playing
 from distilled_envs.training.provenance import made_with
 from distilled_envs.training.refitting import first_rows, learn_rows
 from distilled_envs.training.settings import dataset_name
-from distilled_envs.training.teachers import Teacher, as_teacher, load_teacher_policy, source_of
+from distilled_envs.training.teacher_sources import load_teacher_policy, source_of
+from distilled_envs.training.teachers import Teacher, as_teacher
 from distilled_envs.training.world import World, vector_world_of
 
 logger = logging.getLogger(__name__)
@@ -80,7 +81,7 @@ def imitate(
 
     Args:
         teacher: A policy, of any kind that :mod:`.teachers` lists, or what
-            :func:`.teachers.load_teacher_policy` reads one from.
+            :func:`.teacher_sources.load_teacher_policy` reads one from.
         env: Where it acts: an id, an ``EnvSpec``, or an environment that ``gym.make`` made. None
             takes that of a teacher that is a dataset.
         settings: How; see :class:`~distilled_envs.training.imitation_settings.ImitationSettings`.
@@ -103,7 +104,7 @@ def imitate(
         world = vector_world_of(teacher.spec.env)
     if world is None:
         raise SettingsError("Name the environment in which the teacher acts, as env.")
-    policy = as_teacher(teacher, world.task, world.observations, world.actions, world.spec.id)
+    policy = as_teacher(teacher, world)
     with torch.random.fork_rng(devices=[]), torch_threads(1):
         torch.manual_seed(settings.seed)
         act = Playing(world, settings.visits, settings.seed)

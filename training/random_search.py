@@ -132,7 +132,7 @@ def search(
         start = None if settings.start is None else _start(settings.start)
         state = _State.first(settings, start, world.task.n_outputs, seen, inputs)
         folder.mkdir(parents=True, exist_ok=True)
-        before = start and start.made
+        before = None if start is None else start.made
     if before:  # what the start cost is a part of what the policy costs
         asked["teacher"] = before
     with atomic_path(folder / _SETTINGS) as path:

@@ -11,38 +11,34 @@ What is imitated of each kind:
 | SAC, TQC, TD3, DDPG | the action, tanh of the mean, in the environment's units |
 | any other object with ``predict``, or a function of one observation | the action, as above |
 
+Where an environment shows no vector, functions, and models that were trained on what it shows, are
+given that, and answer with their action; all others are given the vector that learners see.
+
 A model of SB3 whose environment is a ``VecNormalize`` sees through its statistics. Q-values are no
 logits: a choice between two good actions is worth little, and least squares on values would care
 for the good states, where all values are high.
 """
 
 import dataclasses
-import importlib
-import json
-import re
-import warnings
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from gymnasium import spaces
+from gymnasium.vector.utils import concatenate, create_empty_array
 from torch import Tensor, nn
 
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.envs.real import transform_function
-from distilled_envs.envs.registering import import_module
-from distilled_envs.errors import (
-    DistilledEnvsError,
-    HubError,
-    HubUnreachableError,
-    MissingExtraError,
-    PolicyError,
+from distilled_envs.errors import PolicyError
+from distilled_envs.evaluation.players import (
+    PredictingPlayer,
+    outputs_of,
+    policy_in,
+    sees_copies,
 )
-from distilled_envs.evaluation.players import PredictingPlayer, outputs_of, policy_in
 from distilled_envs.learners.actions import by_number, logits_of
 from distilled_envs.learners.expansion import mean_answers, one_step_learners
 from distilled_envs.learners.policies import evaluating, read_policy
@@ -52,18 +48,13 @@ from distilled_envs.learners.sb3_policies import (
     is_sb3_model,
     is_sb3_policy,
 )
-from distilled_envs.loading import HUB_NAME, load_distilled, locate_model
 from distilled_envs.spec import TaskSpec
-from distilled_envs.storage.files import sha256
-from distilled_envs.storage.folder import SPEC_FILE
 from distilled_envs.training.linear_policy import LinearPolicy
 from distilled_envs.training.provenance import cost_of
 from distilled_envs.training.world import World
 
 CHOICE = 8.0
 """Logit of an action that a teacher chose, beside 0: of four it has 99.9%."""
-FUNCTION = r"[A-Za-z_][\w.]*:[A-Za-z_]\w*"
-"""A function in a module, ``module:function``."""
 
 
 @dataclass(frozen=True)
@@ -86,65 +77,17 @@ class Teacher:
     made: dict[str, Any] = field(default_factory=dict)
 
 
-def load_teacher_policy(source: str | Path, world: World | None = None) -> Any:
-    """What a name stands for.
-
-    Args:
-        source: An ``.npz`` of a linear policy, a ``.zip`` of a model of Stable-Baselines3 or
-            sb3-contrib, a Hub repo with one, ``module:function``, or a distilled dataset as
-            ``load_distilled`` takes it. A zip is read by SB3's own loader, which unpickles parts of
-            it: name only files that you trust.
-        world: Where it is to act. Its spaces stand in for those of models from before Gymnasium,
-            which can't be unpickled without the package ``gym``.
-
-    Raises:
-        PolicyError: There is no such file or function, or it is no policy.
-        DatasetError: There is no such dataset.
-        HubError: The Hub lacks it, or can't be reached.
-        MissingExtraError: Stable-Baselines3 is not installed.
-    """
-    name = str(source)
-    if name.endswith(".npz"):
-        return LinearPolicy.load(Path(name).expanduser())
-    if name.endswith(".zip"):
-        return _load_sb3(Path(name).expanduser(), world)
-    if re.fullmatch(FUNCTION, name):
-        return _import(name)
-    try:
-        return load_distilled(source)
-    except HubUnreachableError:
-        raise
-    except HubError as missing:
-        if not re.fullmatch(HUB_NAME, name) or name.count("/") != 1:
-            raise
-        return _load_from_hub(name, missing, world)
-
-
-def source_of(teacher: str | Path) -> str:
-    """Where a named teacher came from, in words that mean the same elsewhere."""
-    path = Path(teacher).expanduser()
-    if not path.exists():  # a name: of a dataset, a Hub repo or a function
-        return str(teacher)
-    file = path / SPEC_FILE if path.is_dir() else path  # a dataset's has the hashes of the others
-    return f"{path.name}, sha256 {sha256(file)}" if file.is_file() else path.name
-
-
-def as_teacher(
-    policy: Any, task: TaskSpec, observations: spaces.Box, actions: spaces.Space[Any], name: str
-) -> Teacher:
+def as_teacher(policy: Any, world: World) -> Teacher:
     """A policy as a teacher for an environment.
 
     Args:
         policy: Of a kind in the table above.
-        task: Of the environment, with all its coordinates.
-        observations: The environment's.
-        actions: The environment's.
-        name: Of the environment, for errors.
+        world: The environment.
 
     Raises:
         PolicyError: It does not fit the environment, has a memory, or is none.
     """
-    teacher = _as_teacher(policy, task, observations, actions, name)
+    teacher = _as_teacher(policy, world)
     if not is_sb3_model(policy):
         return teacher
     if policy.num_timesteps:
@@ -152,6 +95,11 @@ def as_teacher(
     around = policy.get_vec_normalize_env()
     if around is None or not around.norm_obs:
         return teacher
+    if around.observation_space.shape != world.task.observation_shape:
+        raise PolicyError(
+            f"{teacher.name} normalizes {around.observation_space}, and only vectors are "
+            "normalized here: give a function of an observation that does it."
+        )
 
     def answer(seen: Tensor) -> Tensor:
         return teacher.answer(torch.from_numpy(around.normalize_obs(seen.numpy())).float())
@@ -159,9 +107,8 @@ def as_teacher(
     return dataclasses.replace(teacher, answer=answer)
 
 
-def _as_teacher(
-    policy: Any, task: TaskSpec, observations: spaces.Box, actions: spaces.Space[Any], name: str
-) -> Teacher:
+def _as_teacher(policy: Any, world: World) -> Teacher:
+    task, actions, name = world.task, world.actions, world.spec.id
     wanted, called = task.observation_shape, type(policy).__name__
     if isinstance(policy, LinearPolicy):
         shape = tuple(policy.weights.shape)
@@ -175,6 +122,10 @@ def _as_teacher(
         return _of_dataset(policy, task, name)
     module = policy_in(policy)
     own = getattr(policy, "observation_space", None)
+    if own is not None and own == world.shown and world.preprocessing == "flatten":
+        if is_sb3_policy(module):
+            _check_actions(called, module.action_space, actions, name)
+        return Teacher(called, _of_predict(policy, world))
     if own is not None and getattr(own, "shape", None) != wanted:
         raise PolicyError(
             f"{called} sees observations {own}, and those of {name} have shape {wanted}."
@@ -211,7 +162,7 @@ def _as_teacher(
             )
         called = getattr(policy, "__name__", called)
         policy = _predicting(policy, called, actions)
-    return Teacher(called, _of_predict(policy, task, actions, observations))
+    return Teacher(called, _of_predict(policy, world))
 
 
 def choices(actions: Tensor, task: TaskSpec) -> Tensor:
@@ -263,17 +214,24 @@ def _of_outputs(policy: Any) -> Callable[[Tensor], Tensor]:
     return answer
 
 
-def _of_predict(
-    policy: Any, task: TaskSpec, actions: spaces.Space[Any], observations: spaces.Box
-) -> Callable[[Tensor], Tensor]:
-    """Answers of what only acts: one observation at a time, in the space's own type."""
-    player = PredictingPlayer(policy, actions, greedy=True)
-    starts = np.zeros(1, dtype=bool)
+def _of_predict(policy: Any, world: World) -> Callable[[Tensor], Tensor]:
+    """Answers of what only acts, to observations as the environment itself shows them."""
+    player = PredictingPlayer(policy, world.actions, greedy=True)
+    task, shown = world.task, world.shown
+
+    def acted(seen: np.ndarray) -> np.ndarray:
+        batch: Any = seen.astype(world.observations.dtype)
+        each: Any = batch
+        if shown is not None and world.preprocessing == "flatten":
+            each = [spaces.unflatten(shown, one) for one in seen]
+            empty = cast(Any, create_empty_array(shown, len(each)))
+            batch = concatenate(shown, each, empty)
+        if sees_copies(policy):
+            return player(batch, np.zeros(len(seen), dtype=bool))
+        return np.concatenate([player(cast(Any, [one]), np.zeros(1, dtype=bool)) for one in each])
 
     def answer(seen: Tensor) -> Tensor:
-        each = seen.numpy().astype(observations.dtype)
-        acted = np.concatenate([player(one[None], starts) for one in each])
-        taken = torch.from_numpy(by_number(actions, acted))
+        taken = torch.from_numpy(by_number(world.actions, acted(seen.numpy())))
         return choices(taken, task) if task.kind == "categorical" else taken.float()
 
     return answer
@@ -303,88 +261,3 @@ def _check_actions(
         same = same and bool((own.nvec == actions.nvec).all())
     if not same:
         raise PolicyError(f"{called} has the actions {own}, and those of {name} are {actions}.")
-
-
-def _import(name: str) -> Any:
-    module, _, attribute = name.partition(":")
-    try:
-        return getattr(import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise PolicyError(f"There is no {attribute} in a module {module}: {error}") from None
-
-
-_ALGORITHMS = {
-    "stable_baselines3.sac.policies": "stable_baselines3:SAC",
-    "stable_baselines3.td3.policies": "stable_baselines3:TD3",
-    "stable_baselines3.dqn.policies": "stable_baselines3:DQN",
-    "sb3_contrib.qrdqn.policies": "sb3_contrib:QRDQN",
-    "sb3_contrib.tqc.policies": "sb3_contrib:TQC",
-    "sb3_contrib.ars.policies": "sb3_contrib:ARS",
-    "sb3_contrib.crossq.policies": "sb3_contrib:CrossQ",
-    "sb3_contrib.common.maskable.policies": "sb3_contrib:MaskablePPO",
-    "sb3_contrib.common.recurrent.policies": "sb3_contrib:RecurrentPPO",
-}
-"""Algorithms by the home of their policies; those of actor-critics differ in their settings."""
-_NO_SCHEDULE = ("learning_rate", "lr_schedule", "clip_range", "exploration_schedule")
-_NOTHING = (
-    "clip_range_vf",
-    "_last_obs",
-    "_last_original_obs",
-    "_last_episode_starts",
-    "ep_info_buffer",
-)
-"""Parts of a model's zip that are pickled, and only for training: a rate of 0 and None serve."""
-_ACTOR_CRITICS = (("clip_range", "stable_baselines3:PPO"), ("cg_max_steps", "sb3_contrib:TRPO"))
-
-
-def _load_from_hub(repo_id: str, missing: HubError, world: World | None) -> Any:
-    """A model from the Hub, where no dataset has the name."""
-    try:
-        path = locate_model(repo_id)
-    except HubUnreachableError:
-        raise
-    except HubError as error:
-        raise HubError(f"{missing} And as a model: {error}") from None
-    warnings.warn(
-        f"Stable-Baselines3's loader unpickles parts of {repo_id}'s {path.name}, and a pickle can "
-        "run any code: load only what you trust.",
-        stacklevel=3,
-    )
-    return _load_sb3(path, world)
-
-
-def _load_sb3(path: Path, world: World | None) -> Any:
-    """A model from a zip, by its own algorithm's loader."""
-    if not path.is_file():
-        raise PolicyError(f"There is no file {path}.")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            data = json.loads(archive.read("data"))
-        home = data["policy_class"]["__module__"]
-    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, OSError) as error:
-        raise PolicyError(f"{path} is no model of Stable-Baselines3: {error}") from None
-    algorithm = _ALGORITHMS.get(home)
-    if home == "stable_baselines3.common.policies":
-        found = (kind for setting, kind in _ACTOR_CRITICS if setting in data)
-        algorithm = next(found, "stable_baselines3:A2C")
-    if algorithm is None:
-        raise PolicyError(f"{path} has a policy of {home}, which is of no algorithm known here.")
-    package, _, kind = algorithm.partition(":")
-    try:
-        loader = getattr(importlib.import_module(package), kind)
-    except ImportError:
-        raise MissingExtraError(package.replace("_", "-"), f"A model of {kind}", "sb3") from None
-    # What no answer depends on is not unpickled either: it often is of another version of Python.
-    known: dict[str, Any] = dict.fromkeys(_NO_SCHEDULE, 0.0) | dict.fromkeys(_NOTHING)
-    try:
-        try:
-            return loader.load(path, device="cpu", custom_objects=known)
-        except ModuleNotFoundError as error:
-            if error.name != "gym" or world is None:
-                raise
-            known |= {"observation_space": world.observations, "action_space": world.actions}
-            return loader.load(path, device="cpu", custom_objects=known)
-    except DistilledEnvsError:
-        raise
-    except Exception as error:  # whatever unpickling and building may raise
-        raise PolicyError(f"{path} can't be loaded as a model of {kind}: {error}") from None

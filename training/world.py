@@ -30,6 +30,7 @@ class World:
         actions: What it takes.
         preprocessing: What stands between it and learners.
         module: The module that registers it, where the user has named one.
+        shown: What it shows itself, before the preprocessing.
     """
 
     spec: EnvSpec
@@ -38,6 +39,7 @@ class World:
     actions: Actions
     preprocessing: Preprocessing | None = None
     module: str | None = None
+    shown: spaces.Space[Any] | None = None
 
     @property
     def bounds(self) -> tuple[Tensor, Tensor]:
@@ -98,7 +100,8 @@ def world_of(
         kept = _nameable(kept, spec, arguments)
         if max_episode_steps is not None:
             kept.max_episode_steps = max_episode_steps
-        preprocessing = _preprocessing(kept.id, made.observation_space)
+        shown = made.observation_space
+        preprocessing = _preprocessing(kept.id, shown)
         made = preprocess(made, preprocessing)
         observations, actions = made.observation_space, made.action_space
     finally:
@@ -113,6 +116,7 @@ def world_of(
         cast(Actions, actions),
         preprocessing,
         module or None,
+        shown,
     )
 
 

@@ -114,9 +114,7 @@ class PredictingPlayer:
         try:
             given = self._policy.predict(seen, **{key: known[key] for key in self._keywords})
         except (RuntimeError, ValueError, TypeError, IndexError) as error:
-            raise PolicyError(
-                f"{name} does not take {seen.dtype} observations of shape {seen.shape}: {error}"
-            ) from error
+            raise PolicyError(f"{name} does not take {_described(seen)}: {error}") from error
         if isinstance(given, tuple) and len(given) == 2:
             given, self._state = given
         try:
@@ -124,7 +122,7 @@ class PredictingPlayer:
         except (RuntimeError, ValueError, TypeError) as error:
             raise PolicyError(f"{name} must give an action as an array: {error}") from error
         actions = actions if self._together else actions[None]
-        self._check(name, actions, len(observations))
+        self._check(name, actions, len(starts))
         return within_bounds(self._space, actions)
 
     def _check(self, name: str, actions: np.ndarray, copies: int) -> None:
@@ -144,6 +142,12 @@ class PredictingPlayer:
                 f"{name} must give actions of {space}, an array of shape {shape[1:]} for each "
                 f"observation, got {shown} for {copies} observation{'s' * (copies > 1)}."
             )
+
+
+def _described(seen: Any) -> str:
+    if isinstance(seen, np.ndarray):
+        return f"{seen.dtype} observations of shape {seen.shape}"
+    return f"observations such as {seen!r}"
 
 
 def player_of(policy: Any, task: TaskSpec, space: spaces.Space[Any], greedy: bool) -> Player:

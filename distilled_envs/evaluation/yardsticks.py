@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from gymnasium import spaces
 
-from distilled_envs.envs.real import make_vec_env
+from distilled_envs.envs.real import env_spaces, make_vec_env
 from distilled_envs.spaces import Actions
 from distilled_envs.spec import DistillationSpec
 
@@ -73,7 +73,7 @@ def yardsticks(spec: DistillationSpec, seed: int = 0) -> Yardsticks:
         MissingExtraError: What it is simulated with is not installed.
     """
     chance = np.random.default_rng(seed)
-    space = make_vec_env(spec, 1).single_action_space
+    space = env_spaces(spec).action
     space.seed(seed)
 
     def at_random(copies: int) -> np.ndarray:

@@ -19,7 +19,8 @@ from distilled_envs import load_distilled
 from distilled_envs.errors import DatasetError, HubError, PolicyError
 from distilled_envs.spec import TaskSpec
 from distilled_envs.training.linear_policy import LinearPolicy
-from distilled_envs.training.teachers import CHOICE, as_teacher, load_teacher_policy
+from distilled_envs.training.teacher_sources import load_teacher_policy
+from distilled_envs.training.teachers import CHOICE, as_teacher
 from distilled_envs.training.world import world_of
 
 CARTPOLE = TaskSpec("categorical", (8,), 4)
@@ -37,8 +38,7 @@ def pendulum():
 
 
 def teach(policy, env):
-    task = CARTPOLE if isinstance(env.action_space, spaces.Discrete) else PENDULUM
-    return as_teacher(policy, task, env.observation_space, env.action_space, env.spec.id)
+    return as_teacher(policy, world_of(env.spec.id, env.spec.kwargs))
 
 
 def seen(env, count=6):
@@ -114,11 +114,8 @@ def test_what_only_acts_is_asked_one_observation_at_a_time(cartpole, pendulum):
 
 def test_functions_act_as_people_write_them(cartpole, pendulum):
     two = gym.make("CartPoleND-v0", dims=1)
-    task = TaskSpec("categorical", (4,), 2)
     for push in (lambda seen: seen[0] > 0, lambda seen: np.int32(seen[0] > 0)):
-        answers = as_teacher(
-            push, task, two.observation_space, two.action_space, "CartPoleND-v0"
-        ).answer(seen(two))
+        answers = teach(push, two).answer(seen(two))
         assert answers.argmax(1).tolist() == (seen(two)[:, 0] > 0).long().tolist()
     answers = teach(lambda seen: 0.5, pendulum).answer(seen(pendulum))
     assert answers.tolist() == [[0.5]] * 6
@@ -293,7 +290,7 @@ def test_models_come_from_the_hub_with_a_warning(tmp_path, monkeypatch, cartpole
         asked.append((repo_id, file, revision))
         return str(tmp_path / "ppo.zip")
 
-    monkeypatch.setattr("distilled_envs.training.teachers.load_distilled", no_dataset)
+    monkeypatch.setattr("distilled_envs.training.teacher_sources.load_distilled", no_dataset)
     monkeypatch.setattr(models, "hf_hub_download", fetched)
     found = Info("README.md", "ppo-CartPole.zip", "replay.mp4")
     monkeypatch.setattr(models.HfApi, "model_info", lambda self, repo, timeout: found)

@@ -17,6 +17,7 @@ from distilled_envs.distilled_env import DistilledEnv
 from distilled_envs.errors import DatasetError, PolicyError, SettingsError
 from distilled_envs.training import distill, for_environment, imitate
 from distilled_envs.training.backends import checked_world
+from distilled_envs.training.teachers import as_teacher
 from distilled_envs.training.world import task_of, world_of
 
 MODULE = '''
@@ -29,7 +30,7 @@ class Guess(gym.Env):
     """Pays for each of two choices that is what a dictionary shows."""
 
     observation_space = spaces.Dict(
-        one=spaces.Discrete(3, start=1), other=spaces.MultiBinary(2)
+        one=spaces.Discrete(3), other=spaces.MultiBinary(2)
     )
     action_space = spaces.MultiDiscrete([3, 4])
 
@@ -41,7 +42,7 @@ class Guess(gym.Env):
         self.wanted = self.np_random.integers([3, 4])
         one, other = map(int, self.wanted)
         bits = np.array([other // 2, other % 2], dtype=np.int8)
-        return {"one": np.int64(one + 1), "other": bits}
+        return {"one": np.int64(one), "other": bits}
 
     def step(self, action):
         assert self.action_space.contains(action)
@@ -50,9 +51,9 @@ class Guess(gym.Env):
 
 
 class Signs(gym.Env):
-    """Pays for the one of -1, 0 and 1 that it shows as 0, 1 or 2."""
+    """Pays for the one of -1, 0 and 1 that it shows as 2, 3 or 4."""
 
-    observation_space = spaces.Discrete(3)
+    observation_space = spaces.Discrete(3, start=2)
     action_space = spaces.Discrete(3, start=-1)
 
     def __init__(self, pay=1.0):
@@ -61,13 +62,13 @@ class Signs(gym.Env):
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
         self.wanted = int(self.np_random.integers(3))
-        return self.wanted, {}
+        return self.wanted + 2, {}
 
     def step(self, action):
         assert self.action_space.contains(action)
         reward = self.pay * float(action == self.wanted - 1)
         self.wanted = int(self.np_random.integers(3))
-        return self.wanted, reward, False, False, {}
+        return self.wanted + 2, reward, False, False, {}
 
 
 class Pictures(gym.Env):
@@ -163,8 +164,8 @@ def test_the_drop_in_id_pays_for_each_choice(mine):
 
 
 def answers(seen):
-    """What Guess pays for, from its flat observations."""
-    return np.array([seen[:3].argmax(), 2 * seen[3] + seen[4]], dtype=np.int64)
+    """What Guess pays for."""
+    return np.array([seen["one"], 2 * seen["other"][0] + seen["other"][1]])
 
 
 def test_stable_baselines_policies_of_two_choices_learn_in_one_step(mine):
@@ -178,6 +179,21 @@ def test_stable_baselines_policies_of_two_choices_learn_in_one_step(mine):
         dataset.train(other)
 
 
+def test_models_that_were_trained_on_what_an_environment_shows_are_teachers(mine):
+    ppo = pytest.importorskip("stable_baselines3").PPO
+    world = world_of("envs_of_mine:Guess-v0")
+    model = ppo("MultiInputPolicy", gym.make("Guess-v0"), seed=0, device="cpu")
+    env = gym.make("Guess-v0")
+    seen = [env.reset(seed=seed)[0] for seed in range(9)]
+    taken = np.stack([model.predict(each, deterministic=True)[0] for each in seen])
+    flat = np.stack([spaces.flatten(world.shown, each) for each in seen])
+    given = as_teacher(model, world).answer(torch.from_numpy(flat).float())
+    parts = [part.argmax(1).numpy() for part in given.split([3, 4], 1)]
+    np.testing.assert_array_equal(np.stack(parts, 1), taken)
+    with pytest.raises(PolicyError, match="sees observations"):
+        as_teacher(ppo("MlpPolicy", "CartPole-v1"), world)
+
+
 def test_actions_that_start_below_zero_arguments_and_a_time_limit(mine, caplog):
     settings = quick(
         "envs_of_mine:Signs-v0", env_kwargs={"pay": 2.0}, max_episode_steps=30, total_steps=40_000
@@ -186,7 +202,7 @@ def test_actions_that_start_below_zero_arguments_and_a_time_limit(mine, caplog):
     assert dataset.spec.evaluation["one_step"]["greedy"]["mean"] > 55  # of 60
     assert dataset.spec.env.kwargs == {"pay": 2.0}
     assert dataset.make_env().spec.max_episode_steps == 30
-    teacher = imitate(lambda shown: shown.argmax() - 1, dataset.spec.env, progress=False)
+    teacher = imitate(lambda shown: shown - 3, dataset.spec.env, progress=False)
     assert teacher.spec.provenance["imitation"]["return"] > 55
     with caplog.at_level(logging.INFO, logger="distilled_envs"):
         checked_world(dataclasses.replace(settings, max_episode_steps=None))
