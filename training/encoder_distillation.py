@@ -68,6 +68,7 @@ def learn_encoder(
     teacher: Teacher,
     world: World,
     seen: Tensor,
+    answers: Tensor,
     transform: Callable[[Tensor], Tensor],
     space: spaces.Box,
     learner: LearnerSpec,
@@ -83,6 +84,7 @@ def learn_encoder(
         teacher: Its answers ``(n, n_outputs)`` to observations of the environment.
         world: Where it acts.
         seen: What it met ``(n, n_all_inputs)``.
+        answers: What it answered there.
         transform: From that to what the encoder sees ``(n, n_inputs)``.
         space: Of the latter.
         learner: The network, with all its hidden layers in the encoder.
@@ -95,7 +97,7 @@ def learn_encoder(
         DivergedError: The numbers are no longer finite.
     """
     task = TaskSpec(world.task.kind, space.shape, world.task.n_outputs)
-    shown, answers = transform(seen), teacher(seen)
+    shown = transform(seen)
     encoder = make_encoder(learner, shown[torch.randperm(len(shown))[:STATES]])
     first = shown[torch.randint(len(shown), (instances,))].clone()
     # The rate at which learners answer the targets at the rows, if rows had nothing in common.
@@ -128,14 +130,14 @@ def learn_encoder(
     return best
 
 
-def looked_at(teacher: Teacher, seen: Tensor) -> Tensor:
-    """The coordinates of observations ``(n, n_inputs)`` that a teacher's answers depend on.
+def looked_at(teacher: Teacher, seen: Tensor, answers: Tensor) -> Tensor:
+    """The coordinates of observations ``(n, n_inputs)`` that a teacher's answers to them depend on.
 
     Each in turn takes the values that it has elsewhere, as in permutation importance (Breiman,
     "Random Forests", 2001), and far more, since learners leave the teacher's course.
     """
-    seen = seen[torch.randperm(len(seen))[:STATES]]
-    answers, found = teacher(seen), []
+    some, found = torch.randperm(len(seen))[:STATES], []
+    seen, answers = seen[some], answers[some]
     for place in range(seen.shape[1]):
         mixed = seen.clone()
         values = mixed[:, place]

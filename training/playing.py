@@ -1,6 +1,7 @@
 """A policy playing in an environment: what it meets there, and what it gets."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,6 +16,20 @@ COPIES = 16
 """Environments in which a policy plays side by side."""
 _MAX_STEPS = 20_000
 """Steps of an episode at most."""
+
+
+class Played(NamedTuple):
+    """What a policy met.
+
+    Attributes:
+        seen: Observations ``(n, n_inputs)``.
+        answers: What it answered ``(n, n_outputs)``.
+        returns: Undiscounted returns of its episodes ``(episodes,)``.
+    """
+
+    seen: Tensor
+    answers: Tensor
+    returns: np.ndarray
 
 
 class Playing:
@@ -33,15 +48,23 @@ class Playing:
         self._world, self._steps, self._seed = world, steps, seed
         self.env_steps = 0
 
-    def __call__(
-        self, answer: Callable[[Tensor], Tensor], episodes: int = COPIES
-    ) -> tuple[Tensor, np.ndarray]:
-        """Observations ``(n, n_inputs)``, and undiscounted returns of episodes ``(episodes,)``."""
+    def __call__(self, answer: Callable[[Tensor], Tensor], episodes: int = COPIES) -> Played:
+        """Play so many episodes at least.
+
+        Args:
+            answer: Observations ``(copies, n_inputs)`` to outputs ``(copies, n_outputs)``.
+            episodes: Of all copies together.
+
+        Raises:
+            PolicyError: Outputs are not finite.
+            SettingsError: Episodes do not end.
+        """
         task = self._world.task
         env = make_vec(self._world.spec, min(COPIES, episodes), self._world.preprocessing)
         rounds = -(-episodes // env.num_envs)
         returns, episode = np.zeros((env.num_envs, rounds + 1)), np.zeros(env.num_envs, dtype=int)
         seen: list[np.ndarray] = []
+        answers: list[Tensor] = []
         self._seed += COPIES  # of copies side by side each takes the next
         observations, _ = env.reset(seed=self._seed)
         steps = 0
@@ -53,6 +76,7 @@ class Playing:
                 given = answer(torch.as_tensor(observations, dtype=torch.float32))
             if not given.isfinite().all():
                 raise PolicyError("The teacher's answers are not finite where it plays.")
+            answers.append(given)
             actions = choose_actions(task, given, None, greedy=True).numpy()
             actions = as_taken(env.single_action_space, actions)
             observations, rewards, terminated, truncated, _ = env.step(actions)
@@ -66,4 +90,5 @@ class Playing:
                 f"Episodes of {self._world.spec.id} don't end within {_MAX_STEPS:,} steps: "
                 "register it with max_episode_steps."
             )
-        return torch.from_numpy(np.concatenate(seen)).float(), returns[:, :rounds].reshape(-1)
+        met = torch.from_numpy(np.concatenate(seen)).float()
+        return Played(met, torch.cat(answers), returns[:, :rounds].reshape(-1))

@@ -18,6 +18,8 @@ given an encoder instead, learned by :mod:`.encoder_distillation`.
 import dataclasses
 import logging
 import time
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -120,113 +122,126 @@ def imitate(
     return dataset
 
 
+@dataclass(frozen=True)
+class _Shown:
+    """A teacher, where it acts, and what it showed there.
+
+    Attributes:
+        teacher: It.
+        world: Where it acts.
+        settings: How it is imitated.
+        seen: What it met ``(n, n_inputs)``.
+        answers: What it answered ``(n, n_outputs)``.
+        returns: What it got ``(episodes,)``; empty where nothing was played.
+    """
+
+    teacher: Teacher
+    world: World
+    settings: ImitationSettings
+    seen: Tensor
+    answers: Tensor
+    returns: np.ndarray
+
+    @cached_property
+    def normal(self) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of what it met, ``(n_inputs,)`` each."""
+        mean, std = self.seen.mean(0), self.seen.std(0)
+        return mean, torch.where(std > 1e-6, std, 1.0)
+
+    def kept_by(self, dataset: DistilledDataset) -> dict[str, Any]:
+        """What networks get after one step on a dataset, and which share of its return that is."""
+        found = dataset.evaluate(learners=self.settings.episodes, episodes=1).greedy.mean
+        share = share_of_own(found, float(self.returns.mean()))
+        return {"return": round(found, 3), "share": share}
+
+
 def _imitated(
-    teacher: Teacher,
-    world: World,
-    act: Playing,
-    settings: ImitationSettings,
-    progress: bool,
+    teacher: Teacher, world: World, act: Playing, settings: ImitationSettings, progress: bool
 ) -> tuple[DistilledDataset, dict[str, Any]]:
     """The dataset, and the record of how it was made."""
     linear = teacher.linear
     if settings.episodes == 0:
-        return _unplayed(linear, teacher, world, settings)
+        return _unplayed(teacher, world, settings)
     # 1. What the teacher sees, and what it gets.
-    seen, returns = act(teacher.answer, settings.episodes)
-    mean, std = seen.mean(0), seen.std(0)
-    std = torch.where(std > 1e-6, std, 1.0)
-    record = {"teacher": teacher.name, "teacher_return": round(float(returns.mean()), 3)}
+    shown = _Shown(teacher, world, settings, *act(teacher.answer, settings.episodes))
+    returns = float(shown.returns.mean())
+    record = {"teacher": teacher.name, "teacher_return": round(returns, 3)}
     if settings.encoder:
-        dataset = _encoded(teacher, act, seen, (mean, std), world, settings, progress)
-        return dataset, record | {"by": "encoder"} | _share(dataset, returns, settings)
+        dataset = _encoded(shown, act, progress)
+        return dataset, record | {"by": "encoder"} | shown.kept_by(dataset)
     # 2. The linear policy that acts most like it.
     if linear is None:
-        met = seen, teacher.answer(seen)
-        linear = _followed(teacher, world, settings, act, met, (mean, std))
+        linear = _followed(shown, act)
     elif linear.mean is None:
-        linear = linear.under(mean, std)
+        linear = linear.under(*shown.normal)
     # 3. Its rows.
-    candidates = [_closed_form(linear, seen, teacher, world, settings)]
-    kept = [_share(candidates[0], returns, settings)]
+    candidates = [_closed_form(linear, shown)]
+    kept = [shown.kept_by(candidates[0])]
     # 4. Learned rows, where a linear policy is not enough.
     share = kept[0]["share"]
-    fails = kept[0]["return"] < returns.mean() if share is None else share < settings.enough
+    fails = kept[0]["return"] < returns if share is None else share < settings.enough
     if fails and teacher.linear is None:
-        candidates.append(_learned(teacher, seen, (mean, std), world, settings, progress))
-        kept.append(_share(candidates[1], returns, settings))
+        candidates.append(_learned(shown, progress))
+        kept.append(shown.kept_by(candidates[1]))
     best = max(range(len(kept)), key=lambda place: kept[place]["return"])
     by = ("closed form", "learned rows")[best]
     return candidates[best], record | {"by": by} | kept[best]
 
 
 def _unplayed(
-    linear: LinearPolicy | None,
-    teacher: Teacher,
-    world: World,
-    settings: ImitationSettings,
+    teacher: Teacher, world: World, settings: ImitationSettings
 ) -> tuple[DistilledDataset, dict[str, Any]]:
     """Rows of a linear policy that says what its observations are like: nothing has to be played.
 
     Raises:
         SettingsError: The teacher is none.
     """
+    linear = teacher.linear
     if linear is None or linear.mean is None or linear.std is None:
         raise SettingsError(
             "Without episodes nothing is played, which serves linear policies with a mean and a "
             f"std alone, not {teacher.name}."
         )
-    seen = linear.mean + linear.std * torch.randn(INPUTS, len(linear.mean))
-    dataset = _closed_form(linear, seen.float(), teacher, world, settings)
+    seen = (linear.mean + linear.std * torch.randn(INPUTS, len(linear.mean))).float()
+    shown = _Shown(teacher, world, settings, seen, linear(seen), np.zeros(0))
     record = {"teacher": teacher.name, "by": "closed form"}
     unknown = dict.fromkeys(("teacher_return", "return", "share"))
-    return dataset, record | unknown
+    return _closed_form(linear, shown), record | unknown
 
 
-def _followed(
-    teacher: Teacher,
-    world: World,
-    settings: ImitationSettings,
-    act: Playing,
-    met: tuple[Tensor, Tensor],
-    normal: tuple[Tensor, Tensor],
-) -> LinearPolicy:
+def _followed(shown: _Shown, act: Playing) -> LinearPolicy:
     """The linear policy that follows a teacher, where it leads itself."""
-    (seen, answers), (mean, std) = met, normal
+    world, settings = shown.world, shown.settings
+    seen, answers, (mean, std) = shown.seen, shown.answers, shown.normal
     rank = None if settings.instances is None else settings.instances - 1
     width = LearnerSpec().hidden_sizes[0]
     best, highest = None, -np.inf
     for number in range(settings.rounds + 1):
-        shown = ((seen - mean) / std).clamp(-10, 10)
-        fitted = fit_linear(shown, answers, world.task, *world.bounds, rank)
+        normalized = ((seen - mean) / std).clamp(-10, 10)
+        fitted = fit_linear(normalized, answers, world.task, *world.bounds, rank)
         weights = fitted.policy.weights
         if weights.shape[1] > width:  # networks would see another projection each
             strongest = weights.norm(dim=0).topk(width).indices
             unseen = torch.ones(weights.shape[1], dtype=torch.bool)
             unseen[strongest] = False
             fitted = fit_linear(
-                shown.masked_fill(unseen, 0.0), answers, world.task, *world.bounds, rank
+                normalized.masked_fill(unseen, 0.0), answers, world.task, *world.bounds, rank
             )
             fitted.policy.weights[:, unseen] = 0
         policy = dataclasses.replace(fitted.policy, mean=mean.double(), std=std.double())
         if settings.rounds == 0 or fitted.exact:
             return policy
-        visited, returns = act(policy)
+        visited, _, returns = act(policy)
         logger.info("round %d: a linear policy gets %.1f", number, returns.mean())
         if returns.mean() > highest:
             best, highest = policy, returns.mean()
         seen = torch.cat([seen, visited])
-        answers = torch.cat([answers, teacher.answer(visited)])
+        answers = torch.cat([answers, shown.teacher.answer(visited)])
     assert best is not None
     return best
 
 
-def _closed_form(
-    policy: LinearPolicy,
-    seen: Tensor,
-    teacher: Teacher,
-    world: World,
-    settings: ImitationSettings,
-) -> DistilledDataset:
+def _closed_form(policy: LinearPolicy, shown: _Shown) -> DistilledDataset:
     """A linear policy's rows, for the scale at which fresh networks miss it least."""
     assert policy.mean is not None and policy.std is not None
     # Coordinates that have no weight would only be noise to random layers.
@@ -236,12 +251,12 @@ def _closed_form(
     if coordinates is None:
         used = torch.arange(len(strength))
     weights, mean, std = policy.weights[:, used], policy.mean[used], policy.std[used]
-    tested = seen[torch.randperm(len(seen))[:INPUTS]]
-    wanted, tried = _acted(policy(tested), world), []
+    tested = shown.seen[torch.randperm(len(shown.seen))[:INPUTS]]
+    wanted, tried = _acted(policy(tested), shown.world), []
     normalized = ((tested[:, used] - mean) / std).clamp(-10, 10).float()
     for scale in SCALES:
         rows = closed_form(
-            weights / scale, policy.bias, LearnerSpec(), instances=settings.instances
+            weights / scale, policy.bias, LearnerSpec(), instances=shown.settings.instances
         )
         fixed = ObservationTransform(
             mean=tuple(mean.tolist()),
@@ -254,12 +269,11 @@ def _closed_form(
             rows.targets,
             rows.learning_rate,
             fixed,
-            teacher,
-            world,
-            minimum=settings.instances is None,
+            shown,
+            minimum=shown.settings.instances is None,
         )
         networks = one_step_learners(dataset, torch.Generator().manual_seed(0), NETWORKS)
-        missed = _acted(networks(scale * normalized), world) - wanted
+        missed = _acted(networks(scale * normalized), shown.world) - wanted
         tried.append((float(missed.square().mean()), dataset))
     return min(tried, key=lambda each: each[0])[1]
 
@@ -271,53 +285,39 @@ def _acted(outputs: Tensor, world: World) -> Tensor:
     return comparable(world.task, outputs)
 
 
-def _learned(
-    teacher: Teacher,
-    seen: Tensor,
-    normal: tuple[Tensor, Tensor],
-    world: World,
-    settings: ImitationSettings,
-    progress: bool,
-) -> DistilledDataset:
+def _learned(shown: _Shown, progress: bool) -> DistilledDataset:
     """Rows that are learned from what a teacher answers where it goes."""
-    mean, std = normal
+    settings, (mean, std) = shown.settings, shown.normal
     fixed = ObservationTransform(tuple(mean.tolist()), tuple(std.tolist()), scale=LEARNED_SCALE)
     instances = settings.instances or LEARNED_ROWS
-    shown = LEARNED_SCALE * ((seen - mean) / std).clamp(-10, 10)
+    states = LEARNED_SCALE * ((shown.seen - mean) / std).clamp(-10, 10)
     refit = RefitSettings(instances=instances, seed=settings.seed)
 
     def answer(rows: Tensor) -> Tensor:
-        return teacher.answer(rows / LEARNED_SCALE * std + mean)
+        return shown.teacher.answer(rows / LEARNED_SCALE * std + mean)
 
-    space = transformed_space(fixed, world.observations)
+    space = transformed_space(fixed, shown.world.observations)
     rows = learn_rows(
-        shown,
-        answer(shown),
-        first_rows(shown, torch.tensor(LEARNED_SCALE), instances, refit.visited),
+        states,
+        shown.answers,
+        first_rows(states, torch.tensor(LEARNED_SCALE), instances, refit.visited),
         answer,
         LearnerSpec(),
         space,
         refit,
-        name=world.spec.id,
+        name=shown.world.spec.id,
         progress=progress,
     )
-    return _dataset(rows.observations, rows.targets, rows.learning_rate, fixed, teacher, world)
+    return _dataset(rows.observations, rows.targets, rows.learning_rate, fixed, shown)
 
 
-def _encoded(
-    teacher: Teacher,
-    act: Playing,
-    seen: Tensor,
-    normal: tuple[Tensor, Tensor],
-    world: World,
-    settings: ImitationSettings,
-    progress: bool,
-) -> DistilledDataset:
+def _encoded(shown: _Shown, act: Playing, progress: bool) -> DistilledDataset:
     """Rows behind an encoder that is learned from what a teacher answers where learners go."""
-    used = looked_at(teacher.answer, seen)
-    mean, std = (each[used].tolist() for each in normal)
-    shown = None if len(used) == seen.shape[1] else tuple(used.tolist())
-    fixed = ObservationTransform(tuple(mean), tuple(std), coordinates=shown)
+    settings = shown.settings
+    used = looked_at(shown.teacher.answer, shown.seen, shown.answers)
+    mean, std = (each[used].tolist() for each in shown.normal)
+    places = None if len(used) == shown.seen.shape[1] else tuple(used.tolist())
+    fixed = ObservationTransform(tuple(mean), tuple(std), coordinates=places)
     learner = LearnerSpec(
         hidden_sizes=settings.encoder, activation="relu", encoder_level=len(settings.encoder)
     )
@@ -328,22 +328,23 @@ def _encoded(
 
     def made(found: EncodedRows) -> DistilledDataset:
         rows = found.observations, found.targets, found.learning_rate
-        return _dataset(*rows, fixed, teacher, world, learner=learner, encoder=found.encoder)
+        return _dataset(*rows, fixed, shown, learner=learner, encoder=found.encoder)
 
     def play(found: EncodedRows) -> tuple[Tensor, float]:
         dataset = made(found)
         learners = one_step_learners(dataset, torch.Generator().manual_seed(0), COPIES)
         encode = dataset.encoder
         assert encode is not None
-        met, returns = act(lambda raw: learners.each_at_its_own(encode(transform(raw))))
+        met, _, returns = act(lambda raw: learners.each_at_its_own(encode(transform(raw))))
         return met, float(returns.mean())
 
     found = learn_encoder(
-        teacher.answer,
-        world,
-        seen,
+        shown.teacher.answer,
+        shown.world,
+        shown.seen,
+        shown.answers,
         transform,
-        transformed_space(fixed, world.observations),
+        transformed_space(fixed, shown.world.observations),
         learner,
         settings.instances or ENCODED_ROWS,
         settings.rounds,
@@ -358,15 +359,14 @@ def _dataset(
     targets: Tensor,
     learning_rate: float,
     fixed: ObservationTransform,
-    teacher: Teacher,
-    world: World,
+    shown: _Shown,
     *,
     minimum: bool = False,
     learner: LearnerSpec | None = None,
     encoder: dict[str, Tensor] | None = None,
 ) -> DistilledDataset:
     """Rows with all that belongs to them."""
-    log_std = teacher.log_std
+    world, log_std = shown.world, shown.teacher.log_std
     if world.task.kind == "gaussian" and log_std is None:
         low, high = world.bounds
         log_std = tuple((STD * (high - low) / 2).log().tolist())
@@ -389,11 +389,3 @@ def _dataset(
         env_module=world.module,
     )
     return DistilledDataset(observations, targets, spec, encoder=encoder)
-
-
-def _share(
-    dataset: DistilledDataset, returns: np.ndarray, settings: ImitationSettings
-) -> dict[str, Any]:
-    """What networks keep of a teacher's return after one step on a dataset."""
-    found = dataset.evaluate(learners=settings.episodes, episodes=1).greedy.mean
-    return {"return": round(found, 3), "share": share_of_own(found, float(returns.mean()))}

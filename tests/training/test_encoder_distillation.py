@@ -5,8 +5,13 @@ import numpy as np
 import torch
 
 from distilled_envs.spec import TaskSpec
-from distilled_envs.training.encoder_distillation import _missed, looked_at
+from distilled_envs.training import encoder_distillation
+from distilled_envs.training.encoder_distillation import _missed
 from distilled_envs.training.world import World
+
+
+def looks_at(teacher, seen):
+    return encoder_distillation.looked_at(teacher, seen, teacher(seen))
 
 
 def world(kind: str, actions: gym.Space) -> World:
@@ -15,12 +20,12 @@ def world(kind: str, actions: gym.Space) -> World:
 
 def test_only_what_a_teacher_looks_at_is_shown():
     seen = torch.randn(600, 5)
-    found = looked_at(lambda raw: (raw[:, [1]] * raw[:, [4]]).tanh(), seen)
+    found = looks_at(lambda raw: (raw[:, [1]] * raw[:, [4]]).tanh(), seen)
     assert found.tolist() == [1, 4]
     # What a teacher looks at after a mistake alone, which its own play does not show.
-    careful = looked_at(lambda raw: raw[:, [0]] - 5 * raw[:, [1]] * (raw[:, [1]].abs() > 3), seen)
+    careful = looks_at(lambda raw: raw[:, [0]] - 5 * raw[:, [1]] * (raw[:, [1]].abs() > 3), seen)
     assert careful.tolist() == [0, 1]
-    assert looked_at(lambda raw: torch.ones(len(raw), 2), seen).tolist() == [0, 1, 2, 3, 4]
+    assert looks_at(lambda raw: torch.ones(len(raw), 2), seen).tolist() == [0, 1, 2, 3, 4]
 
 
 def test_what_lies_beyond_a_bound_is_missed_only_where_the_answer_lies_inside():

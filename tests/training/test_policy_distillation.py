@@ -245,21 +245,17 @@ def test_environments_that_no_dataset_can_name_are_refused(strange, monkeypatch)
 
 
 def test_coordinates_beyond_a_networks_width_are_left_out():
-    seen, mean, std = torch.randn(500, 80), torch.zeros(80), torch.ones(80)
+    seen = torch.randn(500, 80)
     weights = torch.zeros(2, 80)
     weights[:, :3] = 1
     task = TaskSpec("gaussian", (80,), 2)
     box = gym.spaces.Box(-9, 9, (80,))
     world = World(None, task, box, gym.spaces.Box(-1, 1, (2,)))
     teacher = Teacher("one", lambda raw: (raw @ weights.T).tanh())
-    policy = policy_distillation._followed(
-        teacher,
-        world,
-        ImitationSettings(rounds=0),
-        None,
-        (seen, teacher.answer(seen)),
-        (mean, std),
+    shown = policy_distillation._Shown(
+        teacher, world, ImitationSettings(rounds=0), seen, teacher.answer(seen), np.zeros(0)
     )
+    policy = policy_distillation._followed(shown, None)
     used = policy.weights.abs().amax(0) > 0
     assert used.sum() == 64
     assert used[:3].all()
