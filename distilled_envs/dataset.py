@@ -24,7 +24,12 @@ from distilled_envs.learners.initialization import initialize
 from distilled_envs.learners.layers import restored
 from distilled_envs.learners.networks import make_policy
 from distilled_envs.learners.one_step import PLAIN, trainable
-from distilled_envs.learners.policies import check_action_space, policy_module, policy_parameters
+from distilled_envs.learners.policies import (
+    check_action_space,
+    policy_module,
+    policy_parameters,
+    sb3_policy_kwargs,
+)
 from distilled_envs.learners.population import Population
 from distilled_envs.learners.reference import Reference
 from distilled_envs.rows import Rows
@@ -76,6 +81,14 @@ class DistilledDataset(Rows):
         learner = learner or self.spec.learner
         fresh = Population.draw(learner, self.spec.task, population, generator)
         return fresh.step(self.features, self.targets, self.spec.inner.learning_rate)
+
+    def sb3_policy_kwargs(self) -> dict[str, Any]:
+        """Stable-Baselines3's ``policy_kwargs`` for networks like those it was distilled for.
+
+        As in ``PPO("MlpPolicy", env, policy_kwargs=dataset.sb3_policy_kwargs())``. Actor-critics
+        are drawn as the rows expect it; models of DQN, SAC and TD3 need :meth:`initialize`, too.
+        """
+        return sb3_policy_kwargs(self.spec.learner)
 
     @torch.no_grad()
     def with_encoder(self, learner: nn.Module) -> EncodedPolicy:

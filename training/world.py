@@ -13,7 +13,7 @@ from torch import Tensor
 
 from distilled_envs.envs import atari
 from distilled_envs.envs.preprocessing import preprocess, preprocessing_of
-from distilled_envs.envs.registering import import_module
+from distilled_envs.envs.registering import import_module, likely_module
 from distilled_envs.errors import DistilledEnvsError, SettingsError
 from distilled_envs.spaces import Actions
 from distilled_envs.spec import Preprocessing, TaskSpec
@@ -95,7 +95,9 @@ def world_of(
     except DistilledEnvsError:
         raise
     except Exception as error:  # whatever an environment's constructor may raise
-        raise SettingsError(f"{given} can't be made: {error}") from None
+        home = None if module else likely_module(name)
+        hint = f" If it is one of {home}, name it as {home}:{name}." if home else ""
+        raise SettingsError(f"{given} can't be made: {error}{hint}") from None
     try:
         kept = _nameable(kept, spec, arguments)
         if max_episode_steps is not None:

@@ -16,6 +16,7 @@ from distilled_envs.cli.choice import Given
 from distilled_envs.cli.evaluate import run_evaluation
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.envs import atari
+from distilled_envs.envs.registering import likely_module
 from distilled_envs.errors import SettingsError
 from distilled_envs.evaluation.yardsticks import yardsticks
 from distilled_envs.loading import load_distilled
@@ -127,7 +128,7 @@ def _settings(wanted: str) -> Settings:
     preset = by_plain.get(wanted.lower().replace("-", "").replace("_", ""))
     if preset is not None:
         return PRESETS[preset]
-    if wanted in gym.registry or ":" in wanted:
+    if wanted in gym.registry or ":" in wanted or likely_module(wanted):
         return training.for_environment(wanted)
     near = difflib.get_close_matches(wanted, [*PRESETS, *gym.registry], n=3, cutoff=0.4)
     raise SettingsError(

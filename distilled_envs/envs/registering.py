@@ -2,8 +2,31 @@
 
 import importlib
 import os
+import re
 import sys
 from types import ModuleType
+
+_HOMES = {
+    "gymnasium_robotics": r"Fetch|Hand|Adroit|FrankaKitchen|PointMaze|AntMaze|MaMuJoCo",
+    "minigrid": r"MiniGrid-|BabyAI-",
+    "minatar": r"MinAtar/",
+    "shimmy": r"dm_control/",
+    "highway_env": r"highway-|merge-|roundabout-|parking-|intersection-|racetrack-",
+    "panda_gym": r"Panda",
+    "procgen_gym": r"procgen",
+    "flappy_bird_gymnasium": r"FlappyBird",
+}
+"""Modules that register environments, by how their ids begin."""
+
+
+def likely_module(env_id: str) -> str | None:
+    """The module of a package outside Gymnasium that registers an id, as far as it shows.
+
+    >>> likely_module("FetchReach-v4")
+    'gymnasium_robotics'
+    """
+    found = (module for module, begins in _HOMES.items() if re.match(begins, env_id))
+    return next(found, None)
 
 
 def import_module(name: str) -> ModuleType:

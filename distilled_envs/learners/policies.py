@@ -30,18 +30,31 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from distilled_envs.errors import PolicyError
+from distilled_envs.learners.networks import ACTIVATIONS
 from distilled_envs.learners.sb3_policies import (
     PlainPolicy,
     is_sb3_model,
     is_sb3_policy,
     read_sb3_policy,
 )
-from distilled_envs.spec import TaskSpec
+from distilled_envs.spec import LearnerSpec, TaskSpec
 
 
 def sb3_policy_for(space: spaces.Space[Any]) -> str:
     """The name of Stable-Baselines3's policy for observations: of frames its CNN, else its MLP."""
     return "CnnPolicy" if len(space.shape or ()) == 3 else "MlpPolicy"
+
+
+def sb3_policy_kwargs(learner: LearnerSpec) -> dict[str, Any]:
+    """What makes networks of Stable-Baselines3 like those that a dataset was distilled for.
+
+    >>> sb3_policy_kwargs(LearnerSpec())
+    {'net_arch': [64, 64], 'activation_fn': <class 'torch.nn.modules.activation.Tanh'>}
+    """
+    sizes = list(learner.hidden_sizes)
+    if learner.architecture == "nature-cnn":  # SB3's CnnPolicy has the convolutions
+        return {"net_arch": [], "features_extractor_kwargs": {"features_dim": sizes[0]}}
+    return {"net_arch": sizes, "activation_fn": ACTIVATIONS[learner.activation][0]}
 
 
 def read_policy(policy: nn.Module | object) -> PlainPolicy:

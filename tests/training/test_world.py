@@ -256,6 +256,13 @@ def test_in_a_shell_modules_are_imported_by_name(mine, capsys):
     assert "one JSON object" in capsys.readouterr().err
 
 
+def test_ids_of_other_packages_are_hinted_at(capsys):
+    with pytest.raises(SettingsError, match=r"name it as gymnasium_robotics:FetchReach-v4\."):
+        world_of("FetchReach-v4")
+    assert main(["distill", "MiniGrid-Empty-5x5-v0", "--output", "nowhere"]) == 1
+    assert "minigrid:MiniGrid-Empty-5x5-v0" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("actions", "message"),
     [

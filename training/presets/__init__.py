@@ -14,7 +14,7 @@ def for_environment(env_id: str) -> Settings:
         return for_game(env_id, 4, 4)
     try:
         frames = len(world_of(env_id).task.observation_shape) > 1
-    except SettingsError:  # perhaps it lacks arguments that come later; a run says what is wrong
+    except SettingsError:  # perhaps it lacks arguments that come later; the run says what is wrong
         frames = False
     return for_pictures(env_id) if frames else for_vectors(env_id)
 

@@ -2,6 +2,7 @@
 
 import copy
 import math
+import warnings
 
 import gymnasium as gym
 import numpy as np
@@ -20,6 +21,7 @@ from distilled_envs.learners.policies import (
     policy_outputs,
     policy_parameters,
     policy_regression,
+    sb3_policy_kwargs,
 )
 from distilled_envs.learners.sb3_policies import SHARPNESS
 
@@ -264,3 +266,36 @@ def test_what_a_dataset_can_not_train_is_refused_by_name(cartpole, hopper):
     frozen.actor.requires_grad_(False)
     with pytest.raises(PolicyError, match="no parameters that require a gradient"):
         hopper.train(frozen)
+
+
+@pytest.mark.parametrize(
+    ("name", "algorithm", "drawn_anew"),
+    [
+        ("cartpole-nd-2d-min", sb3.PPO, False),
+        ("cartpole-nd-2d-min", sb3.DQN, True),
+        ("hopper-min", sb3.A2C, False),
+        ("reacher-encoder", sb3.PPO, False),
+    ],
+)
+def test_models_are_made_like_the_networks_that_rows_are_for(name, algorithm, drawn_anew):
+    dataset = load_distilled(name)
+    kwargs = dataset.sb3_policy_kwargs()
+    model = algorithm("MlpPolicy", dataset.make_env(), policy_kwargs=kwargs, device="cpu", seed=0)
+    if drawn_anew:  # they are not drawn orthogonal, as actor-critics are
+        dataset.initialize(model)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        dataset.train(model)
+
+
+def test_cnns_are_made_like_those_of_games():
+    learner = load_distilled("pong-level4").spec.learner
+    env = gym.make_vec("DistilledPong-v0", num_envs=1)
+    space = env.single_observation_space
+    env.close()
+
+    class Frames(gym.Env):
+        observation_space, action_space = space, gym.spaces.Discrete(6)
+
+    model = sb3.PPO("CnnPolicy", Frames(), policy_kwargs=sb3_policy_kwargs(learner), device="cpu")
+    assert model.policy.action_net.in_features == 512 == model.policy.features_dim
