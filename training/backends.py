@@ -7,6 +7,7 @@ that ends an episode shows its last observation, and the next step is the reset,
 
 import dataclasses
 import logging
+import warnings
 from typing import Any
 
 import gymnasium as gym
@@ -40,9 +41,13 @@ class EnvPoolVectorEnv(VectorEnv):
     def __init__(self, env_id: str, num_envs: int, seed: int, threads: int):
         import envpool
 
-        self._pool = envpool.make(
-            env_id, env_type="gymnasium", num_envs=num_envs, seed=seed, num_threads=threads
-        )
+        with warnings.catch_warnings():  # of bounds that EnvPool has in float64
+            warnings.filterwarnings("ignore", ".*precision lowered", UserWarning)
+            self._pool = envpool.make(
+                env_id, env_type="gymnasium", num_envs=num_envs, seed=seed, num_threads=threads
+            )
+            self._dtype = self._pool.action_space.dtype
+            _ = self._pool.observation_space  # made, and warned about, when it is first asked for
         self.num_envs = num_envs
         space = gym.make(env_id)
         self.single_observation_space = space.observation_space
@@ -50,7 +55,6 @@ class EnvPoolVectorEnv(VectorEnv):
         space.close()
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self._dtype = self._pool.action_space.dtype
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
         """New episodes in all copies; a seed has no effect here."""
