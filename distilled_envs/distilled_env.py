@@ -42,7 +42,7 @@ class DistilledEnv(gym.Env):
 
     | mode           | action space    | reward                                           |
     |----------------|-----------------|--------------------------------------------------|
-    | `"bandit"`     | `Discrete`      | `target[action] - max(target)`                   |
+    | `"bandit"`     | `Discrete`      | `target[action - start] - max(target)`           |
     | `"bandit"`     | `MultiDiscrete` | the mean of that over its choices                |
     | `"bandit"`     | `Box`           | `-mean((action - t)**2 + at_bound * (1 - u**2))` |
     | `"supervised"` | `Box`           | `-mean((prediction - target)**2)`                |

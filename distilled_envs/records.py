@@ -50,7 +50,11 @@ def number(value: Any, kind: type, path: str) -> int | float:
         DatasetError: It is none.
     """
     numeric = isinstance(value, int | float) and not isinstance(value, bool)
-    require(numeric and math.isfinite(value) and kind(value) == value, path, value)
+    try:
+        fits = numeric and math.isfinite(value) and kind(value) == value
+    except OverflowError:  # a whole number beyond all floating-point ones
+        fits = False
+    require(fits, path, value)
     return kind(value)
 
 

@@ -344,6 +344,9 @@ class DistillationSpec:
         name, kwargs = values["name"], values["env"].kwargs
         require(isinstance(name, str) and name.isprintable(), "name", name)
         require(isinstance(kwargs, dict), "env.kwargs", kwargs)
+        limit = values["env"].max_episode_steps
+        limited = limit is None or (type(limit) is int and (limit == -1 or limit >= 1))
+        require(limited, "env.max_episode_steps", limit)
         module = values.get("env_module")
         require(module is None or isinstance(module, str), "env_module", module)
         dims = kwargs.get("dims")

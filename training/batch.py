@@ -90,7 +90,7 @@ class DistilledBatch(nn.Module):
         """
         actions, bounds = env.single_action_space, None
         if isinstance(actions, spaces.Box):
-            bounds = torch.from_numpy(actions.high)
+            bounds = torch.from_numpy((actions.high - actions.low) / 2)
         return cls(
             view.space,
             settings.instances,

@@ -7,6 +7,7 @@ core a policy of MountainCar-v0 gets -107 after 15 seconds, where random play ge
 policies of some hundred numbers; :mod:`.random_search` is for larger ones.
 """
 
+import contextlib
 import dataclasses
 import logging
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from gymnasium import spaces
 from torch import Tensor
 from tqdm import tqdm
 
-from distilled_envs.errors import MissingExtraError
+from distilled_envs.errors import MissingExtraError, SettingsError
 from distilled_envs.learners.actions import as_taken, choose_actions
 from distilled_envs.training.backends import make_vector_env
 from distilled_envs.training.linear_policy import LinearPolicy
@@ -82,17 +83,23 @@ def evolve(
         progress: Whether to show a bar.
 
     Raises:
+        SettingsError: No step is allowed, or the environment shows frames.
         MissingExtraError: The library ``cma`` is not installed.
     """
     try:
         import cma
     except ImportError:
         raise MissingExtraError("cma", "A search for linear policies", "train") from None
+    if total_steps < 1 or len(world.task.observation_shape) != 1:
+        raise SettingsError(
+            f"A search for linear policies needs vectors and at least one step, got {total_steps} "
+            f"steps of observations {world.observations}."
+        )
     (inputs,), outputs = world.task.observation_shape, world.task.n_outputs
     size = outputs * (inputs + 1)
     candidates = max(CANDIDATES, 4 + int(3 * np.log(size)))  # as pycma has it
     env = make_vector_env(world, candidates * EPISODES, seed, threads)
-    threshold, steps, best, waited = world.spec.reward_threshold, 0, None, 0
+    threshold, best, waited = world.spec.reward_threshold, None, 0
     bar = tqdm(
         total=total_steps,
         desc=f"{world.spec.id}: linear policies",
@@ -101,12 +108,13 @@ def evolve(
         dynamic_ncols=True,
         disable=not progress,
     )
-    with bar:
-        arena = _Arena(env, world, seed)
+    numpy_state = np.random.get_state()  # noqa: NPY002 - pycma seeds it
+    with bar, contextlib.closing(env):
+        arena, steps = _Arena(env, world, seed), FIRST_STEPS * env.num_envs
         options = {"seed": seed + 1, "popsize": candidates, "verbose": -9}
         options["CMA_diagonal"] = size > _LARGE
         strategy = cma.CMAEvolutionStrategy(np.zeros(size), 1.0, options)
-        while steps < total_steps and not strategy.stop():
+        while best is None or (steps < total_steps and not strategy.stop()):
             # 1. A generation plays, and the distribution moves to its better half.
             asked = np.array(strategy.ask())
             returns, taken = arena.play(asked.repeat(EPISODES, 0))
@@ -122,9 +130,8 @@ def evolve(
             solved = threshold is not None and best[0] >= threshold
             if waited > (PATIENCE if solved else 4 * PATIENCE):
                 break
-        assert best is not None
+        np.random.set_state(numpy_state)  # noqa: NPY002
         returns, taken = arena.play(best[1][None].repeat(env.num_envs, 0), keep=True)
-    env.close()
     made = {"algorithm": "CMA-ES", "env_steps": steps + taken, "total_steps": total_steps}
     made |= {"episodes": EPISODES, "candidates": candidates, "seed": seed}
     policy = dataclasses.replace(arena.policy(best[1]), made=made)
@@ -174,7 +181,8 @@ class _Arena:
         returns, going, steps = np.zeros(env.num_envs), np.ones(env.num_envs, dtype=bool), 0
         met: list[np.ndarray] = []
         for _ in range(LONGEST):
-            met.append(observations[going])
+            if keep:
+                met.append(observations[going])
             normalized = (observations - self._mean) / self._std
             outputs = np.einsum("cas,cs->ca", weights, normalized) + bias
             outputs = torch.from_numpy(self._middle + self._half * outputs)

@@ -104,6 +104,7 @@ def imitate(
         source, teacher = source_of(teacher), load_teacher_policy(teacher, world)
     if world is None and isinstance(teacher, DistilledDataset):
         world = vector_world_of(teacher.spec.env)
+        world = dataclasses.replace(world, module=world.module or teacher.spec.env_module)
     if world is None:
         raise SettingsError("Name the environment in which the teacher acts, as env.")
     policy = as_teacher(teacher, world)
@@ -114,7 +115,7 @@ def imitate(
     cost = {
         "env_steps": act.env_steps,
         "wall_seconds": round(time.monotonic() - started, 1),
-        "teacher": {"name": source or policy.name} | policy.made,
+        "teacher": policy.made | {"name": source or policy.name},
     }
     provenance = made_with("imitation", command, settings.seed) | cost
     record |= dataclasses.asdict(settings)

@@ -10,12 +10,11 @@ import math
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.distributions import Categorical
 from tqdm import trange
 
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.errors import SettingsError
-from distilled_envs.learners.actions import as_taken
+from distilled_envs.learners.actions import action_distribution, as_taken
 from distilled_envs.training.backends import make_training_envs
 from distilled_envs.training.meta_ppo import MetaPPO
 from distilled_envs.training.settings import Settings
@@ -111,8 +110,9 @@ def start_as_learner(policy: nn.Sequential, dataset: DistilledDataset, seen: Ten
     learner = dataset.new_learners(1).parameters
     policy.load_state_dict({name: value[0] for name, value in learner.items()})
     outputs = policy(dataset.encoder(seen) if dataset.encoder else seen)
-    highest, temperature = math.log(outputs.shape[-1]), 1.0
-    while Categorical(logits=outputs / temperature).entropy().mean() < START_ENTROPY * highest:
+    task, temperature = dataset.spec.task, 1.0
+    wanted = START_ENTROPY * sum(math.log(alternatives) for alternatives in task.parts)
+    while action_distribution(task, outputs / temperature, None).entropy().mean() < wanted:
         temperature *= 1.1
     for parameter in [*policy.parameters()][-2:]:  # of the last layer
         parameter.div_(temperature)

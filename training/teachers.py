@@ -31,6 +31,7 @@ from gymnasium.vector.utils import concatenate, create_empty_array
 from torch import Tensor, nn
 
 from distilled_envs.dataset import DistilledDataset
+from distilled_envs.envs.preprocessing import as_shown
 from distilled_envs.envs.real import transform_function
 from distilled_envs.errors import PolicyError
 from distilled_envs.evaluation.players import (
@@ -95,7 +96,7 @@ def as_teacher(policy: Any, world: World) -> Teacher:
     around = policy.get_vec_normalize_env()
     if around is None or not around.norm_obs:
         return teacher
-    if around.observation_space.shape != world.task.observation_shape:
+    if world.preprocessing is not None:
         raise PolicyError(
             f"{teacher.name} normalizes {around.observation_space}, and only vectors are "
             "normalized here: give a function of an observation that does it."
@@ -122,11 +123,8 @@ def _as_teacher(policy: Any, world: World) -> Teacher:
         return _of_dataset(policy, task, name)
     module = policy_in(policy)
     own = getattr(policy, "observation_space", None)
-    if own is not None and own == world.shown and world.preprocessing == "flatten":
-        if is_sb3_policy(module):
-            _check_actions(called, module.action_space, actions, name)
-        return Teacher(called, _of_predict(policy, world))
-    if own is not None and getattr(own, "shape", None) != wanted:
+    raw = own is not None and own == world.shown and world.preprocessing == "flatten"
+    if own is not None and not raw and getattr(own, "shape", None) != wanted:
         raise PolicyError(
             f"{called} sees observations {own}, and those of {name} have shape {wanted}."
         )
@@ -134,6 +132,12 @@ def _as_teacher(policy: Any, world: World) -> Teacher:
         bad = [key for key, value in module.state_dict().items() if not value.isfinite().all()]
         if bad:
             raise PolicyError(f"{called} has numbers that aren't finite, in {bad[0]}.")
+    if raw:
+        if is_recurrent(module):
+            read_policy(policy)  # says why not
+        if is_sb3_policy(module):
+            _check_actions(called, module.action_space, actions, name)
+        return Teacher(called, _of_predict(policy, world))
     if module is not None and not is_sb3_policy(module):
         return Teacher(called, _checked(called, _of_outputs(policy), task, name))
     if module is not None:
@@ -223,7 +227,7 @@ def _of_predict(policy: Any, world: World) -> Callable[[Tensor], Tensor]:
         batch: Any = seen.astype(world.observations.dtype)
         each: Any = batch
         if shown is not None and world.preprocessing == "flatten":
-            each = [spaces.unflatten(shown, one) for one in seen]
+            each = [as_shown(shown, one) for one in seen]
             empty = cast(Any, create_empty_array(shown, len(each)))
             batch = concatenate(shown, each, empty)
         if sees_copies(policy):

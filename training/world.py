@@ -1,6 +1,8 @@
 """An environment that rows can be made for: what it shows and takes, checked before work starts."""
 
 import copy
+import dataclasses
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -13,8 +15,13 @@ from torch import Tensor
 
 from distilled_envs.envs import atari
 from distilled_envs.envs.preprocessing import preprocess, preprocessing_of
-from distilled_envs.envs.registering import import_module, likely_module
-from distilled_envs.errors import DistilledEnvsError, SettingsError
+from distilled_envs.envs.registering import (
+    import_module,
+    likely_module,
+    registered,
+    registering_module,
+)
+from distilled_envs.errors import MissingExtraError, SettingsError
 from distilled_envs.spaces import Actions
 from distilled_envs.spec import Preprocessing, TaskSpec
 
@@ -85,23 +92,31 @@ def world_of(
     module, _, name = given.rpartition(":")
     arguments = dict(kwargs or {})
     if name.startswith("ALE/"):
+        if max_episode_steps is not None:
+            raise SettingsError(
+                f"{name} counts its frames, four a step: give no max_episode_steps, but the "
+                "argument max_num_frames_per_episode."
+            )
         atari.register(name)
         arguments = atari.ENV_KWARGS | arguments
     try:
         if module:
             import_module(module)
-        made = gym.make(name if isinstance(spec, str) else spec, **arguments)
-        kept = copy.deepcopy(gym.spec(name))
-    except DistilledEnvsError:
-        raise
+        kept = copy.deepcopy(gym.spec(name)) if isinstance(spec, str) else registered(spec)
+        kept.kwargs.update(arguments)
+        if max_episode_steps is not None:
+            kept.max_episode_steps = max_episode_steps
+        kept.kwargs.pop("render_mode", None)
+        made = gym.make(kept)
+    except gym.error.DependencyNotInstalled as error:
+        extra = "mujoco" if "mujoco" in str(error).lower() else "all"
+        raise MissingExtraError(f"more packages ({error})", given, extra) from error
     except Exception as error:  # whatever an environment's constructor may raise
         home = None if module else likely_module(name)
         hint = f" If it is one of {home}, name it as {home}:{name}." if home else ""
         raise SettingsError(f"{given} can't be made: {error}{hint}") from None
     try:
-        kept = _nameable(kept, spec, arguments)
-        if max_episode_steps is not None:
-            kept.max_episode_steps = max_episode_steps
+        kept = _nameable(kept)
         shown = made.observation_space
         preprocessing = _preprocessing(kept.id, shown)
         made = preprocess(made, preprocessing)
@@ -117,7 +132,7 @@ def world_of(
         cast(spaces.Box, observations),
         cast(Actions, actions),
         preprocessing,
-        module or None,
+        module or registering_module(kept.id),
         shown,
     )
 
@@ -172,17 +187,18 @@ def task_of(env_id: str, shape: tuple[int, ...], actions: spaces.Space[Any]) -> 
     )
 
 
-def _nameable(kept: EnvSpec, given: str | EnvSpec, kwargs: dict[str, Any]) -> EnvSpec:
-    """A registered spec with the arguments that were given, once it is sure that files can hold it.
+def _nameable(kept: EnvSpec) -> EnvSpec:
+    """A spec with arguments as a file has them, where one can have them.
 
     Raises:
-        SettingsError: They can't.
+        SettingsError: None can.
     """
-    if isinstance(given, EnvSpec):
-        kept.kwargs.update(given.kwargs)
-        kept.max_episode_steps = given.max_episode_steps
-    kept.kwargs.update(kwargs)
-    kept.kwargs.pop("render_mode", None)
+    try:
+        arguments = json.loads(json.dumps(kept.kwargs, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise SettingsError(
+            f"The arguments {kept.kwargs} of {kept.id} can't be kept in a dataset: {error}."
+        ) from None
     try:
         kept.to_json()
     except ValueError:
@@ -190,7 +206,7 @@ def _nameable(kept: EnvSpec, given: str | EnvSpec, kwargs: dict[str, Any]) -> En
             f"{kept.id} is registered with a function or class, which a dataset can't name: "
             'register it with entry_point="module:Class".'
         ) from None
-    return kept
+    return dataclasses.replace(kept, kwargs=arguments)
 
 
 def _preprocessing(env_id: str, observations: spaces.Space[Any]) -> Preprocessing | None:

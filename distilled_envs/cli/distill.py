@@ -3,9 +3,11 @@
 import copy
 import dataclasses
 import difflib
+import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import gymnasium as gym
 import tyro
@@ -81,8 +83,8 @@ def distill(
             f"  {mode} actions: mean return {score['mean']:.1f} "
             f"(standard deviation between networks {score['std']:.1f})"
         )
-    print(yardsticks(dataset.spec).verdict(one_step[dataset.spec.task.scored_by]["mean"]))
     print(f"dataset: {output / 'dataset'}\n  load_distilled({str(output / 'dataset')!r}).train()")
+    print(yardsticks(dataset.spec).verdict(one_step[dataset.spec.task.scored_by]["mean"]))
 
 
 def with_preset(
@@ -105,7 +107,7 @@ def with_preset(
             f"presets:\n{_presets()}\n"
         )
         wanted = "cartpole-nd-2d-min"
-    settings = _settings(wanted)
+    settings = _settings(wanted, flags)
     flags = [_as_spelled_now(flag) for flag in flags]
     # A game's own settings stay out of the help of other presets, and yet are flags of all.
     if not isinstance(settings, GameSettings) and _names_game_settings(flags):
@@ -120,7 +122,7 @@ def _presets() -> str:
     )
 
 
-def _settings(wanted: str) -> Settings:
+def _settings(wanted: str, flags: list[str]) -> Settings:
     """The settings of a preset, or untuned ones for an environment."""
     by_plain = {name.replace("-", ""): name for name in PRESETS}
     if wanted.startswith("ALE/"):
@@ -129,12 +131,26 @@ def _settings(wanted: str) -> Settings:
     if preset is not None:
         return PRESETS[preset]
     if wanted in gym.registry or ":" in wanted or likely_module(wanted):
-        return training.for_environment(wanted)
+        return training.for_environment(wanted, _arguments(flags))
     near = difflib.get_close_matches(wanted, [*PRESETS, *gym.registry], n=3, cutoff=0.4)
     raise SettingsError(
         f"There is no preset and no registered environment {wanted!r}; the nearest: "
         f"{', '.join(near) or 'none'} (`distilled-envs distill --help` lists the presets)."
     )
+
+
+def _arguments(flags: list[str]) -> dict[str, Any]:
+    """The environment's arguments among flags, which decide what it shows; tyro reads them anew."""
+    name, given = "--env-kwargs", "{}"
+    for place, flag in enumerate(flags):
+        spelled, equals, value = flag.partition("=")
+        if spelled.replace("_", "-") == name:
+            given = value if equals else "".join(flags[place + 1 : place + 2])
+    try:
+        arguments = json.loads(given)
+    except ValueError:
+        return {}
+    return arguments if isinstance(arguments, dict) else {}
 
 
 def _as_spelled_now(argument: str) -> str:

@@ -43,21 +43,22 @@ def preprocessing_of(env_id: str, observations: spaces.Space[Any]) -> Preprocess
         return "atari"
     if isinstance(observations, spaces.Box):
         shape = observations.shape
-        if len(shape) == 1 and observations.dtype.kind == "f":
-            return None
         if len(shape) in (2, 3) and min(shape[:2]) >= _LARGE:
-            if observations.dtype == np.uint8 and shape[2:] in ((), (1,), (3,)):
+            whole = (observations.low == 0).all() and (observations.high == 255).all()
+            if observations.dtype == np.uint8 and whole and shape[2:] in ((), (1,), (3,)):
                 return "frames"
             raise ValueError(
-                "pictures of that size must be bytes, of shape (height, width), or with 1 or 3 "
-                "colors last"
+                "pictures of that size must be bytes from 0 to 255, of shape (height, width), or "
+                "with 1 or 3 colors last"
             )
     if not observations.is_np_flattenable:
         raise ValueError("spaces of no fixed size can't be flattened")
     size = spaces.flatdim(observations)
     if not 1 <= size <= MAX_WIDTH:
         raise ValueError(f"a vector of {size:,} numbers is beyond 1 to {MAX_WIDTH:,}")
-    return "flatten"
+    if not isinstance(observations, spaces.Box) or observations.dtype.kind != "f":
+        return "flatten"
+    return None if len(observations.shape) == 1 else "flatten"
 
 
 def preprocess(env: gym.Env, kind: Preprocessing | None) -> gym.Env:
@@ -93,6 +94,34 @@ def preprocess(env: gym.Env, kind: Preprocessing | None) -> gym.Env:
     except gym.error.DependencyNotInstalled:
         raise MissingExtraError("opencv-python-headless", "Frames", "atari") from None
     return gym.wrappers.FrameStackObservation(env, _STACK, padding_type="zero")
+
+
+def as_shown(space: spaces.Space[Any], vector: np.ndarray) -> Any:
+    """What an environment shows where learners see a vector, the nearest if it never shows that.
+
+    >>> as_shown(spaces.Discrete(3, start=1), np.array([0.2, 0.1, 0.7]))
+    3
+    """
+    return spaces.unflatten(space, _nearest(space, vector))
+
+
+def _nearest(space: spaces.Space[Any], vector: np.ndarray) -> np.ndarray:
+    """The nearest flat observation."""
+    if isinstance(space, spaces.Dict | spaces.Tuple):
+        parts = [*(space.values() if isinstance(space, spaces.Dict) else space)]
+        ends = np.cumsum([spaces.flatdim(part) for part in parts])[:-1]
+        each = zip(parts, np.split(vector, ends), strict=True)
+        return np.concatenate([_nearest(part, own) for part, own in each])
+    if isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
+        sizes = [space.n] if isinstance(space, spaces.Discrete) else space.nvec.flatten()
+        choices = np.split(vector, np.cumsum(sizes)[:-1])
+        return np.concatenate([np.arange(len(own)) == own.argmax() for own in choices]).astype(int)
+    if isinstance(space, spaces.MultiBinary):
+        return vector.round().clip(0, 1)
+    if isinstance(space, spaces.Box):
+        bounded = vector.clip(space.low.flatten(), space.high.flatten())
+        return bounded if space.dtype.kind == "f" else bounded.round()
+    return vector
 
 
 def make_vec(

@@ -1,7 +1,6 @@
 """The real environment as a dataset saw it: built from its spec, under its fixed transform."""
 
 import copy
-import dataclasses
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, cast
@@ -14,6 +13,7 @@ from gymnasium.envs.registration import EnvSpec
 from distilled_envs.envs import atari
 from distilled_envs.envs.preprocessing import make_vec as make_preprocessed_vec
 from distilled_envs.envs.preprocessing import preprocess
+from distilled_envs.envs.registering import registered
 from distilled_envs.errors import DatasetError, MissingExtraError
 from distilled_envs.spaces import Actions, EnvSpaces
 from distilled_envs.spec import DistillationSpec, ObservationTransform
@@ -103,15 +103,12 @@ def transformed_space(fixed: ObservationTransform, space: spaces.Box) -> spaces.
 
 
 def _registered(spec: DistillationSpec) -> EnvSpec:
-    """The environment as it is registered here, with the dataset's arguments and time limit.
-
-    What code runs is never taken from a dataset: an entry point in a file could be any function.
-    """
+    """The environment as it is registered here, with the dataset's arguments and time limit."""
     env_id = spec.env.id
     if env_id.startswith("ALE/"):
         atari.register(env_id)
     try:
-        here = gym.spec(env_id)
+        return registered(spec.env)
     except gym.error.Error as error:
         module = spec.env_module
         which = "the package that registers it" if module is None else module
@@ -119,14 +116,8 @@ def _registered(spec: DistillationSpec) -> EnvSpec:
             f"{spec.name}: the environment {env_id} is not registered: import {which} first, in a "
             f"shell with --import {module or 'MODULE'} ({error})."
         ) from None
-    for part in ("entry_point", "vector_entry_point", "additional_wrappers"):
-        if getattr(spec.env, part) != getattr(here, part):
-            raise DatasetError(
-                f"{spec.name}: distillation.json names {getattr(spec.env, part)!r} as the {part} "
-                f"of {env_id}, but {getattr(here, part)!r} is registered."
-            )
-    kwargs, limit = here.kwargs | spec.env.kwargs, spec.env.max_episode_steps
-    return dataclasses.replace(here, kwargs=kwargs, max_episode_steps=limit)
+    except ValueError as error:
+        raise DatasetError(f"{spec.name}: in distillation.json {error}.") from None
 
 
 @contextmanager

@@ -1,10 +1,14 @@
 """Modules that register environments, imported where the user has named them."""
 
+import dataclasses
 import importlib
 import os
 import re
 import sys
 from types import ModuleType
+
+import gymnasium as gym
+from gymnasium.envs.registration import EnvSpec
 
 _HOMES = {
     "gymnasium_robotics": r"Fetch|Hand|Adroit|FrankaKitchen|PointMaze|AntMaze|MaMuJoCo",
@@ -29,17 +33,52 @@ def likely_module(env_id: str) -> str | None:
     return next(found, None)
 
 
+_registered_by: dict[str, str] = {}
+"""Modules that were imported here, by the ids that they registered."""
+
+
 def import_module(name: str) -> ModuleType:
-    """A module by name, from the current folder too, as ``python -m`` finds it.
+    """A module that the user has named, from the current folder too, as ``python -m`` finds it.
 
     Nothing that a file names is ever imported: a dataset could name any code.
 
     Raises:
-        ImportError: There is none, or it can't be imported.
+        ImportError: There is none, or it fails while it is imported.
     """
-    here = os.getcwd()
-    sys.path.insert(0, here)
+    if (here := os.getcwd()) not in sys.path:  # it stays: entry points are imported when they run
+        sys.path.insert(0, here)
+    before = {*gym.registry}
     try:
-        return importlib.import_module(name)
-    finally:
-        sys.path.remove(here)
+        module = importlib.import_module(name)
+    except ImportError:
+        raise
+    except Exception as error:  # whatever somebody's code may raise
+        raise ImportError(f"{type(error).__name__}: {error}") from error
+    _registered_by.update(dict.fromkeys(gym.registry.keys() - before, name))
+    return module
+
+
+def registering_module(env_id: str) -> str | None:
+    """The module that registered an id, where it was imported by :func:`import_module`."""
+    return _registered_by.get(env_id)
+
+
+def registered(given: EnvSpec) -> EnvSpec:
+    """An environment as it is registered here, with the arguments and time limit of a spec.
+
+    What code runs is never taken from a spec, which may be of a file: an entry point in it could be
+    any function.
+
+    Raises:
+        gymnasium.error.Error: There is no such id.
+        ValueError: The spec names other code than what is registered.
+    """
+    here = gym.spec(given.id)
+    for part in ("entry_point", "vector_entry_point", "additional_wrappers"):
+        if getattr(given, part) != getattr(here, part):
+            raise ValueError(
+                f"{getattr(given, part)!r} is named as the {part} of {given.id}, but "
+                f"{getattr(here, part)!r} is registered"
+            )
+    kwargs, limit = here.kwargs | given.kwargs, given.max_episode_steps
+    return dataclasses.replace(here, kwargs=kwargs, max_episode_steps=limit)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from distilled_envs.errors import PolicyError
 from distilled_envs.learners.actions import as_taken, by_number, choose_actions, within_bounds
@@ -117,6 +118,8 @@ class PredictingPlayer:
             raise PolicyError(f"{name} does not take {_described(seen)}: {error}") from error
         if isinstance(given, tuple) and len(given) == 2:
             given, self._state = given
+        if self._together:  # models of SB3 count actions from 0
+            given = as_taken(self._space, np.asarray(given))
         try:
             actions = np.asarray(given)
         except (RuntimeError, ValueError, TypeError) as error:
@@ -187,8 +190,11 @@ def together(policies: Sequence[object]) -> Callable[[Tensor], Tensor] | None:
         try:
             seen = like_parameters(modules[0], observations)
             return each_of(parameters, buffers, seen).float()
-        except RuntimeError:  # they don't take it: by itself the first one says so
-            return outputs_of(modules[0])(observations)
+        except (RuntimeError, ValueError, TypeError, IndexError):
+            # One by one, since some layers can't be stacked; what does not fit says so then.
+            rows = observations.split(1)
+            alone = (outputs_of(each)(row) for each, row in zip(modules, rows, strict=True))
+            return torch.cat([*alone])
 
     return outputs
 
@@ -201,9 +207,11 @@ _PLAIN = tuple(
 
 def _is_of_plain_layers(module: nn.Module) -> bool:
     """Whether ``repr`` and its parameters say all there is of a module."""
-    layers = [*module.modules()]
-    plain = all(type(each).__module__ in _PLAIN and not each._forward_hooks for each in layers)
-    return plain and all(value.device.type == "cpu" for value in module.state_dict().values())
+    for each in module.modules():
+        if type(each).__module__ not in _PLAIN or each._forward_hooks or each._forward_pre_hooks:
+            return False
+    state = module.state_dict().values()
+    return all(value.device.type == "cpu" and not is_lazy(value) for value in state)
 
 
 def _kinds_of(module: nn.Module) -> tuple[Any, ...]:

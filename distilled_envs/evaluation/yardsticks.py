@@ -1,7 +1,6 @@
 """What a return is read beside: play at random, and one action all the time."""
 
 import contextlib
-import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,12 +16,12 @@ EPISODES = 20
 _TRIED, _TRIAL = 32, 4
 """Constant actions that are tried at most, and episodes of each, before the best plays anew."""
 _MAX_STEPS = 2_000
-"""Steps after which an episode is cut: what never acts may never end."""
+"""Steps after which an episode without a time limit is cut: what never acts may never end."""
 
 
 @dataclass(frozen=True)
 class Yardsticks:
-    """Mean returns over :data:`EPISODES` episodes, cut after 2,000 steps.
+    """Mean returns over :data:`EPISODES` episodes, cut after 2,000 steps without a time limit.
 
     Attributes:
         random: Of uniformly random actions.
@@ -95,10 +94,10 @@ def _constants(space: Actions, chance: np.random.Generator) -> np.ndarray:
         return np.stack([(space.low + space.high) / 2, space.low, space.high]).astype(space.dtype)
     if isinstance(space, spaces.Discrete):
         every = space.start + np.arange(space.n)
-    else:
-        sizes = [range(first, first + n) for first, n in zip(space.start, space.nvec, strict=True)]
-        every = np.array([*itertools.islice(itertools.product(*sizes), 4096)])
-    return every if len(every) <= _TRIED else chance.permutation(every)[:_TRIED]
+        return every if space.n <= _TRIED else chance.permutation(every)[:_TRIED]
+    if space.nvec.prod(dtype=float) <= _TRIED:
+        return space.start + np.array([*np.ndindex(*space.nvec)])
+    return space.start + chance.integers(space.nvec, size=(_TRIED, len(space.nvec)))
 
 
 def _returns(
@@ -108,7 +107,7 @@ def _returns(
     returns, going = np.zeros(copies), np.ones(copies, dtype=bool)
     with contextlib.closing(make_vec_env(spec, copies)) as env:
         env.reset(seed=seed)
-        for _ in range(_MAX_STEPS):
+        for _ in range(spec.env.max_episode_steps or _MAX_STEPS):
             _, rewards, terminated, truncated, _ = env.step(act(copies))
             returns += rewards * going
             going &= ~(terminated | truncated)

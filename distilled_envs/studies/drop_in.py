@@ -6,15 +6,19 @@ other training too, and the expanded rows that a distilled id deals teach RL the
 work is measured here.
 """
 
+from functools import partial
 from typing import Any
 
+import gymnasium as gym
 import torch
+from gymnasium import spaces
 from torch import nn
 
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.distilled_env import DistilledEnv
 from distilled_envs.errors import MissingExtraError
 from distilled_envs.evaluation import EVALUATION_SEED, pooled
+from distilled_envs.learners.actions import as_taken
 from distilled_envs.learners.one_step import inner_loss
 from distilled_envs.learners.policies import sb3_policy_for
 
@@ -65,9 +69,23 @@ def train_ppo_on_bandit(dataset: DistilledDataset, *, seed: int, steps: int = PP
         MissingExtraError: Stable-Baselines3 is not installed.
     """
     algorithm = _require_ppo()
-    env = DistilledEnv(dataset)
+    env = _counting_from_zero(DistilledEnv(dataset))
     policy = sb3_policy_for(env.observation_space)
     return algorithm(policy, env, seed=seed, device="cpu").learn(steps)
+
+
+def _counting_from_zero(env: gym.Env) -> gym.Env:
+    """The environment for Stable-Baselines3, which knows no other first action than 0."""
+    space = env.action_space
+    if isinstance(space, spaces.Discrete) and space.start:
+        return gym.wrappers.TransformAction(
+            env, partial(as_taken, space), spaces.Discrete(int(space.n))
+        )
+    if isinstance(space, spaces.MultiDiscrete) and space.start.any():
+        return gym.wrappers.TransformAction(
+            env, partial(as_taken, space), spaces.MultiDiscrete(space.nvec)
+        )
+    return env
 
 
 def measure_drop_in(

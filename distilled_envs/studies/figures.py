@@ -121,7 +121,9 @@ def rows_figure(dataset: DistilledDataset) -> "Figure":
 def _frames(dataset: DistilledDataset) -> "Figure":
     stack, (k, n_outputs) = dataset.observations.shape[1], dataset.targets.shape
     env = dataset.make_env()
-    names = env.get_wrapper_attr("get_action_meanings")()
+    names: list[Any] = [*range(n_outputs)]
+    if env.has_wrapper_attr("get_action_meanings") and dataset.spec.task.choices is None:
+        names = env.get_wrapper_attr("get_action_meanings")()
     env.close()
     figure = Figure(figsize=(9, 0.6 + 1.6 * k), layout="constrained")
     axes = figure.subplots(k, stack + 1, squeeze=False, width_ratios=[1] * stack + [1.8])

@@ -57,11 +57,14 @@ def check_fits(algorithm: str, space: spaces.Space[Any]) -> None:
     """
     if algorithm not in ALGORITHMS:
         raise SettingsError(f"There is no baseline {algorithm!r}, only {', '.join(ALGORITHMS)}.")
-    discrete = isinstance(space, spaces.Discrete)
-    if algorithm == "dqn" and not discrete:
-        raise SettingsError("dqn chooses among discrete actions, and these are continuous.")
-    if algorithm in ("sac", "td3") and discrete:
-        raise SettingsError(f"{algorithm} needs continuous actions, and these are discrete.")
+    if algorithm == "dqn" and not isinstance(space, spaces.Discrete):
+        raise SettingsError(f"dqn chooses one of several actions, and these are {space}.")
+    if algorithm in ("sac", "td3") and not isinstance(space, spaces.Box):
+        raise SettingsError(f"{algorithm} needs continuous actions, and these are {space}.")
+    if np.any(getattr(space, "start", 0)):
+        raise SettingsError(
+            f"Stable-Baselines3 counts actions from 0, and these are {space}: wrap the environment."
+        )
 
 
 def learn(

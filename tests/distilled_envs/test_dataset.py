@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from distilled_envs.dataset import DistilledDataset
-from distilled_envs.errors import DatasetError, MissingExtraError
+from distilled_envs.errors import DatasetError, DistilledEnvsError, MissingExtraError, SettingsError
 from distilled_envs.spec import ObservationTransform, TaskSpec
 from distilled_envs.storage import folder as storage
+from distilled_envs.training import SearchSettings, imitate, search
 
 
 @pytest.fixture
@@ -147,8 +148,14 @@ def test_only_registered_code_is_run(folder, tmp_path):
     )
     loaded = DistilledDataset.load(folder)
     for make in (loaded.make_env, lambda: loaded.make_vec_env(2), loaded.evaluate):
-        with pytest.raises(DatasetError, match="names 'os:system' as the entry_point"):
+        with pytest.raises(DatasetError, match="'os:system' is named as the entry_point"):
             make()
+    start = SearchSettings(env_id="Hopper-v5", start=str(folder))
+    for make in (lambda: imitate(loaded), lambda: search(start, tmp_path / "search")):
+        with pytest.raises(DistilledEnvsError):
+            make()
+    with pytest.raises(SettingsError, match="'os:system' is named as the entry_point"):
+        imitate(loaded)
     assert not victim.exists()
 
 

@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
+from stable_baselines3.common import vec_env as sb3_vec
 from torch import nn
 
 from distilled_envs import load_distilled
 from distilled_envs.cli import main
 from distilled_envs.distilled_env import DistilledEnv
+from distilled_envs.envs.registering import import_module
 from distilled_envs.errors import DatasetError, PolicyError, SettingsError
-from distilled_envs.training import distill, for_environment, imitate
+from distilled_envs.training import ImitationSettings, distill, for_environment, imitate
 from distilled_envs.training.backends import checked_world
 from distilled_envs.training.teachers import as_teacher
 from distilled_envs.training.world import task_of, world_of
@@ -94,12 +96,23 @@ class Pictures(gym.Env):
         return self._shown(), reward, self.steps == 10, False, {}
 
 
+class Whole(Pictures):
+    """Shows whole numbers."""
+
+    observation_space = spaces.Box(0, 9, (5,), np.int64)
+
+    def _shown(self):
+        self.side = int(self.np_random.integers(2))
+        return np.full(5, self.side)
+
+
+gym.register("Whole-v0", "envs_of_mine:Whole")
 gym.register("Guess-v0", "envs_of_mine:Guess", max_episode_steps=20)
 gym.register("Signs-v0", "envs_of_mine:Signs")
 gym.register("Pictures-v0", "envs_of_mine:Pictures")
 gym.register("Nameless-v1", Guess, max_episode_steps=20)
 '''
-IDS = ("Guess-v0", "Signs-v0", "Pictures-v0", "Nameless-v1")
+IDS = ("Whole-v0", "Guess-v0", "Signs-v0", "Pictures-v0", "Nameless-v1")
 
 
 @pytest.fixture
@@ -168,12 +181,17 @@ def answers(seen):
     return np.array([seen["one"], 2 * seen["other"][0] + seen["other"][1]])
 
 
-def test_stable_baselines_policies_of_two_choices_learn_in_one_step(mine):
+def test_stable_baselines_policies_of_two_choices_learn_in_one_step(mine, monkeypatch):
     ppo = pytest.importorskip("stable_baselines3").PPO
     dataset = imitate(answers, "envs_of_mine:Guess-v0", progress=False)
     model = ppo("MlpPolicy", dataset.make_env(), seed=0)
     dataset.train(model)
     assert dataset.evaluate(model, episodes=10).greedy.mean > 35
+    # A teacher that is asked at vectors which the environment never shows answers to the nearest.
+    hidden = ImitationSettings(encoder=(32,), rounds=0, episodes=4)
+    monkeypatch.setattr("distilled_envs.training.encoder_distillation.STEPS", 3)
+    encoded = imitate(answers, "envs_of_mine:Guess-v0", hidden, progress=False)
+    assert encoded.spec.observation_transform.coordinates is None  # all five are looked at
     other = ppo("MlpPolicy", "CartPole-v1")
     with pytest.raises(PolicyError, match=r"needs MultiDiscrete\(\[3, 4\]\)"):
         dataset.train(other)
@@ -192,6 +210,12 @@ def test_models_that_were_trained_on_what_an_environment_shows_are_teachers(mine
     np.testing.assert_array_equal(np.stack(parts, 1), taken)
     with pytest.raises(PolicyError, match="sees observations"):
         as_teacher(ppo("MlpPolicy", "CartPole-v1"), world)
+    remembering = pytest.importorskip("sb3_contrib").RecurrentPPO
+    with pytest.raises(PolicyError, match="recurrent"):
+        as_teacher(remembering("MultiInputLstmPolicy", gym.make("Guess-v0")), world)
+    whole = sb3_vec.VecNormalize(sb3_vec.DummyVecEnv([lambda: gym.make("Whole-v0")]))
+    with pytest.raises(PolicyError, match="only vectors are normalized"):
+        as_teacher(ppo("MlpPolicy", whole), world_of("Whole-v0"))
 
 
 def test_actions_that_start_below_zero_arguments_and_a_time_limit(mine, caplog):
@@ -254,6 +278,33 @@ def test_in_a_shell_modules_are_imported_by_name(mine, capsys):
     with pytest.raises(SystemExit):
         main(["distill", "envs_of_mine:Signs-v0", "--env-kwargs", "[1]"])
     assert "one JSON object" in capsys.readouterr().err
+
+
+def test_teachers_keep_their_module_and_their_source(mine):
+    dataset = imitate(answers, "envs_of_mine:Guess-v0", progress=False)
+    assert dataset.spec.env_module == "envs_of_mine"
+    again = imitate(dataset, progress=False)
+    assert again.spec.env_module == "envs_of_mine"
+    dataset.save(mine / "kept")
+    named = imitate(str(mine / "kept"), progress=False)
+    assert named.spec.provenance["teacher"]["name"].startswith("kept, sha256 ")
+    forget()
+    import_module("envs_of_mine")  # as --import does
+    assert world_of("Guess-v0").module == "envs_of_mine"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [({"g": float("inf")}, "not JSON compliant"), ({"g": np.float32(9)}, "not JSON serializable")],
+)
+def test_arguments_that_no_file_holds_are_refused(arguments, message):
+    with pytest.raises(SettingsError, match=message):
+        world_of("Pendulum-v1", arguments)
+
+
+def test_games_count_their_own_frames():
+    with pytest.raises(SettingsError, match="max_num_frames_per_episode"):
+        world_of("ALE/Pong-v5", max_episode_steps=50)
 
 
 def test_ids_of_other_packages_are_hinted_at(capsys):

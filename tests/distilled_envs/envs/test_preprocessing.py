@@ -79,6 +79,8 @@ def test_every_space_becomes_numbers_or_frames(which, showing):
         (spaces.Sequence(spaces.Discrete(3)), "no fixed size"),
         (spaces.Dict(text=spaces.Graph(spaces.Discrete(3), None)), "no fixed size"),
         (spaces.Box(0, 1, (96, 96, 3)), "must be bytes"),
+        (spaces.Box(0, 200, (96, 96, 3), np.uint8), "from 0 to 255"),
+        (spaces.Box(-1, 1, (0,)), "0 numbers"),
         (spaces.Box(0, 255, (96, 96, 4), np.uint8), "1 or 3 colors last"),
         (spaces.Box(0, 1, (3, 100, 100)), "30,000 numbers"),
         (spaces.Box(0, 1, (0,), np.int64), "0 numbers"),

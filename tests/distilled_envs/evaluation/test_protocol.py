@@ -197,8 +197,15 @@ def test_networks_that_are_not_alike_are_not_put_together(dataset):
     plain = dataset.train(seed=0)
     hooked = dataset.train(seed=1)
     hooked[0].register_forward_hook(lambda *_: None)
-    for other in (Own(*plain), nn.Sequential(nn.Linear(8, 4)), hooked, plain.double()):
+    seen_through = dataset.train(seed=3)
+    seen_through[0].register_forward_pre_hook(lambda _, given: (given[0] * 100,))
+    short, double = nn.Sequential(nn.Linear(8, 4)), dataset.train(seed=4).double()
+    for other in (seen_through, nn.LazyLinear(4), Own(*plain), short, hooked, double):
         assert together([dataset.train(seed=2), other]) is None
+    unlike = [nn.Sequential(nn.Linear(8, 4), nn.RReLU()).eval() for _ in range(2)]  # no vmap
+    seen = torch.randn(2, 8)
+    alone = torch.cat([each(row[None]) for each, row in zip(unlike, seen, strict=True)])
+    assert torch.equal(together(unlike)(seen), alone)
     with pytest.raises(PolicyError, match="does not take"):
         dataset.evaluate([nn.Linear(5, 4), nn.Linear(5, 4)])
     with pytest.raises(PolicyError, match="4 finite outputs"):
