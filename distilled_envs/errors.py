@@ -17,6 +17,10 @@ class OneStepWarning(UserWarning):
     """A network does not learn from one step of a dataset; the message says what to do instead."""
 
 
+class FitWarning(UserWarning):
+    """A network was fitted, and yet is far from what the pairs say."""
+
+
 class SettingsError(DistilledEnvsError, ValueError):
     """Settings or arguments that contradict each other or the environment."""
 

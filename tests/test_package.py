@@ -20,6 +20,7 @@ PUBLIC = [
     "DivergedError",
     "Evaluation",
     "ExpandedDataset",
+    "FitWarning",
     "GameSettings",
     "HubError",
     "HubUnreachableError",

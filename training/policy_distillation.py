@@ -106,7 +106,9 @@ def imitate(
         world = vector_world_of(teacher.spec.env)
         world = dataclasses.replace(world, module=world.module or teacher.spec.env_module)
     if world is None:
-        raise SettingsError("Name the environment in which the teacher acts, as env.")
+        raise SettingsError(
+            "Name the environment in which the teacher acts, as env (in a shell --env)."
+        )
     policy = as_teacher(teacher, world)
     with torch.random.fork_rng(devices=[]), torch_threads(1):
         torch.manual_seed(settings.seed)

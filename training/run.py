@@ -1,6 +1,7 @@
 """One distillation as a run: progress, log, checkpoints, and the dataset at the end."""
 
 import dataclasses
+import difflib
 import logging
 import math
 import signal
@@ -26,6 +27,7 @@ from distilled_envs.training.dataset_teachers import as_teacher, load_guide_star
 from distilled_envs.training.guided import Guided
 from distilled_envs.training.imitation import Imitation
 from distilled_envs.training.meta_ppo import MetaPPO
+from distilled_envs.training.presets import PRESETS
 from distilled_envs.training.provenance import TrainingLog, provenance
 from distilled_envs.training.run_folder import RunFolder
 from distilled_envs.training.settings import GameSettings, Settings
@@ -37,7 +39,7 @@ logger = logging.getLogger(__name__)
 
 
 def distill(
-    settings: Settings,
+    settings: Settings | str,
     output: str | Path,
     *,
     resume: bool = False,
@@ -50,7 +52,7 @@ def distill(
     a second one stops at once, and the last checkpoint stands.
 
     Args:
-        settings: What to distill and how.
+        settings: What to distill and how; a name stands for that of a preset.
         output: Folder of the run.
         resume: Go on with the run in ``output``. On one thread, a resumed run gives the same
             dataset as one that was never stopped, for environments that can tell their state
@@ -70,6 +72,14 @@ def distill(
         DivergedError: The numbers are no longer finite; the last good checkpoint stands.
         MissingExtraError: tensorboard is not installed.
     """
+    if isinstance(settings, str):
+        if settings not in PRESETS:
+            near = difflib.get_close_matches(settings, PRESETS, n=3, cutoff=0.4)
+            raise SettingsError(
+                f"There is no preset {settings!r}; the nearest: {', '.join(near) or 'none'}. "
+                "for_environment(id) makes settings of an environment."
+            )
+        settings = PRESETS[settings]
     world = checked_world(settings)
     _check_device(settings.device)
     output = Path(output)

@@ -84,6 +84,8 @@ def distill(
             f"(standard deviation between networks {score['std']:.1f})"
         )
     print(f"dataset: {output / 'dataset'}\n  load_distilled({str(output / 'dataset')!r}).train()")
+    if (module := dataset.spec.env_module) is not None:
+        print(f"  (import {module} first to play with it, in a shell --import {module})")
     print(yardsticks(dataset.spec).verdict(one_step[dataset.spec.task.scored_by]["mean"]))
 
 
@@ -135,7 +137,8 @@ def _settings(wanted: str, flags: list[str]) -> Settings:
     near = difflib.get_close_matches(wanted, [*PRESETS, *gym.registry], n=3, cutoff=0.4)
     raise SettingsError(
         f"There is no preset and no registered environment {wanted!r}; the nearest: "
-        f"{', '.join(near) or 'none'} (`distilled-envs distill --help` lists the presets)."
+        f"{', '.join(near) or 'none'} (`distilled-envs distill --help` lists the presets). An "
+        f"environment of your own is named with its module, as in my_envs:{wanted}."
     )
 
 
@@ -213,10 +216,11 @@ def imitate(
     record = dataset.spec.provenance["imitation"]
     print(f"{dataset.spec.name}: {len(dataset)} rows by {record['by']}.")
     if record["return"] is not None:
-        kept = "" if record["share"] is None else f", {record['share']:.0%} of it"
+        share, positive = record["share"], record["teacher_return"] > 0
+        kept = f", {share:.0%} of it" if share is not None and positive else ""  # no part of a cost
         print(
-            f"{record['teacher']} gets {record['teacher_return']:.1f}, and networks after one step "
-            f"{record['return']:.1f}{kept}."
+            f"With the likeliest actions {record['teacher']} gets {record['teacher_return']:.1f}, "
+            f"and networks after one step {record['return']:.1f}{kept}."
         )
     _evaluate_new(output, learners, eval_episodes, progress)
 

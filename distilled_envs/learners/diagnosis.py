@@ -57,9 +57,13 @@ class Diagnosis:
 
     def __str__(self) -> str:
         verdict = "learns from one step" if self.learns else "does not learn from one step"
+        left = "more loss on the rows than before it"
+        if self.loss_left <= 1:
+            left = f"{self.loss_left:.2%} of the loss on the rows"
+        differs = f"{self.disagreement:.2%}" if self.disagreement <= 1 else "more than 100%"
         return (
-            f"{verdict}: {self.disagreement:.2%} of its answers differ from those of the dataset's "
-            f"own learners, and {self.loss_left:.2%} of the loss on the rows is left"
+            f"{verdict}: its answers differ by {differs} from those of the dataset's own learners, "
+            f"and the step leaves {left}"
         )
 
 

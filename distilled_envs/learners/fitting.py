@@ -1,6 +1,7 @@
 """Ordinary supervised training on expanded rows, for any network."""
 
 import math
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -8,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from distilled_envs.errors import PolicyError, SettingsError
+from distilled_envs.errors import FitWarning, PolicyError, SettingsError
 from distilled_envs.learners.actions import comparable
 from distilled_envs.learners.layers import like_parameters
 from distilled_envs.learners.policies import (
@@ -31,6 +32,9 @@ RATES = (1e-2, 5e-4)
 one with LayerNorm and an LSTM take 340, 340 and 409 batches at 1e-2, and at 3e-3 do not end within
 1,500; nothing of up to eight layers or 512 units was worse off, nor was attention."""
 
+_FAR = 0.05
+"""Loss left above which a fit is warned about. LayerNorm on cart-pole's observations leaves 45%,
+and gets 80 of 500; a deep CNN on Pong's frames leaves 1.4%, and plays as well as the rows."""
 _MEMORY = 0.95  # of the running mean of the loss over batches
 
 
@@ -118,6 +122,15 @@ def fit(
         module.load_state_dict(before)
         raise
     finish_training(policy, target_log_std)
+    if left > _FAR:
+        warnings.warn(
+            f"{left:.0%} of the loss of {type(policy).__name__} is left after {steps} batches: it "
+            "will not play as the dataset's learners do. Give fit more steps, or a network that "
+            "can tell all observations apart; one that starts with LayerNorm does not see their "
+            "size.",
+            FitWarning,
+            stacklevel=3,
+        )
     return left
 
 

@@ -380,3 +380,8 @@ def test_learners_may_see_some_coordinates(tmp_path):
     assert transform.coordinates == (2, 0)
     assert transform.std[0] > 2 * transform.std[1]
     assert dataset.make_env().observation_space.shape == (2,)
+
+
+def test_a_name_stands_for_a_preset(tmp_path):
+    with pytest.raises(SettingsError, match=r"no preset 'cartpole-nd-2d-mni'; the nearest: cart"):
+        distill("cartpole-nd-2d-mni", tmp_path / "run")

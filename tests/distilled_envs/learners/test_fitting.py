@@ -1,9 +1,11 @@
+import warnings
+
 import pytest
 import torch
 from torch import nn
 
 from distilled_envs import load_distilled
-from distilled_envs.errors import PolicyError, SettingsError
+from distilled_envs.errors import FitWarning, PolicyError, SettingsError
 from distilled_envs.learners.diagnosis import disagreement
 from distilled_envs.learners.fitting import LEFT
 
@@ -154,3 +156,14 @@ def test_value_networks_are_fitted():
     assert cartpole.evaluate(model, episodes=3).greedy.mean > 490
     online, target = model.policy.q_net.state_dict(), model.policy.q_net_target.state_dict()
     assert all(torch.equal(online[name], target[name]) for name in online)
+
+
+def test_a_fit_that_ends_far_from_the_pairs_is_warned_about():
+    dataset = load_distilled("cartpole-nd-2d-min")
+    pairs = dataset.expand(2048)
+    blind = nn.Sequential(nn.LayerNorm(8), nn.Linear(8, 64), nn.Tanh(), nn.Linear(64, 4))
+    with pytest.warns(FitWarning, match="loss of Sequential is left after 400 batches"):
+        dataset.fit(blind, pairs, steps=400)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        dataset.fit(nn.Sequential(nn.Linear(8, 64), nn.Tanh(), nn.Linear(64, 4)), pairs)
