@@ -129,17 +129,23 @@ def _pairs_of_pairs(like: Tensor) -> Tensor:
 
 
 def _directions(rows: "Rows", units: int) -> Tensor | None:
-    """The directions ``(r, n_inputs)`` that the rows have, for layers that can't hold all inputs.
+    """Directions ``(r, n_inputs)`` that are enough, for layers that can't hold all inputs.
 
     What an input has across all rows adds nothing to its inner products with them, so that layers
-    need only hold r directions: of 10-D cart-pole's 40 inputs 11 rows have 11. None where so many
-    units hold all inputs, or not even these, and where rows are frames.
+    need only hold the rows' directions: of 10-D cart-pole's 40 inputs 11 rows have 11. Where these
+    are too many, those of the linear map that the step teaches, targets times rows, are enough, as
+    many as there are outputs: 64 rows of Humanoid have 45, its 17 actions 17, and networks of 32
+    units keep all of the return instead of a fifteenth. None where so many units hold all inputs,
+    or not even these, and where rows are frames.
     """
     if rows.observations.dim() > 2 or units >= (seen := rows.features).shape[1]:
         return None
-    _, sizes, directions = torch.linalg.svd(seen, full_matrices=False)
-    found = directions[sizes > _SAME_DIRECTION * sizes[0]]
-    return found if len(found) <= units else None
+    for spread in (seen, rows.targets.T @ seen):
+        _, sizes, directions = torch.linalg.svd(spread, full_matrices=False)
+        found = directions[sizes > _SAME_DIRECTION * sizes[0]]
+        if len(found) <= units:
+            return found
+    return None
 
 
 def _along(weights: Callable[[Tensor], Tensor], directions: Tensor, like: Tensor) -> Tensor:

@@ -148,3 +148,11 @@ def test_layers_narrower_than_the_inputs_hold_the_rows_directions(width, activat
     diagnosis = dataset.diagnose(dataset.initialize(policy, seed=0))
     assert diagnosis.learns
     assert diagnosis.disagreement < 0.2
+
+
+def test_layers_narrower_than_the_rows_directions_hold_those_of_their_lesson():
+    dataset = load_distilled("humanoid-64")  # rows of 45 directions, for 17 actions
+    policy = nn.Sequential(
+        nn.Linear(45, 32), nn.Tanh(), nn.Linear(32, 32), nn.Tanh(), nn.Linear(32, 17)
+    )
+    assert dataset.diagnose(dataset.initialize(policy, seed=0)).disagreement < 0.02
