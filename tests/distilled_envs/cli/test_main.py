@@ -115,7 +115,7 @@ def test_drop_in_measurement(monkeypatch, capsys):
         (["evaluate", "./runs/nope"], 1, "There is no folder ./runs/nope"),
         (["watch", "cartpole_2d", "--video=no/where.mp4"], 1, "There is no folder no"),
         (["distill", "pong"], 1, "no preset and no registered environment 'pong'"),
-        (["distill", "Blackjack-v1"], 1, "observations are Tuple"),
+        (["distill", "CartPole-v1", "--env-kwargs", '{"length": 3}'], 1, "can't be made"),
         (["distill", "CartPole-v1", "--output=/dev/null/x"], 1, "/dev/null/x"),
         (["evaluate", "cartpole_2d", "--seed=-1"], 1, "seed at least 0"),
         (["watch", "cartpole_2d", "--video=film.avi"], 1, ".mp4 or .gif"),

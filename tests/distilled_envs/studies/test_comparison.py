@@ -94,7 +94,7 @@ def test_a_comparison_goes_on_where_it_was(tmp_path, monkeypatch, short):
     ("name", "baseline", "sentence"),
     [
         ("cartpole_1d", "sac", "sac needs continuous actions"),
-        ("reacher", "dqn", "dqn chooses among discrete actions"),
+        ("reacher", "dqn", "dqn chooses one of several actions"),
         ("reacher", "trpo", "no baseline 'trpo', only ppo, a2c, dqn, sac, td3"),
     ],
 )
