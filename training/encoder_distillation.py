@@ -11,6 +11,7 @@ Ross et al., "A Reduction of Imitation Learning and Structured Prediction to No-
 Learning", 2011). The round whose learners got the highest return stays.
 """
 
+import dataclasses
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -96,7 +97,7 @@ def learn_encoder(
     Raises:
         DivergedError: The numbers are no longer finite.
     """
-    task = TaskSpec(world.task.kind, space.shape, world.task.n_outputs)
+    task = dataclasses.replace(world.task, observation_shape=space.shape)
     shown = transform(seen)
     encoder = make_encoder(learner, shown[torch.randperm(len(shown))[:STATES]])
     first = shown[torch.randint(len(shown), (instances,))].clone()

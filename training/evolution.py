@@ -9,7 +9,7 @@ policies of some hundred numbers; :mod:`.random_search` is for larger ones.
 
 import contextlib
 import dataclasses
-import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,12 +21,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from distilled_envs.errors import MissingExtraError, SettingsError
+from distilled_envs.evaluation.episodes import first_episodes
 from distilled_envs.learners.actions import as_taken, choose_actions
 from distilled_envs.training.backends import make_vector_env
 from distilled_envs.training.linear_policy import LinearPolicy
 from distilled_envs.training.world import World
-
-logger = logging.getLogger(__name__)
 
 EPISODES = 8
 """Episodes of each candidate: with 2 noise decides, and MountainCar-v0 ends at -125."""
@@ -108,8 +107,7 @@ def evolve(
         dynamic_ncols=True,
         disable=not progress,
     )
-    numpy_state = np.random.get_state()  # noqa: NPY002 - pycma seeds it
-    with bar, contextlib.closing(env):
+    with bar, contextlib.closing(env), _numpy_state():
         arena, steps = _Arena(env, world, seed), FIRST_STEPS * env.num_envs
         options = {"seed": seed + 1, "popsize": candidates, "verbose": -9}
         options["CMA_diagonal"] = size > _LARGE
@@ -130,12 +128,21 @@ def evolve(
             solved = threshold is not None and best[0] >= threshold
             if waited > (PATIENCE if solved else 4 * PATIENCE):
                 break
-        np.random.set_state(numpy_state)  # noqa: NPY002
         returns, taken = arena.play(best[1][None].repeat(env.num_envs, 0), keep=True)
     made = {"algorithm": "CMA-ES", "env_steps": steps + taken, "total_steps": total_steps}
     made |= {"episodes": EPISODES, "candidates": candidates, "seed": seed}
     policy = dataclasses.replace(arena.policy(best[1]), made=made)
     return Evolved(policy, float(returns.mean()), steps + taken)
+
+
+@contextlib.contextmanager
+def _numpy_state() -> Iterator[None]:
+    """Numpy's global generator, which pycma seeds, as it was before."""
+    state = np.random.get_state()  # noqa: NPY002
+    try:
+        yield
+    finally:
+        np.random.set_state(state)  # noqa: NPY002
 
 
 class _Arena:
@@ -177,26 +184,21 @@ class _Arena:
         """
         env, task = self._env, self._world.task
         weights, bias = self._split(candidates)
-        observations, _ = env.reset()
-        returns, going, steps = np.zeros(env.num_envs), np.ones(env.num_envs, dtype=bool), 0
         met: list[np.ndarray] = []
-        for _ in range(LONGEST):
+
+        def act(observations: np.ndarray, going: np.ndarray) -> np.ndarray:
             if keep:
                 met.append(observations[going])
             normalized = (observations - self._mean) / self._std
             outputs = np.einsum("cas,cs->ca", weights, normalized) + bias
             outputs = torch.from_numpy(self._middle + self._half * outputs)
             chosen = choose_actions(task, outputs, None, greedy=True).numpy()
-            actions = as_taken(env.single_action_space, chosen)
-            observations, rewards, terminated, truncated, _ = env.step(actions)
-            steps += int(going.sum())
-            returns += rewards * going
-            going &= ~(terminated | truncated)
-            if not going.any():
-                break
+            return as_taken(env.single_action_space, chosen)
+
+        returns, lengths = first_episodes(env, act, LONGEST)
         if keep:
             self._seen = np.concatenate(met).astype(np.float64)
-        return returns, steps
+        return returns, int(lengths.sum())
 
     def policy(self, candidate: np.ndarray) -> LinearPolicy:
         """A candidate ``(numbers,)`` as a policy; logits are made as large as :data:`GAP` says."""

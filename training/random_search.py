@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.errors import DatasetError, SettingsError
+from distilled_envs.evaluation.episodes import first_episodes
 from distilled_envs.learners.expansion import mean_answers, noise, one_step_learners
 from distilled_envs.loading import load_distilled
 from distilled_envs.storage.files import atomic_path
@@ -306,23 +307,17 @@ def _play(
     """An episode of each policy ``(copies, n_outputs, seen)``, in a copy of its own."""
     actions = env.single_action_space
     assert isinstance(actions, spaces.Box)
-    observations, _ = env.reset()
-    returns, lengths = np.zeros(env.num_envs), np.zeros(env.num_envs)
     total, squares = np.zeros(len(seen)), np.zeros(len(seen))
-    playing = np.ones(env.num_envs, dtype=bool)
-    for _ in range(_LONGEST):
+
+    def act(observations: np.ndarray, going: np.ndarray) -> np.ndarray:
+        nonlocal total, squares
         shown = observations[:, seen]
-        total += shown[playing].sum(0)
-        squares += (shown[playing] ** 2).sum(0)
-        lengths += playing
+        total += shown[going].sum(0)
+        squares += (shown[going] ** 2).sum(0)
         acted = np.einsum("eas,es->ea", weights, (shown - mean) / std) + bias
-        observations, rewards, terminated, truncated, _ = env.step(
-            np.clip(acted, actions.low, actions.high)
-        )
-        returns += rewards * playing
-        playing &= ~(terminated | truncated)
-        if not playing.any():
-            break
+        return np.clip(acted, actions.low, actions.high)
+
+    returns, lengths = first_episodes(env, act, _LONGEST)
     count = lengths.sum()
     return _Played(returns, lengths, total / count, squares - total**2 / count)
 

@@ -5,15 +5,17 @@ only noise. A player that repeats one action is easy to evaluate, and can be far
 et al., "The Arcade Learning Environment", 2013, baseline "Const").
 """
 
+import contextlib
 import math
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm import trange
+from tqdm import tqdm
 
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.errors import SettingsError
+from distilled_envs.evaluation.episodes import first_episodes
 from distilled_envs.learners.actions import action_distribution, as_taken
 from distilled_envs.training.backends import make_training_envs
 from distilled_envs.training.meta_ppo import MetaPPO
@@ -122,17 +124,14 @@ def _returns(
     settings: Settings, world: World, actions: np.ndarray, seed: int, progress: bool
 ) -> tuple[np.ndarray, int]:
     """Returns ``(n,)`` of players that repeat one action each, and the environment steps taken."""
-    returns, going, steps = np.zeros(len(actions)), np.ones(len(actions), dtype=bool), 0
+    taken = as_taken(world.actions, actions)
+    bar = tqdm(total=STEPS, desc="players of one action", leave=False, disable=not progress)
+
+    def act(seen: np.ndarray, going: np.ndarray) -> np.ndarray:
+        bar.update()
+        return taken
+
     env = make_training_envs(settings, world, seed, len(actions))
-    try:
-        env.reset(seed=seed)
-        for _ in trange(STEPS, desc="players of one action", leave=False, disable=not progress):
-            _, rewards, terminated, truncated, _ = env.step(as_taken(world.actions, actions))
-            steps += len(actions)
-            returns += rewards * going
-            going &= ~(terminated | truncated)
-            if not going.any():
-                break
-    finally:
-        env.close()
-    return returns, steps
+    with bar, contextlib.closing(env):
+        returns, lengths = first_episodes(env, act, STEPS, seed)
+    return returns, int(lengths.max()) * len(actions)

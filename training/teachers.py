@@ -132,21 +132,18 @@ def _as_teacher(policy: Any, world: World) -> Teacher:
         bad = [key for key, value in module.state_dict().items() if not value.isfinite().all()]
         if bad:
             raise PolicyError(f"{called} has numbers that aren't finite, in {bad[0]}.")
+    if is_recurrent(module):
+        read_policy(policy)  # says why not
+    if is_sb3_policy(module):
+        _check_actions(called, module.action_space, actions, name)
     if raw:
-        if is_recurrent(module):
-            read_policy(policy)  # says why not
-        if is_sb3_policy(module):
-            _check_actions(called, module.action_space, actions, name)
         return Teacher(called, _of_predict(policy, world))
     if module is not None and not is_sb3_policy(module):
         return Teacher(called, _checked(called, _of_outputs(policy), task, name))
     if module is not None:
-        _check_actions(called, module.action_space, actions, name)
         try:
             kind = read_policy(policy)
         except PolicyError:
-            if is_recurrent(module):
-                raise
             kind = None  # such as ARS's, which can't be trained, but acts
         if isinstance(kind, QValues):
             values = _of_outputs(policy)

@@ -18,10 +18,11 @@ from distilled_envs.envs.preprocessing import preprocess, preprocessing_of
 from distilled_envs.envs.registering import (
     import_module,
     likely_module,
+    missing_simulator,
     registered,
     registering_module,
 )
-from distilled_envs.errors import MissingExtraError, SettingsError
+from distilled_envs.errors import SettingsError
 from distilled_envs.spaces import Actions
 from distilled_envs.spec import Preprocessing, TaskSpec
 
@@ -109,8 +110,7 @@ def world_of(
         kept.kwargs.pop("render_mode", None)
         made = gym.make(kept)
     except gym.error.DependencyNotInstalled as error:
-        extra = "mujoco" if "mujoco" in str(error).lower() else "all"
-        raise MissingExtraError(f"more packages ({error})", given, extra) from error
+        raise missing_simulator(given, error) from error
     except Exception as error:  # whatever an environment's constructor may raise
         home = None if module else likely_module(name)
         hint = f" If it is one of {home}, name it as {home}:{name}." if home else ""

@@ -169,7 +169,7 @@ def _imported(arguments: list[str]) -> list[str]:
         module = value if equals else next(rest, "")
         try:
             import_module(module)
-        except Exception as error:  # whatever a module may raise while it is imported
+        except ImportError as error:
             raise SettingsError(f"--import {module}: it can't be imported: {error}") from None
     return others
 

@@ -13,7 +13,7 @@ from gymnasium.envs.registration import EnvSpec
 from distilled_envs.envs import atari
 from distilled_envs.envs.preprocessing import make_vec as make_preprocessed_vec
 from distilled_envs.envs.preprocessing import preprocess
-from distilled_envs.envs.registering import registered
+from distilled_envs.envs.registering import missing_simulator, registered
 from distilled_envs.errors import DatasetError, MissingExtraError
 from distilled_envs.spaces import Actions, EnvSpaces
 from distilled_envs.spec import DistillationSpec, ObservationTransform
@@ -128,8 +128,7 @@ def _explained(spec: DistillationSpec) -> Iterator[None]:
     except (ImportError, gym.error.DependencyNotInstalled) as error:
         if isinstance(error, MissingExtraError):
             raise
-        extra = "mujoco" if "mujoco" in str(error).lower() else "all"
-        raise MissingExtraError(f"more packages ({error})", env_id, extra) from error
+        raise missing_simulator(env_id, error) from error
     except TypeError as error:
         raise DatasetError(
             f"{spec.name}: {env_id} does not take the arguments {spec.env.kwargs}: {error}"

@@ -10,6 +10,8 @@ from types import ModuleType
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 
+from distilled_envs.errors import MissingExtraError
+
 _HOMES = {
     "gymnasium_robotics": r"Fetch|Hand|Adroit|FrankaKitchen|PointMaze|AntMaze|MaMuJoCo",
     "minigrid": r"MiniGrid-|BabyAI-",
@@ -31,6 +33,12 @@ def likely_module(env_id: str) -> str | None:
     """
     found = (module for module, begins in _HOMES.items() if re.match(begins, env_id))
     return next(found, None)
+
+
+def missing_simulator(env_id: str, error: Exception) -> MissingExtraError:
+    """What an environment's own complaint about a missing package is to a user."""
+    extra = "mujoco" if "mujoco" in str(error).lower() else "all"
+    return MissingExtraError(f"more packages ({error})", env_id, extra)
 
 
 _registered_by: dict[str, str] = {}

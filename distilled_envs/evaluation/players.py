@@ -118,10 +118,10 @@ class PredictingPlayer:
             raise PolicyError(f"{name} does not take {_described(seen)}: {error}") from error
         if isinstance(given, tuple) and len(given) == 2:
             given, self._state = given
-        if self._together:  # models of SB3 count actions from 0
-            given = as_taken(self._space, np.asarray(given))
         try:
             actions = np.asarray(given)
+            if self._together:  # models of SB3 count actions from 0
+                actions = as_taken(self._space, actions)
         except (RuntimeError, ValueError, TypeError) as error:
             raise PolicyError(f"{name} must give an action as an array: {error}") from error
         actions = actions if self._together else actions[None]

@@ -214,24 +214,23 @@ def evaluate(
             dynamic_ncols=True,
             disable=not progress,
         ) as bar,
+        contextlib.ExitStack() as acting,
     ):
+        for each in policies:
+            acting.enter_context(evaluating(policy_in(each)))
+        if len(policies) > 1:
+            outputs = together(policies)
         for mode in ("sampled", "greedy"):
             bar.set_description_str(f"{dataset.spec.name}: playing, {mode} actions")
-            env = make_vec_env(dataset.spec, copies)
-            greedy, space = mode == "greedy", env.single_action_space
-            with contextlib.ExitStack() as acting:
-                for each in policies:
-                    acting.enter_context(evaluating(policy_in(each)))
-                acting.enter_context(_seeded(seed, policies))
-                if len(policies) > 1:
-                    outputs = together(policies)
+            with contextlib.closing(make_vec_env(dataset.spec, copies)) as env:
+                greedy, space = mode == "greedy", env.single_action_space
                 if outputs is not None:
                     player = player_of_outputs(outputs, dataset.spec.task, space, greedy=greedy)
                 else:
                     players = [player_of(e, dataset.spec.task, space, greedy) for e in policies]
                     player = players[0] if len(players) == 1 else side_by_side(players)
-                returns = _play(env, player, rounds, seed, bar)
-            env.close()
+                with _seeded(seed, policies):
+                    returns = _play(env, player, rounds, seed, bar)
             played = returns.reshape(-1)[: learners * episodes].reshape(learners, -1)
             scores[mode] = Score.of(played)
     return Evaluation(**scores, learners=learners, episodes=episodes, seed=seed)

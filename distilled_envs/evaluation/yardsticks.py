@@ -8,6 +8,7 @@ import numpy as np
 from gymnasium import spaces
 
 from distilled_envs.envs.real import env_spaces, make_vec_env
+from distilled_envs.evaluation.episodes import first_episodes
 from distilled_envs.spaces import Actions
 from distilled_envs.spec import DistillationSpec
 
@@ -104,13 +105,7 @@ def _returns(
     spec: DistillationSpec, act: Callable[[int], np.ndarray], copies: int, seed: int
 ) -> np.ndarray:
     """Returns ``(copies,)`` of the first episode in each copy."""
-    returns, going = np.zeros(copies), np.ones(copies, dtype=bool)
+    limit = spec.env.max_episode_steps or 0  # Gymnasium's -1 means no limit, too
     with contextlib.closing(make_vec_env(spec, copies)) as env:
-        env.reset(seed=seed)
-        for _ in range(spec.env.max_episode_steps or _MAX_STEPS):
-            _, rewards, terminated, truncated, _ = env.step(act(copies))
-            returns += rewards * going
-            going &= ~(terminated | truncated)
-            if not going.any():
-                break
-    return returns
+        longest = limit if limit > 0 else _MAX_STEPS
+        return first_episodes(env, lambda seen, going: act(copies), longest, seed).returns

@@ -77,15 +77,14 @@ def train_ppo_on_bandit(dataset: DistilledDataset, *, seed: int, steps: int = PP
 def _counting_from_zero(env: gym.Env) -> gym.Env:
     """The environment for Stable-Baselines3, which knows no other first action than 0."""
     space = env.action_space
-    if isinstance(space, spaces.Discrete) and space.start:
-        return gym.wrappers.TransformAction(
-            env, partial(as_taken, space), spaces.Discrete(int(space.n))
-        )
-    if isinstance(space, spaces.MultiDiscrete) and space.start.any():
-        return gym.wrappers.TransformAction(
-            env, partial(as_taken, space), spaces.MultiDiscrete(space.nvec)
-        )
-    return env
+    counted: gym.Space[Any]
+    if isinstance(space, spaces.Discrete):
+        counted = spaces.Discrete(int(space.n))
+    elif isinstance(space, spaces.MultiDiscrete):
+        counted = spaces.MultiDiscrete(space.nvec)
+    else:
+        return env
+    return gym.wrappers.TransformAction(env, partial(as_taken, space), counted)
 
 
 def measure_drop_in(

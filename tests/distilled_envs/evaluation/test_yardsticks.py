@@ -1,5 +1,7 @@
 """What a return is read beside."""
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -17,6 +19,12 @@ def test_cart_pole_falls_at_random_and_under_one_action():
     assert (again.random, again.constant) == (found.random, found.constant)
     assert "no better" not in found.verdict(500)
     assert "no better than playing at random" in found.verdict(18)
+
+
+def test_no_time_limit_may_be_written_as_minus_one():
+    spec = copy.deepcopy(load_distilled("cartpole-nd-2d-min").spec)
+    spec.env.max_episode_steps = -1
+    assert yardsticks(spec).random > 15
 
 
 def test_the_constant_action_may_be_the_best():
