@@ -128,7 +128,7 @@ def checked_world(settings: Settings) -> World:
         settings.env_id, settings.make_kwargs, max_episode_steps=settings.max_episode_steps
     )
     shown, env_id = world.task.observation_shape, world.spec.id
-    if world.spec.max_episode_steps is None and world.preprocessing != "atari":
+    if world.spec.max_episode_steps in (None, -1) and world.preprocessing != "atari":
         logger.info(
             "%s has no time limit: an episode that nothing ends goes on for ever, unless "
             "max_episode_steps sets one",

@@ -210,7 +210,7 @@ class CartPoleNDVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     Args:
         num_envs: Number of copies.
         dims: Number of cart-pole axes in each copy.
-        max_episode_steps: Steps after which an episode is truncated.
+        max_episode_steps: Steps after which an episode is truncated; -1 as in ``gym.make``: never.
         render_mode: None or ``"rgb_array"`` (:meth:`render` gives one frame a copy).
         autoreset_mode: One of Gymnasium's autoreset modes, or its name. ``NEXT_STEP`` (the
             default) spends the step after an episode's end on the reset, ``SAME_STEP`` resets at
@@ -297,7 +297,8 @@ class CartPoleNDVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         self.state = _physics_step(self.state, self._force)
         self._steps += 1
         terminated = _failed(self.state)
-        truncated = self._steps >= self.max_episode_steps
+        limited = self.max_episode_steps != -1
+        truncated = limited & (self._steps >= self.max_episode_steps)
         reward = np.ones(self.num_envs, dtype=np.float32)
         if resetting.any():  # NEXT_STEP: this step is the reset, whatever the action
             self._restart(resetting)

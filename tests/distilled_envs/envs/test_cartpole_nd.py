@@ -107,6 +107,14 @@ def test_vector_time_limit_and_autoreset_modes():
         assert not truncated.any()
 
 
+def test_no_time_limit_is_minus_one_in_vectors_too():
+    env = gym.make_vec("CartPoleND-v0", num_envs=3, dims=1, max_episode_steps=-1)
+    env.reset(seed=0)
+    for _ in range(5):
+        *_, truncated, _ = env.step(np.array([0, 1, 0]))
+        assert not truncated.any()
+
+
 def test_only_the_pushed_axis_feels_a_force():
     env = gym.make("CartPoleND-v0", dims=3).unwrapped
     env.reset(seed=0)
