@@ -3,6 +3,7 @@
 Imported as ``distilled_envs.training``.
 """
 
+from distilled_envs.training.automatic import AutomaticSettings, distill_any
 from distilled_envs.training.closed_form import closed_form
 from distilled_envs.training.imitation_settings import ImitationSettings, RefitSettings
 from distilled_envs.training.linear_policy import LinearPolicy
@@ -15,6 +16,7 @@ from distilled_envs.training.settings import GameSettings, Settings, dataset_nam
 
 __all__ = [
     "PRESETS",
+    "AutomaticSettings",
     "GameSettings",
     "ImitationSettings",
     "LinearPolicy",
@@ -24,6 +26,7 @@ __all__ = [
     "closed_form",
     "dataset_name",
     "distill",
+    "distill_any",
     "for_environment",
     "imitate",
     "refit",

@@ -6,7 +6,6 @@ that ends an episode shows its last observation, and the next step is the reset,
 """
 
 import dataclasses
-import logging
 import warnings
 from typing import Any
 
@@ -19,9 +18,7 @@ from gymnasium.vector.utils import batch_space
 from distilled_envs.envs.preprocessing import make_vec
 from distilled_envs.errors import SettingsError
 from distilled_envs.training.settings import GameSettings, Settings
-from distilled_envs.training.world import World, world_of
-
-logger = logging.getLogger(__name__)
+from distilled_envs.training.world import World, say_if_unending, world_of
 
 
 class EnvPoolVectorEnv(VectorEnv):
@@ -128,12 +125,7 @@ def checked_world(settings: Settings) -> World:
         settings.env_id, settings.make_kwargs, max_episode_steps=settings.max_episode_steps
     )
     shown, env_id = world.task.observation_shape, world.spec.id
-    if world.spec.max_episode_steps in (None, -1) and world.preprocessing != "atari":
-        logger.info(
-            "%s has no time limit: an episode that nothing ends goes on for ever, unless "
-            "max_episode_steps sets one",
-            env_id,
-        )
+    say_if_unending(world)
     frames, level = len(shown) > 1, getattr(settings, "encoder_level", None)
     if frames != (level is not None):
         has = "frames, whose learners are CNNs: give an" if frames else "no frames: leave out the"

@@ -9,6 +9,8 @@ policies of some hundred numbers; :mod:`.random_search` is for larger ones.
 
 import contextlib
 import dataclasses
+import math
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -67,6 +69,7 @@ def evolve(
     world: World,
     total_steps: int,
     *,
+    seconds: float = math.inf,
     seed: int = 0,
     threads: int = 1,
     progress: bool = True,
@@ -77,6 +80,7 @@ def evolve(
         world: Where it acts.
         total_steps: Environment steps after which no generation starts. It also ends where
             generations no longer get better, and sooner so above the ``reward_threshold``.
+        seconds: After which no generation starts, either.
         seed: Of candidates and environments.
         threads: Of the simulator, where EnvPool has the environment.
         progress: Whether to show a bar.
@@ -94,6 +98,7 @@ def evolve(
             f"A search for linear policies needs vectors and at least one step, got {total_steps} "
             f"steps of observations {world.observations}."
         )
+    started = time.monotonic()
     (inputs,), outputs = world.task.observation_shape, world.task.n_outputs
     size = outputs * (inputs + 1)
     candidates = max(CANDIDATES, 4 + int(3 * np.log(size)))  # as pycma has it
@@ -107,12 +112,16 @@ def evolve(
         dynamic_ncols=True,
         disable=not progress,
     )
+
+    def late() -> bool:
+        return time.monotonic() - started > seconds
+
     with bar, contextlib.closing(env), _numpy_state():
         arena, steps = _Arena(env, world, seed), FIRST_STEPS * env.num_envs
         options = {"seed": seed + 1, "popsize": candidates, "verbose": -9}
         options["CMA_diagonal"] = size > _LARGE
         strategy = cma.CMAEvolutionStrategy(np.zeros(size), 1.0, options)
-        while best is None or (steps < total_steps and not strategy.stop()):
+        while best is None or not (steps >= total_steps or late() or strategy.stop()):
             # 1. A generation plays, and the distribution moves to its better half.
             asked = np.array(strategy.ask())
             returns, taken = arena.play(asked.repeat(EPISODES, 0))

@@ -17,9 +17,8 @@ given an encoder instead, learned by :mod:`.encoder_distillation`.
 
 import dataclasses
 import logging
+import math
 import time
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -35,14 +34,11 @@ from distilled_envs.errors import SettingsError
 from distilled_envs.learners.actions import comparable
 from distilled_envs.learners.expansion import one_step_learners
 from distilled_envs.learners.threads import torch_threads
-from distilled_envs.spaces import EnvSpaces
 from distilled_envs.spec import (
-    DistillationSpec,
-    InnerSpec,
+    MAX_WIDTH,
     LearnerSpec,
     ObservationTransform,
 )
-from distilled_envs.studies.drop_in import share_of_own
 from distilled_envs.training.closed_form import closed_form
 from distilled_envs.training.encoder_distillation import EncodedRows, learn_encoder, looked_at
 from distilled_envs.training.imitation_settings import ImitationSettings, RefitSettings
@@ -50,7 +46,7 @@ from distilled_envs.training.linear_policy import LinearPolicy, fit_linear
 from distilled_envs.training.playing import COPIES, Playing
 from distilled_envs.training.provenance import made_with
 from distilled_envs.training.refitting import first_rows, learn_rows
-from distilled_envs.training.settings import dataset_name
+from distilled_envs.training.shown import Shown
 from distilled_envs.training.teacher_sources import load_teacher_policy, source_of
 from distilled_envs.training.teachers import Teacher, as_teacher
 from distilled_envs.training.world import World, vector_world_of
@@ -65,8 +61,6 @@ LEARNED_ROWS, ENCODED_ROWS = 64, 32
 NETWORKS = 16
 INPUTS = 512
 """Fresh networks on which a scale is tried, and observations."""
-STD = 0.1
-"""Deviation of sampled actions, in units of their bounds, of teachers that have none."""
 _USED = 1e-6
 """A coordinate whose weights are a smaller share of the largest is not shown to learners."""
 
@@ -125,39 +119,6 @@ def imitate(
     return dataset
 
 
-@dataclass(frozen=True)
-class _Shown:
-    """A teacher, where it acts, and what it showed there.
-
-    Attributes:
-        teacher: It.
-        world: Where it acts.
-        settings: How it is imitated.
-        seen: What it met ``(n, n_inputs)``.
-        answers: What it answered ``(n, n_outputs)``.
-        returns: What it got ``(episodes,)``; empty where nothing was played.
-    """
-
-    teacher: Teacher
-    world: World
-    settings: ImitationSettings
-    seen: Tensor
-    answers: Tensor
-    returns: np.ndarray
-
-    @cached_property
-    def normal(self) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation of what it met, ``(n_inputs,)`` each."""
-        mean, std = self.seen.mean(0), self.seen.std(0)
-        return mean, torch.where(std > 1e-6, std, 1.0)
-
-    def kept_by(self, dataset: DistilledDataset) -> dict[str, Any]:
-        """What networks get after one step on a dataset, and which share of its return that is."""
-        found = dataset.evaluate(learners=self.settings.episodes, episodes=1).greedy.mean
-        share = share_of_own(found, float(self.returns.mean()))
-        return {"return": round(found, 3), "share": share}
-
-
 def _imitated(
     teacher: Teacher, world: World, act: Playing, settings: ImitationSettings, progress: bool
 ) -> tuple[DistilledDataset, dict[str, Any]]:
@@ -166,7 +127,7 @@ def _imitated(
     if settings.episodes == 0:
         return _unplayed(teacher, world, settings)
     # 1. What the teacher sees, and what it gets.
-    shown = _Shown(teacher, world, settings, *act(teacher.answer, settings.episodes))
+    shown = Shown(teacher, world, settings, *act(teacher.answer, settings.episodes))
     returns = float(shown.returns.mean())
     record = {"teacher": teacher.name, "teacher_return": round(returns, 3)}
     if settings.encoder:
@@ -206,18 +167,18 @@ def _unplayed(
             f"std alone, not {teacher.name}."
         )
     seen = (linear.mean + linear.std * torch.randn(INPUTS, len(linear.mean))).float()
-    shown = _Shown(teacher, world, settings, seen, linear(seen), np.zeros(0))
+    shown = Shown(teacher, world, settings, seen, linear(seen), np.zeros(0))
     record = {"teacher": teacher.name, "by": "closed form"}
     unknown = dict.fromkeys(("teacher_return", "return", "share"))
     return _closed_form(linear, shown), record | unknown
 
 
-def _followed(shown: _Shown, act: Playing) -> LinearPolicy:
+def _followed(shown: Shown, act: Playing) -> LinearPolicy:
     """The linear policy that follows a teacher, where it leads itself."""
     world, settings = shown.world, shown.settings
     seen, answers, (mean, std) = shown.seen, shown.answers, shown.normal
     rank = None if settings.instances is None else settings.instances - 1
-    width = LearnerSpec().hidden_sizes[0]
+    width = _networks(world).hidden_sizes[0]
     best, highest = None, -np.inf
     for number in range(settings.rounds + 1):
         normalized = ((seen - mean) / std).clamp(-10, 10)
@@ -244,7 +205,7 @@ def _followed(shown: _Shown, act: Playing) -> LinearPolicy:
     return best
 
 
-def _closed_form(policy: LinearPolicy, shown: _Shown) -> DistilledDataset:
+def _closed_form(policy: LinearPolicy, shown: Shown) -> DistilledDataset:
     """A linear policy's rows, for the scale at which fresh networks miss it least."""
     assert policy.mean is not None and policy.std is not None
     # Coordinates that have no weight would only be noise to random layers.
@@ -257,9 +218,10 @@ def _closed_form(policy: LinearPolicy, shown: _Shown) -> DistilledDataset:
     tested = shown.seen[torch.randperm(len(shown.seen))[:INPUTS]]
     wanted, tried = _acted(policy(tested), shown.world), []
     normalized = ((tested[:, used] - mean) / std).clamp(-10, 10).float()
+    learner = _networks(shown.world)
     for scale in SCALES:
         rows = closed_form(
-            weights / scale, policy.bias, LearnerSpec(), instances=shown.settings.instances
+            weights / scale, policy.bias, learner, instances=shown.settings.instances
         )
         fixed = ObservationTransform(
             mean=tuple(mean.tolist()),
@@ -267,18 +229,31 @@ def _closed_form(policy: LinearPolicy, shown: _Shown) -> DistilledDataset:
             scale=scale,
             coordinates=coordinates,
         )
-        dataset = _dataset(
+        dataset = shown.dataset(
             rows.observations,
             rows.targets,
             rows.learning_rate,
             fixed,
-            shown,
             minimum=shown.settings.instances is None,
+            learner=learner,
         )
         networks = one_step_learners(dataset, torch.Generator().manual_seed(0), NETWORKS)
         missed = _acted(networks(scale * normalized), shown.world) - wanted
         tried.append((float(missed.square().mean()), dataset))
     return min(tried, key=lambda each: each[0])[1]
+
+
+def _networks(world: World) -> LearnerSpec:
+    """Networks like SB3's, but as wide as one-hot observations, of which none can be left out.
+
+    Narrower layers would mix states up: fresh networks of width 64 get -502 in Taxi, of width
+    512 the 8.0 of the best policy.
+    """
+    inputs = world.task.observation_shape[0]
+    if world.preprocessing != "flatten" or inputs <= LearnerSpec().hidden_sizes[0]:
+        return LearnerSpec()
+    width = min(2 ** math.ceil(math.log2(inputs)), MAX_WIDTH)
+    return LearnerSpec(hidden_sizes=(width, width))
 
 
 def _acted(outputs: Tensor, world: World) -> Tensor:
@@ -288,7 +263,7 @@ def _acted(outputs: Tensor, world: World) -> Tensor:
     return comparable(world.task, outputs)
 
 
-def _learned(shown: _Shown, progress: bool) -> DistilledDataset:
+def _learned(shown: Shown, progress: bool) -> DistilledDataset:
     """Rows that are learned from what a teacher answers where it goes."""
     settings, (mean, std) = shown.settings, shown.normal
     fixed = ObservationTransform(tuple(mean.tolist()), tuple(std.tolist()), scale=LEARNED_SCALE)
@@ -311,10 +286,10 @@ def _learned(shown: _Shown, progress: bool) -> DistilledDataset:
         name=shown.world.spec.id,
         progress=progress,
     )
-    return _dataset(rows.observations, rows.targets, rows.learning_rate, fixed, shown)
+    return shown.dataset(rows.observations, rows.targets, rows.learning_rate, fixed)
 
 
-def _encoded(shown: _Shown, act: Playing, progress: bool) -> DistilledDataset:
+def _encoded(shown: Shown, act: Playing, progress: bool) -> DistilledDataset:
     """Rows behind an encoder that is learned from what a teacher answers where learners go."""
     settings = shown.settings
     used = looked_at(shown.teacher.answer, shown.seen, shown.answers)
@@ -331,7 +306,7 @@ def _encoded(shown: _Shown, act: Playing, progress: bool) -> DistilledDataset:
 
     def made(found: EncodedRows) -> DistilledDataset:
         rows = found.observations, found.targets, found.learning_rate
-        return _dataset(*rows, fixed, shown, learner=learner, encoder=found.encoder)
+        return shown.dataset(*rows, fixed, learner=learner, encoder=found.encoder)
 
     def play(found: EncodedRows) -> tuple[Tensor, float]:
         dataset = made(found)
@@ -355,40 +330,3 @@ def _encoded(shown: _Shown, act: Playing, progress: bool) -> DistilledDataset:
         progress=progress,
     )
     return made(found)
-
-
-def _dataset(
-    observations: Tensor,
-    targets: Tensor,
-    learning_rate: float,
-    fixed: ObservationTransform,
-    shown: _Shown,
-    *,
-    minimum: bool = False,
-    learner: LearnerSpec | None = None,
-    encoder: dict[str, Tensor] | None = None,
-) -> DistilledDataset:
-    """Rows with all that belongs to them."""
-    world, log_std = shown.world, shown.teacher.log_std
-    if world.task.kind == "gaussian" and log_std is None:
-        low, high = world.bounds
-        log_std = tuple((STD * (high - low) / 2).log().tolist())
-    shape = (len(fixed.mean),)
-    spec = DistillationSpec(
-        name=dataset_name(
-            world.spec.id,
-            len(observations),
-            world.spec.kwargs.get("dims"),
-            minimum=minimum,
-            encoded=encoder is not None,
-        ),
-        learner=learner or LearnerSpec(),
-        env=world.spec,
-        task=dataclasses.replace(world.task, observation_shape=shape, target_log_std=log_std),
-        inner=InnerSpec(learning_rate=learning_rate),
-        observation_transform=fixed,
-        spaces=EnvSpaces(transformed_space(fixed, world.observations), world.actions),
-        preprocessing=world.preprocessing,
-        env_module=world.module,
-    )
-    return DistilledDataset(observations, targets, spec, encoder=encoder)

@@ -309,8 +309,16 @@ def dataset_name(
     rows = "encoder" if encoded else rows
     if dims is not None:
         return f"cartpole-nd-{dims}d-{'min' if rows == str(dims + 1) else rows}"
-    family = re.sub(r"-v[0-9]+$", "", re.split("[/:]", env_id)[-1]).lower()
-    return f"{family}-{rows if encoder_level is None else f'level{encoder_level}'}"
+    return f"{family_of(env_id)}-{rows if encoder_level is None else f'level{encoder_level}'}"
+
+
+def family_of(env_id: str) -> str:
+    """The family of an environment's datasets.
+
+    >>> family_of("my_envs:PointMass-v0")
+    'pointmass'
+    """
+    return re.sub(r"-v[0-9]+$", "", re.split("[/:]", env_id)[-1]).lower()
 
 
 _COUNTS = (

@@ -96,7 +96,7 @@ def as_teacher(policy: Any, world: World) -> Teacher:
     around = policy.get_vec_normalize_env()
     if around is None or not around.norm_obs:
         return teacher
-    if world.preprocessing is not None:
+    if world.preprocessing is not None and around.observation_space != world.observations:
         raise PolicyError(
             f"{teacher.name} normalizes {around.observation_space}, and only vectors are "
             "normalized here: give a function of an observation that does it."

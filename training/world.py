@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -25,6 +26,8 @@ from distilled_envs.envs.registering import (
 from distilled_envs.errors import SettingsError
 from distilled_envs.spaces import Actions
 from distilled_envs.spec import Preprocessing, TaskSpec
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -150,6 +153,16 @@ def vector_world_of(env: str | EnvSpec | gym.Env) -> World:
             "`distilled-envs distill` makes those of games."
         )
     return world
+
+
+def say_if_unending(world: World) -> None:
+    """Tell people at the start that episodes may never end."""
+    if world.spec.max_episode_steps in (None, -1) and world.preprocessing != "atari":
+        logger.info(
+            "%s has no time limit: an episode that nothing ends goes on for ever, unless "
+            "max_episode_steps sets one",
+            world.spec.id,
+        )
 
 
 def task_of(env_id: str, shape: tuple[int, ...], actions: spaces.Space[Any]) -> TaskSpec:

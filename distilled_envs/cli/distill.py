@@ -20,10 +20,12 @@ from distilled_envs.dataset import DistilledDataset
 from distilled_envs.envs import atari
 from distilled_envs.envs.registering import likely_module
 from distilled_envs.errors import SettingsError
+from distilled_envs.evaluation.statistics import written
 from distilled_envs.evaluation.yardsticks import yardsticks
 from distilled_envs.loading import load_distilled
 from distilled_envs.training import (
     PRESETS,
+    AutomaticSettings,
     GameSettings,
     ImitationSettings,
     RefitSettings,
@@ -31,6 +33,7 @@ from distilled_envs.training import (
     Settings,
 )
 from distilled_envs.training.random_search import POLICY
+from distilled_envs.training.settings import family_of
 
 ALIASES = {
     "--normalise-rewards": "--normalize-rewards",
@@ -69,19 +72,47 @@ def distill(
         settings = dataclasses.replace(settings, name=name)
     output = output or Path("runs") / f"{settings.name}-seed{settings.seed}"
     dataset = training.distill(settings, output, resume=resume, progress=progress, command=line)
+    _report(dataset, output)
+
+
+def distill_any(
+    settings: tyro.conf.OmitArgPrefixes[AutomaticSettings],
+    *,
+    output: Path | None = None,
+    resume: bool = False,
+    progress: bool = True,
+    line: Given[str] = "",
+) -> None:
+    """Distill an environment by what it needs: a linear policy, or PPO where that is not enough.
+
+    Args:
+        settings: What to distill, and how long.
+        output: Folder of the run; runs/<id>-seed<seed> if not given.
+        resume: Go on with the run in the output folder.
+        progress: Show progress bars.
+        line: The whole command.
+    """
+    output = output or Path("runs") / f"{family_of(settings.env_id)}-seed{settings.seed}"
+    dataset = training.distill_any(settings, output, resume=resume, progress=progress, command=line)
+    print(f"\nChosen: {dataset.spec.provenance['choice']}.", end="")
+    _report(dataset, output)
+
+
+def _report(dataset: DistilledDataset, output: Path) -> None:
+    """The closing lines of a run."""
     one_step = dataset.spec.evaluation["one_step"]
     print(
         f"\n{dataset.spec.name}: {len(dataset)} rows, distilled in "
         f"{dataset.spec.provenance['wall_seconds']:.0f} s.\n"
         f"{one_step['learners']} fresh networks, one gradient step each, "
         f"{one_step['episodes']} episode{'s' * (one_step['episodes'] > 1)} each in the real "
-        f"{settings.env_id}:"
+        f"{dataset.spec.env.id}:"
     )
     for mode in ("sampled", "greedy"):
         score = one_step[mode]
         print(
-            f"  {mode} actions: mean return {score['mean']:.1f} "
-            f"(standard deviation between networks {score['std']:.1f})"
+            f"  {mode} actions: mean return {written(score['mean'])} "
+            f"(standard deviation between networks {written(score['std'])})"
         )
     print(f"dataset: {output / 'dataset'}\n  load_distilled({str(output / 'dataset')!r}).train()")
     if (module := dataset.spec.env_module) is not None:
@@ -105,12 +136,20 @@ def with_preset(
             raise SettingsError(f"distill needs the name of a preset first:\n{_presets()}")
         print(
             "usage: distilled-envs distill PRESET [flags]\n"
-            "       distilled-envs distill GYMNASIUM_ID [flags]   untuned settings\n\n"
+            "       distilled-envs distill GYMNASIUM_ID [flags]   by what it needs; with flags of\n"
+            "                                                     meta-PPO by that, untuned\n\n"
             f"presets:\n{_presets()}\n"
         )
         wanted = "cartpole-nd-2d-min"
     settings = _settings(wanted, flags)
     flags = [_as_spelled_now(flag) for flag in flags]
+    if settings.name not in PRESETS and _leaves_it_open(settings, flags):
+        chosen = AutomaticSettings(settings.env_id, settings.env_kwargs)
+        return (
+            partial(distill_any, **getattr(command, "keywords", {}), settings=chosen),
+            wanted,
+            flags,
+        )
     # A game's own settings stay out of the help of other presets, and yet are flags of all.
     if not isinstance(settings, GameSettings) and _names_game_settings(flags):
         settings = GameSettings(**vars(settings))
@@ -163,8 +202,20 @@ def _as_spelled_now(argument: str) -> str:
 
 def _names_game_settings(flags: list[str]) -> bool:
     """Whether one of the flags is a setting that only :class:`GameSettings` have."""
-    own = {field.name for field in dataclasses.fields(GameSettings)}
-    own -= {field.name for field in dataclasses.fields(Settings)}
+    return _names_any(_fields(GameSettings) - _fields(Settings), flags)
+
+
+def _leaves_it_open(settings: Settings, flags: list[str]) -> bool:
+    """Whether an environment of vectors is named without a setting of meta-PPO."""
+    own = _fields(GameSettings) - _fields(AutomaticSettings)
+    return not isinstance(settings, GameSettings) and not _names_any(own, flags)
+
+
+def _fields(settings: type) -> set[str]:
+    return {field.name for field in dataclasses.fields(settings)}
+
+
+def _names_any(own: set[str], flags: list[str]) -> bool:
     plain = {
         flag.partition("=")[0].replace("-", "_").strip("_")
         for flag in flags

@@ -9,6 +9,7 @@ from gymnasium import spaces
 
 from distilled_envs.envs.real import env_spaces, make_vec_env
 from distilled_envs.evaluation.episodes import first_episodes
+from distilled_envs.evaluation.statistics import written
 from distilled_envs.spaces import Actions
 from distilled_envs.spec import DistillationSpec
 
@@ -41,8 +42,8 @@ class Yardsticks:
         """What a mean return is worth, in one or two lines."""
         action = np.array2string(self.action, precision=2, separator=", ", threshold=8)
         said = (
-            f"Random play gets {_shown(self.random)}, action {action} all the time "
-            f"{_shown(self.constant)}."
+            f"Random play gets {written(self.random)}, action {action} all the time "
+            f"{written(self.constant)}."
         )
         if self.threshold is not None:
             said += f" The environment counts as solved from {self.threshold:g}."
@@ -53,12 +54,8 @@ class Yardsticks:
             (self.random, "playing at random"),
         ):
             if return_ <= other + margin:
-                return f"{said}\n{_shown(return_)} is no better than {doing}."
+                return f"{said}\n{written(return_)} is no better than {doing}."
         return said
-
-
-def _shown(return_: float) -> str:
-    return f"{round(return_, 1) + 0.0:.1f}"  # no -0.0
 
 
 def yardsticks(spec: DistillationSpec, seed: int = 0) -> Yardsticks:

@@ -69,12 +69,12 @@ def train_ppo_on_bandit(dataset: DistilledDataset, *, seed: int, steps: int = PP
         MissingExtraError: Stable-Baselines3 is not installed.
     """
     algorithm = _require_ppo()
-    env = _counting_from_zero(DistilledEnv(dataset))
+    env = counting_from_zero(DistilledEnv(dataset))
     policy = sb3_policy_for(env.observation_space)
     return algorithm(policy, env, seed=seed, device="cpu").learn(steps)
 
 
-def _counting_from_zero(env: gym.Env) -> gym.Env:
+def counting_from_zero(env: gym.Env) -> gym.Env:
     """The environment for Stable-Baselines3, which knows no other first action than 0."""
     space = env.action_space
     counted: gym.Space[Any]

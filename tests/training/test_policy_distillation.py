@@ -22,6 +22,7 @@ from distilled_envs.training import (
     policy_distillation,
 )
 from distilled_envs.training.refitting import learn_rows
+from distilled_envs.training.shown import Shown
 from distilled_envs.training.teachers import Teacher
 from distilled_envs.training.world import World
 
@@ -252,7 +253,7 @@ def test_coordinates_beyond_a_networks_width_are_left_out():
     box = gym.spaces.Box(-9, 9, (80,))
     world = World(None, task, box, gym.spaces.Box(-1, 1, (2,)))
     teacher = Teacher("one", lambda raw: (raw @ weights.T).tanh())
-    shown = policy_distillation._Shown(
+    shown = Shown(
         teacher, world, ImitationSettings(rounds=0), seen, teacher.answer(seen), np.zeros(0)
     )
     policy = policy_distillation._followed(shown, None)

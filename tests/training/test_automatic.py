@@ -1,0 +1,133 @@
+"""Any environment without settings."""
+
+import dataclasses
+import json
+
+import pytest
+
+from distilled_envs.cli import main
+from distilled_envs.cli.distill import distill as distill_command
+from distilled_envs.cli.distill import with_preset
+from distilled_envs.dataset import DistilledDataset
+from distilled_envs.errors import SettingsError
+from distilled_envs.training import (
+    AutomaticSettings,
+    Settings,
+    automatic,
+    distill_any,
+    encoder_distillation,
+    policy_distillation,
+)
+
+CLIFF = AutomaticSettings("CliffWalking-v1", eval_learners=8)
+
+
+def test_states_by_number_get_the_best_policy_and_no_ppo(tmp_path):
+    dataset = distill_any(CLIFF, tmp_path / "run", progress=False, command="a test")
+    assert dataset.spec.evaluation["one_step"]["greedy"]["mean"] == -13
+    made = dataset.spec.provenance
+    assert made["algorithm"] == "automatic"
+    assert made["command"] == "a test"
+    assert made["choice"] == "a table, from which networks get -13.0"
+    assert made["tried"] == [{"way": "a table", "teacher": -13.0, "networks": -13.0}]
+    assert made["env_steps"] > made["teacher"]["env_steps"] > 1_000
+    assert not (tmp_path / "run" / "ppo").exists()
+    # A finished run is its dataset; another one does not take its folder.
+    again = distill_any(CLIFF, tmp_path / "run", resume=True, progress=False)
+    assert again.spec.provenance == made
+    with pytest.raises(SettingsError, match="exists already"):
+        distill_any(CLIFF, tmp_path / "run")
+    with pytest.raises(SettingsError, match="another seed"):
+        distill_any(dataclasses.replace(CLIFF, seed=1), tmp_path / "run", resume=True)
+    with pytest.raises(SettingsError, match="no run that could go on"):
+        distill_any(CLIFF, tmp_path, resume=True)
+
+
+def test_a_linear_policy_that_solves_it_is_enough(tmp_path):
+    settings = AutomaticSettings("CartPole-v1", minutes=1.5, eval_learners=8)
+    dataset = distill_any(settings, tmp_path / "run", progress=False)
+    assert len(dataset) <= 3
+    assert dataset.spec.evaluation["one_step"]["greedy"]["mean"] > 475
+    assert [each["way"] for each in dataset.spec.provenance["tried"]] == ["a linear policy"]
+
+
+def test_ppo_follows_where_nothing_is_solved_and_the_best_way_is_taken(tmp_path, monkeypatch):
+    pytest.importorskip("stable_baselines3")
+    monkeypatch.setattr(encoder_distillation, "STEPS", 40)
+    monkeypatch.setattr(policy_distillation, "NETWORKS", 2)
+    monkeypatch.setattr(automatic, "_SCORING", 0.0)
+    monkeypatch.setattr(automatic, "_reaches", lambda *_: False)  # so little PPO is no better
+    settings = AutomaticSettings("Pendulum-v1", minutes=0.15, eval_learners=4)
+
+    def interrupted(*arguments, **keywords):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as stopped:
+        stopped.setattr(automatic, "train_ppo", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            distill_any(settings, tmp_path / "run", progress=False)
+    policy = (tmp_path / "run" / "linear.npz").read_bytes()
+    spent = json.loads((tmp_path / "run" / "run.json").read_text())["seconds"]
+    assert spent > 1
+    dataset = distill_any(settings, tmp_path / "run", resume=True, progress=False)
+    assert (tmp_path / "run" / "linear.npz").read_bytes() == policy  # it was not searched again
+    made = dataset.spec.provenance
+    assert made["wall_seconds"] > spent
+    assert [each["way"] for each in made["tried"]] == [
+        "a linear policy",
+        "PPO, followed by a linear policy",
+        "PPO, behind an encoder",
+    ]
+    best = max(made["tried"], key=lambda each: each["networks"])
+    assert made["choice"].startswith(best["way"])
+    assert (dataset.encoder is not None) == (best["way"] == "PPO, behind an encoder")
+
+
+def test_nearly_all_of_a_return_is_enough():
+    assert automatic._reaches(96, 100)
+    assert not automatic._reaches(94, 100)
+    assert automatic._reaches(-104, -100)
+    assert not automatic._reaches(-110, -100)
+    assert automatic._reaches(1, -5)
+    assert not automatic._reaches(-5, 1)
+
+
+def test_settings_of_meta_ppo_ask_for_meta_ppo():
+    command, _, _ = with_preset(distill_command, ["Acrobot-v1", "--minutes", "1"])
+    assert command.keywords["settings"] == AutomaticSettings("Acrobot-v1")
+    for flags in (["--total-steps", "9"], ["--no-anneal"], ["--learners=2"], ["--instances", "4"]):
+        command, _, _ = with_preset(distill_command, ["Acrobot-v1", *flags])
+        assert isinstance(command.keywords["settings"], Settings)
+    command, _, _ = with_preset(distill_command, ["hopper-64", "--seed", "1"])
+    assert isinstance(command.keywords["settings"], Settings)
+
+
+def test_the_command_says_what_it_chose(tmp_path, capsys):
+    folder = tmp_path / "run"
+    flags = ["--output", str(folder), "--eval-learners", "4", "--no-progress"]
+    assert main(["distill", "CliffWalking-v1", *flags]) == 0
+    said = capsys.readouterr().out
+    assert "Chosen: a table, from which networks get -13.0." in said
+    assert "greedy actions: mean return -13.0" in said
+    assert "Random play gets" in said
+    dataset = DistilledDataset.load(folder / "dataset")
+    assert dataset.spec.provenance["command"].startswith("distilled-envs distill CliffWalking-v1")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"minutes": 0.0}, "minutes"),
+        ({"eval_learners": 0}, "eval_learners"),
+        ({"seed": -1}, "seed"),
+    ],
+)
+def test_bad_settings_are_refused_in_words(changes, said):
+    with pytest.raises(SettingsError, match=said):
+        AutomaticSettings("CartPole-v1", **changes)
+
+
+def test_bad_environments_are_refused_before_any_work(tmp_path):
+    with pytest.raises(SettingsError, match="can't be made"):
+        distill_any(AutomaticSettings("Nowhere-v0"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()

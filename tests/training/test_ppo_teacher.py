@@ -1,0 +1,73 @@
+"""PPO of Stable-Baselines3 as a teacher."""
+
+import dataclasses
+import json
+import sys
+
+import pytest
+import torch
+
+from distilled_envs.errors import MissingExtraError, SettingsError
+from distilled_envs.training import ppo_teacher
+from distilled_envs.training.playing import Playing
+from distilled_envs.training.ppo_teacher import train_ppo
+from distilled_envs.training.teachers import as_teacher
+from distilled_envs.training.world import vector_world_of
+
+pytest.importorskip("stable_baselines3")
+
+
+def test_it_learns_and_is_imitated_under_its_normalization(tmp_path):
+    world = vector_world_of("CartPole-v1")
+    model = train_ppo(world, 12.0, tmp_path, progress=False)
+    teacher = as_teacher(model, world)
+    assert teacher.made["env_steps"] == model.num_timesteps > 4_000
+    assert Playing(world, 1, 0)(teacher.answer, 16).returns.mean() > 100  # random play gets 22
+
+
+def test_it_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
+    world = vector_world_of("FrozenLake-v1")  # one-hot, behind a wrapper
+    monkeypatch.setattr(ppo_teacher, "_CHECKPOINT_SECONDS", 0.0)
+    steps = train_ppo(world, 3.0, tmp_path, progress=False).num_timesteps
+    spent = json.loads((tmp_path / "ppo.json").read_text())["seconds"]
+    assert 3 <= spent < 8
+    # No time is left, and so nothing changes.
+    assert train_ppo(world, 3.0, tmp_path, progress=False).num_timesteps == steps
+    longer = train_ppo(world, spent + 3, tmp_path, progress=False)
+    assert longer.num_timesteps > steps
+    answers = as_teacher(longer, world).answer(torch.eye(16))
+    assert len(answers.argmax(1).unique()) > 1
+    assert longer.learning_rate(0.0) < ppo_teacher.LEARNING_RATE / 2  # the clock goes on, too
+
+
+def test_ctrl_c_keeps_what_was_learned(tmp_path, monkeypatch):
+    from stable_baselines3 import PPO
+
+    def interrupted(self, *arguments, **keywords):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(PPO, "train", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train_ppo(vector_world_of("CartPole-v1"), 30.0, tmp_path, progress=False)
+    assert {each.name for each in tmp_path.iterdir()} == {
+        "ppo.zip",
+        "vec_normalize.pkl",
+        "ppo.json",
+    }
+    monkeypatch.undo()
+    model = train_ppo(vector_world_of("CartPole-v1"), 4.0, tmp_path, progress=False)
+    assert model.num_timesteps > 4_096
+
+
+def test_bad_input_is_refused_in_words(tmp_path, monkeypatch):
+    world = vector_world_of("CartPole-v1")
+    with pytest.raises(SettingsError, match="vectors and time, got 0 seconds"):
+        train_ppo(world, 0, tmp_path)
+    pictures = dataclasses.replace(
+        world, task=dataclasses.replace(world.task, observation_shape=(4, 84, 84))
+    )
+    with pytest.raises(SettingsError, match="needs vectors"):
+        train_ppo(pictures, 1.0, tmp_path)
+    monkeypatch.setitem(sys.modules, "stable_baselines3", None)
+    with pytest.raises(MissingExtraError, match="stable-baselines3"):
+        train_ppo(world, 1.0, tmp_path)

@@ -1,0 +1,316 @@
+"""Any environment without settings: what is cheap first, and PPO where that is not enough.
+
+1. Where observations are states by number, the best policy is computed (:mod:`.tabular`). Elsewhere
+   the best linear policy is searched for (:mod:`.evolution`). Both become rows in closed form.
+2. Where that does not solve the environment, PPO is trained (:mod:`.ppo_teacher`), and where it
+   gets more, it is imitated: by a linear policy first, whose rows teach any network, and where that
+   loses too much behind an encoder (:mod:`.encoder_distillation`).
+
+What networks get most from after their one step is the dataset.
+"""
+
+import dataclasses
+import json
+import logging
+import math
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from distilled_envs.dataset import DistilledDataset
+from distilled_envs.errors import SettingsError
+from distilled_envs.evaluation import EVALUATION_SEED
+from distilled_envs.evaluation.statistics import written
+from distilled_envs.learners.threads import torch_threads
+from distilled_envs.storage.files import atomic_path
+from distilled_envs.studies.drop_in import share_of_own
+from distilled_envs.training.evolution import evolve
+from distilled_envs.training.imitation_settings import ImitationSettings
+from distilled_envs.training.linear_policy import LinearPolicy
+from distilled_envs.training.policy_distillation import imitate
+from distilled_envs.training.ppo_teacher import train_ppo
+from distilled_envs.training.provenance import made_with
+from distilled_envs.training.tabular import has_table, solve_table
+from distilled_envs.training.world import World, say_if_unending, world_of
+
+logger = logging.getLogger(__name__)
+
+SEARCH, PPO = 0.2, 0.6
+"""Shares of the time for linear policies, and for PPO; encoder and evaluation take the rest."""
+SEARCHED = 1_500
+"""Numbers of a linear policy from which a search for it would take hours."""
+ENCODER = (128, 128)
+ENOUGH = 0.95
+"""Share of a return that counts as all of it."""
+_STEADY = 0.05
+"""Deviation between episodes, as a share of the mean, below which none is far from the others."""
+NETWORKS = 32
+"""Fresh networks by which ways are compared."""
+_SURE, _SCORING = 0.01, 10.0
+"""Standard error of a mean return, as a share of it, that is small enough; and seconds after which
+no more is played."""
+_LINEAR, _PPO, _RUN, _DATASET = "linear.npz", "ppo", "run.json", "dataset"
+_TABLE_STEPS, _SEARCH_STEPS = 1_000_000, 100_000_000
+
+
+@dataclass(frozen=True)
+class AutomaticSettings:
+    """What to distill, and the time that it may take."""
+
+    env_id: str
+    """Gymnasium id of the environment, with its module before a colon where that registers it."""
+    env_kwargs: dict[str, Any] = field(default_factory=dict)
+    """Arguments of the environment, such as '{"map_name": "8x8"}'."""
+    max_episode_steps: int | None = None
+    """Steps after which an episode is cut; None takes the environment's own time limit."""
+    minutes: float = 8.0
+    """Of training, about: a fifth for linear policies, three fifths for PPO where those are not
+    enough, and the rest for its encoder."""
+    seed: int = 0
+    """Seed of everything random."""
+    eval_learners: int = 100
+    """Fresh networks in the evaluation at the end."""
+    eval_episodes: int = 1
+    """Episodes of each, in each action mode."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.minutes < math.inf:
+            raise SettingsError(f"minutes must be above 0, got {self.minutes}.")
+        if min(self.eval_learners, self.eval_episodes) < 1 or self.seed < 0:
+            raise SettingsError(
+                "eval_learners and eval_episodes must be at least 1, and the seed at least 0, got "
+                f"{self.eval_learners}, {self.eval_episodes} and {self.seed}."
+            )
+
+
+@dataclass
+class _Tried:
+    """One way to rows.
+
+    Attributes:
+        way: What it was, for people.
+        teacher: What its teacher got.
+        dataset: What came out; None where the teacher got too little.
+        networks: What networks got after one step, on average.
+        steady: Whether none of them was far from that.
+    """
+
+    way: str
+    teacher: float
+    dataset: DistilledDataset | None = None
+    networks: float = -math.inf
+    steady: bool = False
+
+
+def distill_any(
+    settings: AutomaticSettings,
+    output: str | Path,
+    *,
+    resume: bool = False,
+    progress: bool = True,
+    command: str | None = None,
+) -> DistilledDataset:
+    """Make a dataset of an environment, by what it needs.
+
+    Ctrl-C loses half a minute of PPO at most, or a search for linear policies that has not ended.
+
+    Args:
+        settings: What, and how long.
+        output: Folder of the run: policies that were found, and the dataset.
+        resume: Go on with the run in ``output``.
+        progress: Whether to show bars.
+        command: The shell command that asked for it, kept in the dataset's provenance.
+
+    Returns:
+        The dataset, which also lies in ``<output>/dataset``. Its provenance says as ``tried`` what
+        each way got, and as ``choice`` why this one was taken.
+
+    Raises:
+        SettingsError: The environment can't be distilled or shows frames, or ``output`` does not
+            fit.
+        MissingExtraError: pycma or Stable-Baselines3 is not installed.
+    """
+    started, folder = time.monotonic(), Path(output).expanduser()
+    world = world_of(
+        settings.env_id, settings.env_kwargs, max_episode_steps=settings.max_episode_steps
+    )
+    if len(world.task.observation_shape) != 1:
+        raise SettingsError(
+            f"{world.spec.id} shows frames: its settings are those of meta-PPO, by "
+            "for_environment(id)."
+        )
+    say_if_unending(world)
+    before = _begin(folder, settings, resume)
+    if (folder / _DATASET).exists():
+        logger.info("%s is finished already", folder)
+        return DistilledDataset.load(folder / _DATASET)
+    try:
+        with torch_threads(1):
+            tried = [_linear(world, settings, folder, progress)]
+            if not (has_table(world) or _solved(world, tried[0])):
+                tried += _with_ppo(world, settings, folder, tried[0], progress)
+            best = max(tried, key=lambda each: each.networks)
+            dataset = best.dataset
+            assert dataset is not None
+            evaluation = dataset.evaluate(
+                learners=settings.eval_learners,
+                episodes=settings.eval_episodes,
+                progress=progress,
+            )
+    finally:
+        spent = before + time.monotonic() - started
+        _write(folder, settings, spent)
+    made = dataset.spec.provenance | made_with("automatic", command, settings.seed)
+    made["env_steps"] = _steps(tried)
+    made["wall_seconds"] = round(spent, 1)
+    made["settings"] = dataclasses.asdict(settings)
+    made["choice"] = _why(best, tried)
+    made["tried"] = [
+        {"way": each.way, "teacher": round(each.teacher, 3)}
+        | ({"networks": round(each.networks, 3)} if each.dataset is not None else {})
+        for each in tried
+    ]
+    dataset.spec = dataset.spec.replace(
+        provenance=made, evaluation={"one_step": evaluation.to_dict()}
+    )
+    dataset.save(folder / _DATASET)
+    return DistilledDataset.load(folder / _DATASET)
+
+
+def _linear(world: World, settings: AutomaticSettings, folder: Path, progress: bool) -> _Tried:
+    """A table, or a linear policy; of too many numbers none is searched for."""
+    path, way = folder / _LINEAR, "a table" if has_table(world) else "a linear policy"
+    size = world.task.n_outputs * (world.task.observation_shape[0] + 1)
+    if not path.exists():
+        if has_table(world):
+            policy = solve_table(world, _TABLE_STEPS, seed=settings.seed, progress=progress)
+        elif size <= SEARCHED:
+            policy = evolve(
+                world,
+                _SEARCH_STEPS,
+                seconds=60 * SEARCH * settings.minutes,
+                seed=settings.seed,
+                progress=progress,
+            ).policy
+        else:
+            return _Tried(f"no search for one of {size:,} numbers", -math.inf)
+        policy.save(path)
+    return _imitated(way, LinearPolicy.load(path), world, settings, progress)
+
+
+def _with_ppo(
+    world: World, settings: AutomaticSettings, folder: Path, linear: _Tried, progress: bool
+) -> list[_Tried]:
+    """PPO, followed by a linear policy and, where that is not enough, behind an encoder."""
+    seconds = 60 * PPO * settings.minutes
+    model = train_ppo(world, seconds, folder / _PPO, seed=settings.seed, progress=progress)
+    tried = []
+    if linear.dataset is not None:
+        tried.append(
+            _imitated("PPO, followed by a linear policy", model, world, settings, progress)
+        )
+        if _reaches(max(linear.networks, tried[0].networks), tried[0].teacher):
+            return tried
+    way = "PPO, behind an encoder"
+    return [*tried, _imitated(way, model, world, settings, progress, encoder=ENCODER)]
+
+
+def _imitated(
+    way: str,
+    teacher: Any,
+    world: World,
+    settings: AutomaticSettings,
+    progress: bool,
+    **how: Any,
+) -> _Tried:
+    """Rows of a teacher; no learned ones, which take minutes and teach what is linear, too."""
+    imitation = ImitationSettings(seed=settings.seed, enough=0.0, **how)
+    dataset = imitate(teacher, world.spec, imitation, progress=progress)
+    teacher_return = dataset.spec.provenance["imitation"]["teacher_return"]
+    networks, steady = _score(dataset)
+    logger.info("%s: networks get %s of %s", way, written(networks), written(float(teacher_return)))
+    return _Tried(way, teacher_return, dataset, networks, steady)
+
+
+def _score(dataset: DistilledDataset) -> tuple[float, bool]:
+    """Mean return of networks after one step, and whether none was far from it.
+
+    More episodes are played while the mean is unsure and time is left: Blackjack's returns deviate
+    by 1 where policies differ by 0.05, and are played in no time.
+    """
+    started, episodes, returns = time.monotonic(), 1, np.zeros((NETWORKS, 0))
+    while True:
+        seed = EVALUATION_SEED + returns.shape[1]
+        played = dataset.evaluate(learners=NETWORKS, episodes=episodes, seed=seed).greedy
+        returns = np.concatenate([returns, played.returns], axis=1)
+        mean, error = abs(returns.mean()), returns.std() / math.sqrt(returns.size)
+        if error <= _SURE * mean or time.monotonic() - started > _SCORING:
+            steady = returns.std() <= _STEADY * mean
+            return float(returns.mean()), bool(steady)
+        episodes *= 2
+
+
+def _solved(world: World, linear: _Tried) -> bool:
+    """Whether all networks get what the environment counts as solved."""
+    threshold = world.spec.reward_threshold
+    return threshold is not None and linear.networks >= threshold and linear.steady
+
+
+def _reaches(found: float, wanted: float) -> bool:
+    share = share_of_own(found, wanted)
+    return found >= wanted or (share is not None and share >= ENOUGH)
+
+
+def _why(best: _Tried, tried: list[_Tried]) -> str:
+    """What was chosen, in one line."""
+    others = [
+        f"{each.way}: {written(each.networks)}"
+        for each in tried
+        if each is not best and each.dataset is not None
+    ]
+    said = f"{best.way}, from which networks get {written(best.networks)}"
+    return said + (f" ({'; '.join(others)})" if others else "")
+
+
+def _steps(tried: list[_Tried]) -> int:
+    """Environment steps of all imitations, and of their teachers, each counted once."""
+    made = [each.dataset.spec.provenance for each in tried if each.dataset is not None]
+    teachers = {each["teacher"]["name"]: each["teacher"].get("env_steps", 0) for each in made}
+    return sum(each["env_steps"] for each in made) + sum(teachers.values())
+
+
+def _begin(folder: Path, settings: AutomaticSettings, resume: bool) -> float:
+    """A run that starts or goes on; the seconds that were spent before.
+
+    Raises:
+        SettingsError: The folder holds something else.
+    """
+    asked, path = json.loads(json.dumps(dataclasses.asdict(settings))), folder / _RUN
+    if not resume:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise SettingsError(
+                f"{folder} exists already: go on with --resume, or choose another --output."
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(folder, settings, 0.0)
+        return 0.0
+    try:
+        record = json.loads(path.read_text())
+        before, spent = record["automatic"], float(record["seconds"])
+        changed = [key for key in asked if asked[key] != before[key]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SettingsError(f"{folder} holds no run that could go on: {error}") from None
+    if changed:
+        raise SettingsError(
+            f"{folder} was started with another {', '.join(changed)}: choose another --output."
+        )
+    return spent
+
+
+def _write(folder: Path, settings: AutomaticSettings, seconds: float) -> None:
+    record = {"automatic": dataclasses.asdict(settings), "seconds": round(seconds, 1)}
+    with atomic_path(folder / _RUN) as path:
+        path.write_text(json.dumps(record, indent=1) + "\n")

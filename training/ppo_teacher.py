@@ -1,0 +1,147 @@
+"""Stable-Baselines3's PPO as a teacher, for tasks that no linear policy solves.
+
+Schulman et al., "Proximal Policy Optimization Algorithms" (arXiv 1707.06347). One set of settings
+serves every environment: observations and rewards are normalized, as RL Zoo does for continuous
+control, and the learning rate falls to 0 at the end of the time that there is.
+"""
+
+import json
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+from tqdm import tqdm
+
+from distilled_envs.envs.preprocessing import preprocess
+from distilled_envs.errors import MissingExtraError, SettingsError
+from distilled_envs.storage.files import atomic_path
+from distilled_envs.studies.drop_in import counting_from_zero
+from distilled_envs.training.world import World
+
+COPIES, HORIZON, MINIBATCH, EPOCHS = 16, 256, 256, 10
+LEARNING_RATE = 5e-4
+_LONG = 1_000
+"""Steps of a time limit from which episodes count as long, and what comes late counts more."""
+_CHECKPOINT_SECONDS = 30.0
+_ENDLESS = 10**12
+_MODEL, _STATISTICS, _SPENT = "ppo.zip", "vec_normalize.pkl", "ppo.json"
+
+
+def train_ppo(
+    world: World,
+    seconds: float,
+    folder: str | Path,
+    *,
+    seed: int = 0,
+    progress: bool = True,
+) -> Any:
+    """Train PPO for so many seconds, or go on where it was stopped.
+
+    Ctrl-C keeps what was learned.
+
+    Args:
+        world: Where it acts; vectors.
+        seconds: Of training, with what was spent before.
+        folder: Where the model goes, every half minute and at the end; one that is there goes on.
+            What SB3 keeps is pickled: name a folder of your own.
+        seed: Of everything.
+        progress: Whether to show a bar.
+
+    Returns:
+        The ``stable_baselines3.PPO`` model; its environment is a ``VecNormalize``.
+
+    Raises:
+        SettingsError: There is no time, or the environment shows frames.
+        MissingExtraError: Stable-Baselines3 is not installed.
+    """
+    try:
+        from stable_baselines3 import PPO
+        from stable_baselines3.common.env_util import make_vec_env
+        from stable_baselines3.common.vec_env import VecNormalize
+    except ImportError:
+        raise MissingExtraError("stable-baselines3", "PPO as a teacher", "sb3") from None
+    if not seconds > 0 or len(world.task.observation_shape) != 1:
+        raise SettingsError(
+            f"PPO as a teacher needs vectors and time, got {seconds} seconds of observations "
+            f"{world.observations}."
+        )
+    folder, before = Path(folder).expanduser(), 0.0
+    folder.mkdir(parents=True, exist_ok=True)
+    copies = make_vec_env(partial(_make, world), COPIES, seed=seed)
+    limit = world.spec.max_episode_steps
+    gamma = 0.999 if limit is not None and limit >= _LONG else 0.99
+    gaussian, started = world.task.kind == "gaussian", time.monotonic()
+
+    def left(_: float = 0.0) -> float:
+        """Learning rate, which falls with the time that is left."""
+        return LEARNING_RATE * max(0.0, 1 - (before + time.monotonic() - started) / seconds)
+
+    if (folder / _SPENT).exists():
+        before = json.loads((folder / _SPENT).read_text())["seconds"]
+        env = VecNormalize.load(str(folder / _STATISTICS), copies)
+        schedule = {"learning_rate": left, "lr_schedule": left}
+        model = PPO.load(folder / _MODEL, env=env, device="cpu", custom_objects=schedule)
+    else:
+        env = VecNormalize(copies, gamma=gamma)
+        model = PPO(
+            "MlpPolicy",
+            env,
+            learning_rate=left,
+            n_steps=HORIZON,
+            batch_size=MINIBATCH,
+            n_epochs=EPOCHS,
+            gamma=gamma,
+            ent_coef=0.0 if gaussian else 0.01,
+            policy_kwargs={"log_std_init": -0.5} if gaussian else {},
+            seed=seed,
+            device="cpu",
+        )
+
+    def save() -> None:
+        model.learning_rate, model.lr_schedule = LEARNING_RATE, float  # a clock can't be kept
+        with atomic_path(folder / _STATISTICS) as path:
+            env.save(str(path))
+        with atomic_path(folder / _MODEL) as path, path.open("wb") as file:
+            model.save(file)
+        spent = before + time.monotonic() - started
+        with atomic_path(folder / _SPENT) as path:
+            path.write_text(json.dumps({"seconds": round(spent, 1)}) + "\n")
+        model.learning_rate, model.lr_schedule = left, left
+
+    saved = shown = started
+
+    def goes_on(*_: Any) -> bool:
+        nonlocal saved, shown
+        now = time.monotonic()
+        if now - shown > 1:
+            if model.ep_info_buffer:
+                mean = sum(each["r"] for each in model.ep_info_buffer) / len(model.ep_info_buffer)
+                bar.set_postfix_str(f"return {mean:.1f}", refresh=False)
+            bar.update(round(min(before + now - started, seconds) - bar.n, 1))
+            shown = now
+        if now - saved > _CHECKPOINT_SECONDS:
+            save()
+            saved = now
+        return before + now - started < seconds
+
+    bar = tqdm(
+        total=round(seconds),
+        initial=round(before),
+        desc=f"{world.spec.id}: PPO",
+        unit=" s",
+        dynamic_ncols=True,
+        disable=not progress,
+    )
+    with bar:
+        try:
+            if before < seconds:
+                model.learn(_ENDLESS, callback=goes_on, reset_num_timesteps=False)
+        finally:
+            save()
+    return model
+
+
+def _make(world: World) -> gym.Env:
+    return counting_from_zero(preprocess(gym.make(world.spec), world.preprocessing))
