@@ -25,6 +25,10 @@ class SettingsError(DistilledEnvsError, ValueError):
     """Settings or arguments that contradict each other or the environment."""
 
 
+class FaultyEnvError(DistilledEnvsError, RuntimeError):
+    """An environment fails, or gives what none of its spaces holds."""
+
+
 class DivergedError(DistilledEnvsError, ArithmeticError):
     """A run whose numbers are no longer finite, or whose policies jump."""
 

@@ -2,9 +2,9 @@
 
 1. Where observations are states by number, the best policy is computed (:mod:`.tabular`). Elsewhere
    the best linear policy is searched for (:mod:`.evolution`). Both become rows in closed form.
-2. Where that does not solve the environment, PPO is trained (:mod:`.ppo_teacher`), and where it
-   gets more, it is imitated: by a linear policy first, whose rows teach any network, and where that
-   loses too much behind an encoder (:mod:`.encoder_distillation`).
+2. Where a linear policy does not solve the environment, PPO is trained (:mod:`.ppo_teacher`) and
+   imitated: by a linear policy first, whose rows teach any network, and where that loses too much
+   behind an encoder (:mod:`.encoder_distillation`).
 
 What networks get most from after their one step is the dataset.
 """
@@ -45,14 +45,14 @@ SEARCHED = 1_500
 ENCODER = (128, 128)
 ENOUGH = 0.95
 """Share of a return that counts as all of it."""
-_STEADY = 0.05
-"""Deviation between episodes, as a share of the mean, below which none is far from the others."""
 NETWORKS = 32
 """Fresh networks by which ways are compared."""
 _SURE, _SCORING = 0.01, 10.0
 """Standard error of a mean return, as a share of it, that is small enough; and seconds after which
 no more is played."""
 _LINEAR, _PPO, _RUN, _DATASET = "linear.npz", "ppo", "run.json", "dataset"
+_FREE = {"minutes", "eval_learners", "eval_episodes"}
+"""Settings that may change on resuming."""
 _TABLE_STEPS, _SEARCH_STEPS = 1_000_000, 100_000_000
 
 
@@ -93,16 +93,23 @@ class _Tried:
     Attributes:
         way: What it was, for people.
         teacher: What its teacher got.
-        dataset: What came out; None where the teacher got too little.
+        dataset: What came out; None where nothing was tried.
         networks: What networks got after one step, on average.
-        steady: Whether none of them was far from that.
+        least: What the worst of them got.
     """
 
     way: str
-    teacher: float
+    teacher: float = -math.inf
     dataset: DistilledDataset | None = None
     networks: float = -math.inf
-    steady: bool = False
+    least: float = -math.inf
+
+    def record(self) -> dict[str, Any]:
+        """What the provenance keeps of it."""
+        if self.dataset is None:
+            return {"way": self.way}
+        numbers = {"teacher": round(self.teacher, 3), "networks": round(self.networks, 3)}
+        return {"way": self.way} | numbers
 
 
 def distill_any(
@@ -115,7 +122,8 @@ def distill_any(
 ) -> DistilledDataset:
     """Make a dataset of an environment, by what it needs.
 
-    Ctrl-C loses half a minute of PPO at most, or a search for linear policies that has not ended.
+    Ctrl-C keeps a linear policy that was found, and what PPO has learned; the step that it stops is
+    done again by ``resume``.
 
     Args:
         settings: What, and how long.
@@ -168,11 +176,7 @@ def distill_any(
     made["wall_seconds"] = round(spent, 1)
     made["settings"] = dataclasses.asdict(settings)
     made["choice"] = _why(best, tried)
-    made["tried"] = [
-        {"way": each.way, "teacher": round(each.teacher, 3)}
-        | ({"networks": round(each.networks, 3)} if each.dataset is not None else {})
-        for each in tried
-    ]
+    made["tried"] = [each.record() for each in tried]
     dataset.spec = dataset.spec.replace(
         provenance=made, evaluation={"one_step": evaluation.to_dict()}
     )
@@ -186,7 +190,13 @@ def _linear(world: World, settings: AutomaticSettings, folder: Path, progress: b
     size = world.task.n_outputs * (world.task.observation_shape[0] + 1)
     if not path.exists():
         if has_table(world):
-            policy = solve_table(world, _TABLE_STEPS, seed=settings.seed, progress=progress)
+            policy = solve_table(
+                world,
+                _TABLE_STEPS,
+                seconds=60 * (SEARCH + PPO) * settings.minutes,
+                seed=settings.seed,
+                progress=progress,
+            )
         elif size <= SEARCHED:
             policy = evolve(
                 world,
@@ -196,7 +206,7 @@ def _linear(world: World, settings: AutomaticSettings, folder: Path, progress: b
                 progress=progress,
             ).policy
         else:
-            return _Tried(f"no search for one of {size:,} numbers", -math.inf)
+            return _Tried(f"no search for a linear policy of {size:,} numbers")
         policy.save(path)
     return _imitated(way, LinearPolicy.load(path), world, settings, progress)
 
@@ -229,34 +239,36 @@ def _imitated(
     """Rows of a teacher; no learned ones, which take minutes and teach what is linear, too."""
     imitation = ImitationSettings(seed=settings.seed, enough=0.0, **how)
     dataset = imitate(teacher, world.spec, imitation, progress=progress)
+    dataset.spec = dataset.spec.replace(env_module=world.module)
     teacher_return = dataset.spec.provenance["imitation"]["teacher_return"]
-    networks, steady = _score(dataset)
+    returns = _score(dataset)
+    networks = float(returns.mean())
     logger.info("%s: networks get %s of %s", way, written(networks), written(float(teacher_return)))
-    return _Tried(way, teacher_return, dataset, networks, steady)
+    return _Tried(way, teacher_return, dataset, networks, float(returns.min()))
 
 
-def _score(dataset: DistilledDataset) -> tuple[float, bool]:
-    """Mean return of networks after one step, and whether none was far from it.
+def _score(dataset: DistilledDataset) -> np.ndarray:
+    """Returns of networks after one step ``(networks,)``, each a mean over episodes.
 
     More episodes are played while the mean is unsure and time is left: Blackjack's returns deviate
     by 1 where policies differ by 0.05, and are played in no time.
     """
     started, episodes, returns = time.monotonic(), 1, np.zeros((NETWORKS, 0))
     while True:
-        seed = EVALUATION_SEED + returns.shape[1]
+        # Other networks and episodes than those of the evaluation at the end.
+        seed = EVALUATION_SEED + 1_000 * (1 + returns.shape[1])
         played = dataset.evaluate(learners=NETWORKS, episodes=episodes, seed=seed).greedy
         returns = np.concatenate([returns, played.returns], axis=1)
         mean, error = abs(returns.mean()), returns.std() / math.sqrt(returns.size)
         if error <= _SURE * mean or time.monotonic() - started > _SCORING:
-            steady = returns.std() <= _STEADY * mean
-            return float(returns.mean()), bool(steady)
+            return returns.mean(1)
         episodes *= 2
 
 
 def _solved(world: World, linear: _Tried) -> bool:
     """Whether all networks get what the environment counts as solved."""
     threshold = world.spec.reward_threshold
-    return threshold is not None and linear.networks >= threshold and linear.steady
+    return threshold is not None and linear.least >= threshold
 
 
 def _reaches(found: float, wanted: float) -> bool:
@@ -300,12 +312,16 @@ def _begin(folder: Path, settings: AutomaticSettings, resume: bool) -> float:
     try:
         record = json.loads(path.read_text())
         before, spent = record["automatic"], float(record["seconds"])
-        changed = [key for key in asked if asked[key] != before[key]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SettingsError(f"{folder} holds no run that could go on: {error}") from None
+        changed = [key for key in asked if asked[key] != before[key] and key not in _FREE]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise SettingsError(
+            f"{folder} holds no run that could go on: start without --resume, or, if it is one of "
+            "meta-PPO, with the flags that it was started with."
+        ) from None
     if changed:
         raise SettingsError(
-            f"{folder} was started with another {', '.join(changed)}: choose another --output."
+            f"{folder} was started with other settings ({', '.join(changed)}): choose another "
+            "--output."
         )
     return spent
 

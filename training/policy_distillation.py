@@ -25,6 +25,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import torch
+from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
 from torch import Tensor
 
@@ -35,7 +36,6 @@ from distilled_envs.learners.actions import comparable
 from distilled_envs.learners.expansion import one_step_learners
 from distilled_envs.learners.threads import torch_threads
 from distilled_envs.spec import (
-    MAX_WIDTH,
     LearnerSpec,
     ObservationTransform,
 )
@@ -58,6 +58,8 @@ SCALES = (0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2)
 LEARNED_SCALE = 0.1
 """The same where rows are learned."""
 LEARNED_ROWS, ENCODED_ROWS = 64, 32
+WIDEST = 1024
+"""Units of networks for one-hot observations at most: a hundred of width 4,096 take 40 GB."""
 NETWORKS = 16
 INPUTS = 512
 """Fresh networks on which a scale is tried, and observations."""
@@ -144,7 +146,7 @@ def _imitated(
     # 4. Learned rows, where a linear policy is not enough.
     share = kept[0]["share"]
     fails = kept[0]["return"] < returns if share is None else share < settings.enough
-    if fails and teacher.linear is None:
+    if fails and settings.enough and teacher.linear is None:
         candidates.append(_learned(shown, progress))
         kept.append(shown.kept_by(candidates[1]))
     best = max(range(len(kept)), key=lambda place: kept[place]["return"])
@@ -250,9 +252,10 @@ def _networks(world: World) -> LearnerSpec:
     512 the 8.0 of the best policy.
     """
     inputs = world.task.observation_shape[0]
-    if world.preprocessing != "flatten" or inputs <= LearnerSpec().hidden_sizes[0]:
+    one_hot = isinstance(world.shown, spaces.Discrete | spaces.MultiDiscrete)
+    if not one_hot or not LearnerSpec().hidden_sizes[0] < inputs <= WIDEST:
         return LearnerSpec()
-    width = min(2 ** math.ceil(math.log2(inputs)), MAX_WIDTH)
+    width = 2 ** math.ceil(math.log2(inputs))
     return LearnerSpec(hidden_sizes=(width, width))
 
 

@@ -14,8 +14,9 @@ from typing import Any
 import gymnasium as gym
 from tqdm import tqdm
 
+from distilled_envs.envs.checked import Checked
 from distilled_envs.envs.preprocessing import preprocess
-from distilled_envs.errors import MissingExtraError, SettingsError
+from distilled_envs.errors import DivergedError, MissingExtraError, SettingsError
 from distilled_envs.storage.files import atomic_path
 from distilled_envs.studies.drop_in import counting_from_zero
 from distilled_envs.training.world import World
@@ -54,6 +55,7 @@ def train_ppo(
 
     Raises:
         SettingsError: There is no time, or the environment shows frames.
+        DivergedError: Its numbers are no longer finite.
         MissingExtraError: Stable-Baselines3 is not installed.
     """
     try:
@@ -100,6 +102,8 @@ def train_ppo(
         )
 
     def save() -> None:
+        if not all(each.isfinite().all() for each in model.policy.parameters()):
+            return  # what was kept before is better
         model.learning_rate, model.lr_schedule = LEARNING_RATE, float  # a clock can't be kept
         with atomic_path(folder / _STATISTICS) as path:
             env.save(str(path))
@@ -138,10 +142,17 @@ def train_ppo(
         try:
             if before < seconds:
                 model.learn(_ENDLESS, callback=goes_on, reset_num_timesteps=False)
-        finally:
             save()
+        except KeyboardInterrupt:
+            save()
+            raise
+        except ValueError as error:  # torch's, of distributions that are not finite
+            raise DivergedError(
+                f"PPO diverged in {world.spec.id}, perhaps from rewards that are far too large; "
+                f"the last good model stands in {folder}: {str(error).splitlines()[0]}"
+            ) from error
     return model
 
 
 def _make(world: World) -> gym.Env:
-    return counting_from_zero(preprocess(gym.make(world.spec), world.preprocessing))
+    return counting_from_zero(preprocess(Checked(gym.make(world.spec)), world.preprocessing))

@@ -6,6 +6,8 @@ so that play goes where it is least known; value iteration on the counts gives t
 """
 
 import contextlib
+import math
+import time
 
 import numpy as np
 import torch
@@ -34,13 +36,19 @@ def has_table(world: World) -> bool:
 
 
 def solve_table(
-    world: World, total_steps: int, *, seed: int = 0, progress: bool = True
+    world: World,
+    total_steps: int,
+    *,
+    seconds: float = math.inf,
+    seed: int = 0,
+    progress: bool = True,
 ) -> LinearPolicy:
     """Explore until all that can be reached is known, or so many steps were taken.
 
     Args:
         world: With observations and actions that are numbers of states and choices.
         total_steps: Environment steps at most.
+        seconds: After which no more is explored, either.
         seed: Of environments and choices between equal actions.
         progress: Whether to show a bar.
 
@@ -56,7 +64,7 @@ def solve_table(
             f"A table is for observations and actions that are Discrete; those of {world.spec.id} "
             f"are {world.shown} and {world.actions}."
         )
-    random, steps = np.random.default_rng(seed), 0
+    random, steps, started = np.random.default_rng(seed), 0, time.monotonic()
     counts = _Counts(world.task.observation_shape[0], world.task.n_outputs)
     space, copies = world.actions, np.arange(COPIES)
     bar = tqdm(
@@ -72,7 +80,7 @@ def solve_table(
         # 1. Play where least is known.
         observations, _ = env.reset(seed=seed)
         states, over = observations.argmax(1), np.zeros(COPIES, dtype=bool)
-        while steps < total_steps:
+        while steps < total_steps and time.monotonic() - started < seconds:
             values, known = counts.values(optimistic=True)
             if steps and known[counts.met].all():
                 break
@@ -144,7 +152,7 @@ class _Counts:
         paid, known = self._paid / tried, self._tried >= KNOWN
         places = np.array([*self._led], dtype=int).reshape(-1, 2)
         shares = np.array([*self._led.values()], dtype=float) / tried[places[:, 0]]
-        spread = np.ptp(self._paid / tried) + 1
+        spread = np.abs(paid).max() + 1
         highest, lowest = (sign * spread / (1 - DISCOUNT) for sign in (2, -2))
         values = np.zeros(self.states)
         for _ in range(_SWEEPS):

@@ -15,6 +15,7 @@ from gymnasium.envs.registration import EnvSpec
 from torch import Tensor
 
 from distilled_envs.envs import atari
+from distilled_envs.envs.checked import tried
 from distilled_envs.envs.preprocessing import preprocess, preprocessing_of
 from distilled_envs.envs.registering import (
     import_module,
@@ -77,6 +78,7 @@ def world_of(
     Raises:
         SettingsError: It can't be made, has spaces that rows can't be made for or wrappers of its
             own, or is registered with a function or class, which no file can name.
+        FaultyEnvError: It can't be played.
         DatasetError: A game's ROM is missing.
         MissingExtraError: What it is simulated with is not installed.
     """
@@ -122,6 +124,8 @@ def world_of(
         kept = _nameable(kept)
         shown = made.observation_space
         preprocessing = _preprocessing(kept.id, shown)
+        if preprocessing != "atari":
+            tried(made)
         made = preprocess(made, preprocessing)
         observations, actions = made.observation_space, made.action_space
     finally:

@@ -62,7 +62,7 @@ COMMANDS = {
     "distill": Command(
         "distilled_envs.cli.distill:distill",
         "PRESET",
-        "make a dataset: meta-PPO from scratch; PRESET or any Gymnasium id",
+        "make a dataset from scratch; PRESET (by meta-PPO) or any Gymnasium id",
     ),
     "imitate": Command(
         "distilled_envs.cli.distill:imitate",

@@ -87,7 +87,7 @@ def distill_any(
 
     Args:
         settings: What to distill, and how long.
-        output: Folder of the run; runs/<id>-seed<seed> if not given.
+        output: Folder of the run; runs/<family>-seed<seed> if not given, as runs/hopper-seed0.
         resume: Go on with the run in the output folder.
         progress: Show progress bars.
         line: The whole command.
@@ -143,7 +143,7 @@ def with_preset(
         wanted = "cartpole-nd-2d-min"
     settings = _settings(wanted, flags)
     flags = [_as_spelled_now(flag) for flag in flags]
-    if settings.name not in PRESETS and _leaves_it_open(settings, flags):
+    if _preset(wanted) is None and _leaves_it_open(settings, flags):
         chosen = AutomaticSettings(settings.env_id, settings.env_kwargs)
         return (
             partial(distill_any, **getattr(command, "keywords", {}), settings=chosen),
@@ -163,12 +163,17 @@ def _presets() -> str:
     )
 
 
+def _preset(wanted: str) -> str | None:
+    """The preset that is meant, however it is spelled."""
+    by_plain = {name.replace("-", ""): name for name in PRESETS}
+    return by_plain.get(wanted.lower().replace("-", "").replace("_", ""))
+
+
 def _settings(wanted: str, flags: list[str]) -> Settings:
     """The settings of a preset, or untuned ones for an environment."""
-    by_plain = {name.replace("-", ""): name for name in PRESETS}
     if wanted.startswith("ALE/"):
         atari.register(wanted)
-    preset = by_plain.get(wanted.lower().replace("-", "").replace("_", ""))
+    preset = _preset(wanted)
     if preset is not None:
         return PRESETS[preset]
     if wanted in gym.registry or ":" in wanted or likely_module(wanted):

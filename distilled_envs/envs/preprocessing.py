@@ -11,7 +11,6 @@ In a vector a choice is one-hot: a 1 in its own place, and 0 in the others
 (:func:`gymnasium.spaces.utils.flatten_space`).
 """
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any, cast
 
@@ -21,6 +20,7 @@ from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
 
 from distilled_envs.envs import atari
+from distilled_envs.envs.checked import Checked
 from distilled_envs.errors import MissingExtraError
 from distilled_envs.spec import FRAMES, MAX_WIDTH, Preprocessing
 
@@ -138,9 +138,12 @@ def make_vec(
     if kind == "atari":
         assert isinstance(spec, EnvSpec)
         return atari.make_vec(spec, num_envs, **kwargs)
-    if kind is None:
-        return gym.make_vec(spec, num_envs=num_envs, **kwargs)
-    # An environment's own vector form takes no wrappers.
+    known = gym.spec(spec) if isinstance(spec, str) else spec
     given = {"vectorization_mode": "sync"} | kwargs
-    wrappers = [cast(Callable[[gym.Env], gym.Wrapper], partial(preprocess, kind=kind))]
-    return gym.make_vec(spec, num_envs, wrappers=wrappers, **given)
+    if kind is None and known.vector_entry_point and "vectorization_mode" not in kwargs:
+        return gym.make_vec(spec, num_envs, **kwargs)  # its own vector form takes no wrappers
+    return gym.make_vec(spec, num_envs, wrappers=[partial(_checked, kind=kind)], **given)
+
+
+def _checked(env: gym.Env, kind: Preprocessing | None) -> gym.Wrapper:
+    return cast(gym.Wrapper, preprocess(Checked(env), kind))

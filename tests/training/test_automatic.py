@@ -37,7 +37,7 @@ def test_states_by_number_get_the_best_policy_and_no_ppo(tmp_path):
     assert again.spec.provenance == made
     with pytest.raises(SettingsError, match="exists already"):
         distill_any(CLIFF, tmp_path / "run")
-    with pytest.raises(SettingsError, match="another seed"):
+    with pytest.raises(SettingsError, match="other settings \\(seed"):
         distill_any(dataclasses.replace(CLIFF, seed=1), tmp_path / "run", resume=True)
     with pytest.raises(SettingsError, match="no run that could go on"):
         distill_any(CLIFF, tmp_path, resume=True)
@@ -56,6 +56,7 @@ def test_ppo_follows_where_nothing_is_solved_and_the_best_way_is_taken(tmp_path,
     monkeypatch.setattr(encoder_distillation, "STEPS", 40)
     monkeypatch.setattr(policy_distillation, "NETWORKS", 2)
     monkeypatch.setattr(automatic, "_SCORING", 0.0)
+    monkeypatch.setattr(automatic, "SEARCH", 0.1)
     monkeypatch.setattr(automatic, "_reaches", lambda *_: False)  # so little PPO is no better
     settings = AutomaticSettings("Pendulum-v1", minutes=0.15, eval_learners=4)
 
@@ -83,6 +84,19 @@ def test_ppo_follows_where_nothing_is_solved_and_the_best_way_is_taken(tmp_path,
     assert (dataset.encoder is not None) == (best["way"] == "PPO, behind an encoder")
 
 
+def test_a_linear_policy_of_too_many_numbers_is_left_out(tmp_path, monkeypatch):
+    pytest.importorskip("stable_baselines3")
+    monkeypatch.setattr(encoder_distillation, "STEPS", 40)
+    monkeypatch.setattr(automatic, "_SCORING", 0.0)
+    monkeypatch.setattr(automatic, "SEARCHED", 0)
+    settings = AutomaticSettings("CartPole-v1", minutes=0.1, eval_learners=4)
+    dataset = distill_any(settings, tmp_path / "run", progress=False)
+    assert dataset.encoder is not None
+    left_out, taken = dataset.spec.provenance["tried"]
+    assert left_out == {"way": "no search for a linear policy of 10 numbers"}
+    assert taken["way"] == "PPO, behind an encoder"
+
+
 def test_nearly_all_of_a_return_is_enough():
     assert automatic._reaches(96, 100)
     assert not automatic._reaches(94, 100)
@@ -95,6 +109,8 @@ def test_nearly_all_of_a_return_is_enough():
 def test_settings_of_meta_ppo_ask_for_meta_ppo():
     command, _, _ = with_preset(distill_command, ["Acrobot-v1", "--minutes", "1"])
     assert command.keywords["settings"] == AutomaticSettings("Acrobot-v1")
+    command, _, _ = with_preset(distill_command, ["Hopper-v5"])  # hopper-64 is a preset
+    assert command.keywords["settings"] == AutomaticSettings("Hopper-v5")
     for flags in (["--total-steps", "9"], ["--no-anneal"], ["--learners=2"], ["--instances", "4"]):
         command, _, _ = with_preset(distill_command, ["Acrobot-v1", *flags])
         assert isinstance(command.keywords["settings"], Settings)
