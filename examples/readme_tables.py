@@ -210,10 +210,13 @@ def share(spec: DistillationSpec, score: dict[str, Any]) -> float:
 
 def shares() -> dict[str, dict[str, list[float]]]:
     """What each way keeps of a dataset's own return, by dataset and way; one for each kind."""
-    studies = {study["dataset"]["name"]: study["families"] for study in stored("generalize")}
+    studies = {study["dataset"]["name"]: study for study in stored("generalize")}
     found: dict[str, dict[str, list[float]]] = {}
     for spec in (entry.spec for entry in entries()):
-        families = studies.get(spec.name, {})
+        study = studies.get(spec.name)
+        if study is not None and study["dataset"]["sha256"] not in spec.files.values():
+            sys.exit(f"{spec.name} has other rows than the study of networks on it: run it again.")
+        families = {} if study is None else study["families"]
         ppo = spec.evaluation.get("sb3_ppo_on_bandit")
         if ppo is not None and ppo["steps"] != 100_000:
             sys.exit(f"{spec.name} has a score of PPO after {ppo['steps']:,} steps, not 100,000.")
