@@ -29,7 +29,7 @@ def test_no_time_limit_may_be_written_as_minus_one():
 
 def test_the_constant_action_may_be_the_best():
     found = Yardsticks(-33.0, 0.0, np.array([0.0]), 90.0)
-    assert found.verdict(-0.01).endswith("\n0.0 is no better than repeating the action [0.].")
+    assert found.verdict(-0.01).endswith("\n-0.010 is no better than repeating the action [0.].")
     assert "counts as solved from 90" in found.verdict(95)
     assert "no better" not in found.verdict(95)
 
