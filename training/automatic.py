@@ -33,6 +33,7 @@ from distilled_envs.training.linear_policy import LinearPolicy
 from distilled_envs.training.policy_distillation import imitate
 from distilled_envs.training.ppo_teacher import train_ppo
 from distilled_envs.training.provenance import made_with
+from distilled_envs.training.run_folder import make_folder
 from distilled_envs.training.tabular import has_table, solve_table
 from distilled_envs.training.world import World, say_if_unending, world_of
 
@@ -238,8 +239,7 @@ def _imitated(
 ) -> _Tried:
     """Rows of a teacher; no learned ones, which take minutes and teach what is linear, too."""
     imitation = ImitationSettings(seed=settings.seed, enough=0.0, **how)
-    dataset = imitate(teacher, world.spec, imitation, progress=progress)
-    dataset.spec = dataset.spec.replace(env_module=world.module)
+    dataset = imitate(teacher, world, imitation, progress=progress)
     teacher_return = dataset.spec.provenance["imitation"]["teacher_return"]
     returns = _score(dataset)
     networks = float(returns.mean())
@@ -302,11 +302,7 @@ def _begin(folder: Path, settings: AutomaticSettings, resume: bool) -> float:
     """
     asked, path = json.loads(json.dumps(dataclasses.asdict(settings))), folder / _RUN
     if not resume:
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise SettingsError(
-                f"{folder} exists already: go on with --resume, or choose another --output."
-            )
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         _write(folder, settings, 0.0)
         return 0.0
     try:

@@ -20,13 +20,13 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from torch import Tensor
-from tqdm import tqdm
 
 from distilled_envs.errors import MissingExtraError, SettingsError
 from distilled_envs.evaluation.episodes import first_episodes
 from distilled_envs.learners.actions import as_taken, choose_actions
 from distilled_envs.training.backends import make_vector_env
 from distilled_envs.training.linear_policy import LinearPolicy
+from distilled_envs.training.progress import step_bar
 from distilled_envs.training.world import World
 
 EPISODES = 8
@@ -104,14 +104,7 @@ def evolve(
     candidates = max(CANDIDATES, 4 + int(3 * np.log(size)))  # as pycma has it
     env = make_vector_env(world, candidates * EPISODES, seed, threads)
     threshold, best, waited = world.spec.reward_threshold, None, 0
-    bar = tqdm(
-        total=total_steps,
-        desc=f"{world.spec.id}: linear policies",
-        unit=" steps",
-        unit_scale=True,
-        dynamic_ncols=True,
-        disable=not progress,
-    )
+    bar = step_bar(f"{world.spec.id}: linear policies", total_steps, progress=progress)
 
     def late() -> bool:
         return time.monotonic() - started > seconds

@@ -35,10 +35,7 @@ from distilled_envs.errors import SettingsError
 from distilled_envs.learners.actions import comparable
 from distilled_envs.learners.expansion import one_step_learners
 from distilled_envs.learners.threads import torch_threads
-from distilled_envs.spec import (
-    LearnerSpec,
-    ObservationTransform,
-)
+from distilled_envs.spec import LearnerSpec, ObservationTransform
 from distilled_envs.training.closed_form import closed_form
 from distilled_envs.training.encoder_distillation import EncodedRows, learn_encoder, looked_at
 from distilled_envs.training.imitation_settings import ImitationSettings, RefitSettings
@@ -69,7 +66,7 @@ _USED = 1e-6
 
 def imitate(
     teacher: Any,
-    env: str | EnvSpec | gym.Env | None = None,
+    env: str | EnvSpec | gym.Env | World | None = None,
     settings: ImitationSettings | None = None,
     *,
     command: str | None = None,
@@ -80,8 +77,8 @@ def imitate(
     Args:
         teacher: A policy, of any kind that :mod:`.teachers` lists, or what
             :func:`.teacher_sources.load_teacher_policy` reads one from.
-        env: Where it acts: an id, an ``EnvSpec``, or an environment that ``gym.make`` made. None
-            takes that of a teacher that is a dataset.
+        env: Where it acts: an id, an ``EnvSpec``, an environment that ``gym.make`` made, or what
+            :func:`.world.world_of` made of one. None takes that of a teacher that is a dataset.
         settings: How; see :class:`~distilled_envs.training.imitation_settings.ImitationSettings`.
         command: The shell command that asked for it, kept in the provenance.
         progress: Whether to show a bar while rows are learned.
@@ -95,7 +92,7 @@ def imitate(
         PolicyError: The teacher does not fit it, or is none.
     """
     settings, started = settings or ImitationSettings(), time.monotonic()
-    world, source = None if env is None else vector_world_of(env), None
+    world, source = env if env is None or isinstance(env, World) else vector_world_of(env), None
     if isinstance(teacher, str | Path):
         source, teacher = source_of(teacher), load_teacher_policy(teacher, world)
     if world is None and isinstance(teacher, DistilledDataset):

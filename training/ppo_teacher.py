@@ -61,6 +61,7 @@ def train_ppo(
     try:
         from stable_baselines3 import PPO
         from stable_baselines3.common.env_util import make_vec_env
+        from stable_baselines3.common.utils import safe_mean
         from stable_baselines3.common.vec_env import VecNormalize
     except ImportError:
         raise MissingExtraError("stable-baselines3", "PPO as a teacher", "sb3") from None
@@ -121,7 +122,7 @@ def train_ppo(
         now = time.monotonic()
         if now - shown > 1:
             if model.ep_info_buffer:
-                mean = sum(each["r"] for each in model.ep_info_buffer) / len(model.ep_info_buffer)
+                mean = safe_mean([each["r"] for each in model.ep_info_buffer])
                 bar.set_postfix_str(f"return {mean:.1f}", refresh=False)
             bar.update(round(min(before + now - started, seconds) - bar.n, 1))
             shown = now

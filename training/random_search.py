@@ -20,7 +20,6 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from gymnasium.vector import VectorEnv
-from tqdm import tqdm
 
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.errors import DatasetError, SettingsError
@@ -30,6 +29,7 @@ from distilled_envs.loading import load_distilled
 from distilled_envs.storage.files import atomic_path
 from distilled_envs.training.backends import make_vector_env
 from distilled_envs.training.linear_policy import LinearPolicy, fit_linear
+from distilled_envs.training.progress import step_bar
 from distilled_envs.training.provenance import cost_of
 from distilled_envs.training.world import vector_world_of
 
@@ -143,15 +143,7 @@ def search(
     env = make_vector_env(world, 2 * settings.directions, seed, settings.threads)
     env.reset(seed=seed)
     random, saved, log = np.random.default_rng(seed), time.monotonic(), _log(folder)
-    bar = tqdm(
-        total=settings.total_steps,
-        initial=state.steps,
-        desc=settings.env_id,
-        unit=" steps",
-        unit_scale=True,
-        dynamic_ncols=True,
-        disable=not progress,
-    )
+    bar = step_bar(settings.env_id, settings.total_steps, done=state.steps, progress=progress)
     try:
         with bar:
             while state.steps < settings.total_steps:

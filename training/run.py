@@ -14,7 +14,6 @@ from pathlib import Path
 import torch
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import VectorEnv
-from tqdm import tqdm
 
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.envs.real import env_spaces
@@ -28,6 +27,7 @@ from distilled_envs.training.guided import Guided
 from distilled_envs.training.imitation import Imitation
 from distilled_envs.training.meta_ppo import MetaPPO
 from distilled_envs.training.presets import PRESETS
+from distilled_envs.training.progress import step_bar
 from distilled_envs.training.provenance import TrainingLog, provenance
 from distilled_envs.training.run_folder import RunFolder
 from distilled_envs.training.settings import GameSettings, Settings
@@ -195,15 +195,8 @@ def _train(
     settings = algorithm.settings
     before = algorithm.iteration * settings.steps_per_iteration
     writer = _log_writer()(str(folder.tensorboard), purge_step=before + 1)
-    bar = tqdm(
-        total=settings.iterations * settings.steps_per_iteration,
-        initial=before,
-        desc=settings.name,
-        unit=" steps",
-        unit_scale=True,
-        dynamic_ncols=True,
-        disable=not progress,
-    )
+    total = settings.iterations * settings.steps_per_iteration
+    bar = step_bar(settings.name, total, done=before, progress=progress)
     smaller = f"--learning-rate (it was {settings.learning_rate:g})"
     if settings.target_learning_rate is not None:
         smaller += f" or --target-learning-rate (it was {settings.target_learning_rate:g})"

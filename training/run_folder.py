@@ -36,6 +36,19 @@ MAY_CHANGE = {
 go on for longer. The change is recorded."""
 
 
+def make_folder(path: Path) -> None:
+    """The folder of a run that starts; one that is there must be empty.
+
+    Raises:
+        SettingsError: It holds something already.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise SettingsError(
+            f"{path} exists already: go on with --resume, or choose another --output."
+        )
+    path.mkdir(parents=True, exist_ok=True)
+
+
 class RunFolder:
     """A run's folder; made by :meth:`start` or :meth:`resume`.
 
@@ -59,11 +72,7 @@ class RunFolder:
         Raises:
             SettingsError: The folder holds something already.
         """
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise SettingsError(
-                f"{path} exists already: go on with --resume, or choose another --output."
-            )
-        path.mkdir(parents=True, exist_ok=True)
+        make_folder(path)
         folder = cls(
             path, {"command": command, "settings": dataclasses.asdict(settings), "changes": []}
         )

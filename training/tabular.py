@@ -12,12 +12,12 @@ import time
 import numpy as np
 import torch
 from gymnasium import spaces
-from tqdm import tqdm
 
 from distilled_envs.envs.preprocessing import make_vec
 from distilled_envs.errors import SettingsError
 from distilled_envs.learners.actions import as_taken
 from distilled_envs.training.linear_policy import LinearPolicy
+from distilled_envs.training.progress import step_bar
 from distilled_envs.training.teachers import CHOICE
 from distilled_envs.training.world import World
 
@@ -67,14 +67,7 @@ def solve_table(
     random, steps, started = np.random.default_rng(seed), 0, time.monotonic()
     counts = _Counts(world.task.observation_shape[0], world.task.n_outputs)
     space, copies = world.actions, np.arange(COPIES)
-    bar = tqdm(
-        total=total_steps,
-        desc=f"{world.spec.id}: a table",
-        unit=" steps",
-        unit_scale=True,
-        dynamic_ncols=True,
-        disable=not progress,
-    )
+    bar = step_bar(f"{world.spec.id}: a table", total_steps, progress=progress)
     env = make_vec(world.spec, COPIES, world.preprocessing)
     with bar, contextlib.closing(env):
         # 1. Play where least is known.

@@ -181,14 +181,15 @@ def _run(name: str, arguments: list[str]) -> None:
     module, function = COMMANDS[name].home.split(":")
     command: Callable[..., None] = getattr(importlib.import_module(module), function)
     prog = f"distilled-envs {name}"
-    if name in ("distill", "imitate", "refit"):  # the new dataset keeps the line that made it
-        command = partial(command, line=shlex.join(["distilled-envs", name, *arguments]))
+    line = shlex.join(["distilled-envs", name, *arguments])
     arguments = _imported(arguments)
     if name == "distill":  # its flags have the settings of a preset as defaults
         from distilled_envs.cli.distill import with_preset
 
         command, wanted, arguments = with_preset(command, arguments)
         prog += f" {wanted}"
+    if name in ("distill", "imitate", "refit"):  # the new dataset keeps the line that made it
+        command = partial(command, line=line)
     tyro.cli(command, args=arguments, prog=prog, registry=_registry())
 
 

@@ -145,11 +145,7 @@ def with_preset(
     flags = [_as_spelled_now(flag) for flag in flags]
     if _preset(wanted) is None and _leaves_it_open(settings, flags):
         chosen = AutomaticSettings(settings.env_id, settings.env_kwargs)
-        return (
-            partial(distill_any, **getattr(command, "keywords", {}), settings=chosen),
-            wanted,
-            flags,
-        )
+        return partial(distill_any, settings=chosen), wanted, flags
     # A game's own settings stay out of the help of other presets, and yet are flags of all.
     if not isinstance(settings, GameSettings) and _names_game_settings(flags):
         settings = GameSettings(**vars(settings))
