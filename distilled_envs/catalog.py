@@ -46,11 +46,13 @@ class Entry:
 
     @property
     def must_be_named(self) -> bool:
-        """Whether nobody gets it who has not asked for it: for any network, or with an encoder.
+        """Whether nobody gets it who has not asked for it, as it is not for usual networks.
 
-        A game's encoder is the usual thing, and its level is chosen by another rule.
+        It is for any network, for wide ones of ReLU, or comes with an encoder. A game's encoder is
+        the usual thing, and its level is chosen by another rule.
         """
-        return self.has_encoder_for_vectors or self.for_any_initialization
+        other = self.spec.is_for_wide or self.has_encoder_for_vectors
+        return other or self.for_any_initialization
 
     @property
     def has_encoder_for_vectors(self) -> bool:

@@ -252,6 +252,13 @@ class DistillationSpec:
         return self.preprocessing in ("atari", "frames")
 
     @property
+    def is_for_wide(self) -> bool:
+        """Whether learners are wide networks of ReLU, whose one step is no linear map."""
+        learner, mixed = self.learner, len(self.families) > 1
+        plain = not (self.has_frames or learner.encoder_level or mixed)
+        return plain and learner.activation == "relu"
+
+    @property
     def family(self) -> str:
         """Which environment it stands for; a Hub repo ``distilled-<family>`` holds its variants."""
         plain = re.sub(r"-v[0-9]+$", "", self.env.id.split("/")[-1]).lower()

@@ -4,7 +4,7 @@
    the best linear policy is searched for (:mod:`.evolution`). Both become rows in closed form.
 2. Where a linear policy does not solve the environment, PPO is trained (:mod:`.ppo_teacher`) and
    imitated: by a linear policy first, whose rows teach any network, and where that loses too much
-   behind an encoder (:mod:`.encoder_distillation`).
+   behind an encoder (:mod:`.nonlinear_distillation`).
 
 What networks get most from after their one step is the dataset.
 """
@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from distilled_envs.dataset import DistilledDataset
-from distilled_envs.errors import SettingsError
+from distilled_envs.errors import DivergedError, MissingExtraError, SettingsError
 from distilled_envs.evaluation import EVALUATION_SEED
 from distilled_envs.evaluation.statistics import written
 from distilled_envs.learners.threads import torch_threads
@@ -140,7 +140,8 @@ def distill_any(
     Raises:
         SettingsError: The environment can't be distilled or shows frames, or ``output`` does not
             fit.
-        MissingExtraError: pycma or Stable-Baselines3 is not installed.
+        MissingExtraError: pycma is not installed; or Stable-Baselines3 is not, and there is no
+            linear policy.
     """
     started, folder = time.monotonic(), Path(output).expanduser()
     world = world_of(
@@ -160,7 +161,12 @@ def distill_any(
         with torch_threads(1):
             tried = [_linear(world, settings, folder, progress)]
             if not (has_table(world) or _solved(world, tried[0])):
-                tried += _with_ppo(world, settings, folder, tried[0], progress)
+                try:
+                    tried += _with_ppo(world, settings, folder, tried[0], progress)
+                except (MissingExtraError, DivergedError) as error:
+                    if tried[0].dataset is None:
+                        raise
+                    logger.warning("%s So the linear policy is all there is.", error)
             best = max(tried, key=lambda each: each.networks)
             dataset = best.dataset
             assert dataset is not None
@@ -204,6 +210,7 @@ def _linear(world: World, settings: AutomaticSettings, folder: Path, progress: b
                 _SEARCH_STEPS,
                 seconds=60 * SEARCH * settings.minutes,
                 seed=settings.seed,
+                threads=0,
                 progress=progress,
             ).policy
         else:

@@ -57,6 +57,10 @@ class EnvPoolVectorEnv(VectorEnv):
         """New episodes in all copies; a seed has no effect here."""
         return self._pool.reset()[0], {}
 
+    def reset_some(self, places: np.ndarray) -> np.ndarray:
+        """New episodes in some copies: their first observations ``(places, ...)``."""
+        return self._pool.reset(places.astype(np.int32))[0]
+
     def step(self, actions: np.ndarray):
         """One step in every copy, or its reset."""
         observations, rewards, terminated, truncated, _ = self._pool.step(
@@ -100,18 +104,20 @@ def make_vector_env(world: World, count: int, seed: int, threads: int) -> Vector
         seed: Of EnvPool's; Gymnasium's are seeded on resetting.
         threads: Of EnvPool's simulator; 0 leaves its own choice.
     """
-    spec = world.spec
-    if world.preprocessing is None and spec == gym.spec(spec.id) and _in_envpool(spec.id):
-        return EnvPoolVectorEnv(spec.id, count, seed, threads)
-    return make_vec(spec, count, world.preprocessing)
+    if in_envpool(world):
+        return EnvPoolVectorEnv(world.spec.id, count, seed, threads)
+    return make_vec(world.spec, count, world.preprocessing)
 
 
-def _in_envpool(env_id: str) -> bool:
+def in_envpool(world: World) -> bool:
+    """Whether EnvPool is installed, and has the same environment."""
     try:
         import envpool
     except ImportError:
         return False
-    return env_id in envpool.list_all_envs()
+    spec = world.spec
+    registered = world.preprocessing is None and spec == gym.spec(spec.id)
+    return registered and spec.id in envpool.list_all_envs()
 
 
 def checked_world(settings: Settings) -> World:

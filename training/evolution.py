@@ -11,7 +11,6 @@ import contextlib
 import dataclasses
 import math
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +23,7 @@ from torch import Tensor
 from distilled_envs.errors import MissingExtraError, SettingsError
 from distilled_envs.evaluation.episodes import first_episodes
 from distilled_envs.learners.actions import as_taken, choose_actions
+from distilled_envs.learners.generators import kept_generators
 from distilled_envs.training.backends import make_vector_env
 from distilled_envs.training.linear_policy import LinearPolicy
 from distilled_envs.training.progress import step_bar
@@ -109,7 +109,7 @@ def evolve(
     def late() -> bool:
         return time.monotonic() - started > seconds
 
-    with bar, contextlib.closing(env), _numpy_state():
+    with bar, contextlib.closing(env), kept_generators():  # pycma seeds numpy's
         arena, steps = _Arena(env, world, seed), FIRST_STEPS * env.num_envs
         options = {"seed": seed + 1, "popsize": candidates, "verbose": -9}
         options["CMA_diagonal"] = size > _LARGE
@@ -135,16 +135,6 @@ def evolve(
     made |= {"episodes": EPISODES, "candidates": candidates, "seed": seed}
     policy = dataclasses.replace(arena.policy(best[1]), made=made)
     return Evolved(policy, float(returns.mean()), steps + taken)
-
-
-@contextlib.contextmanager
-def _numpy_state() -> Iterator[None]:
-    """Numpy's global generator, which pycma seeds, as it was before."""
-    state = np.random.get_state()  # noqa: NPY002
-    try:
-        yield
-    finally:
-        np.random.set_state(state)  # noqa: NPY002
 
 
 class _Arena:

@@ -14,11 +14,14 @@ class ImitationSettings:
     """Rows at most, k. A linear policy of rank r takes r + 1; fewer keep its strongest directions.
     None takes as many as it needs, where rows have to be learned 64, and with an encoder 32."""
     rounds: int = 4
-    """Rounds in which the linear policy, or learners behind the encoder, play and the teacher
-    answers, for them to be fitted anew."""
+    """Rounds in which the linear policy, wide learners, or those behind the encoder play and the
+    teacher answers, for them to be fitted anew."""
     visits: int = 4_000
     """Environment steps of each round, and of the teacher before, at least; episodes are played to
     their end."""
+    width: int | None = None
+    """Units of the one hidden layer, of ReLU, of wide learners, for teachers that no linear policy
+    follows: 2,048 or so. None makes rows for networks like Stable-Baselines3's."""
     encoder: tuple[int, ...] = ()
     """Units of each hidden layer of an encoder, which is learned and shipped with the rows, for
     teachers that no linear policy follows; learners are a fresh last layer behind it. Empty makes
@@ -52,8 +55,20 @@ class ImitationSettings:
                 f"encoder must be a tuple of at most {MAX_DEPTH} numbers of units, each from 1 to "
                 f"{MAX_WIDTH}, got {layers!r}."
             )
-        if self.encoder and not self.episodes:
-            raise SettingsError("An encoder learns from play: give episodes of at least 1.")
+        width = self.width
+        if width is not None and not (type(width) is int and 1 <= width <= MAX_WIDTH):
+            raise SettingsError(f"width must lie in 1..{MAX_WIDTH}, got {width!r}.")
+        if self.encoder and width is not None:
+            raise SettingsError("Learners are wide or behind an encoder: give only one of the two.")
+        if self.is_nonlinear and not self.episodes:
+            raise SettingsError(
+                "Wide learners and an encoder learn from play: give episodes of at least 1."
+            )
+
+    @property
+    def is_nonlinear(self) -> bool:
+        """Whether learners are such as answer by more than linear maps."""
+        return bool(self.encoder) or self.width is not None
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ One step on tanh networks teaches linear policies, and those in closed form
    (:func:`~.refitting.learn_rows`), and the better rows stay.
 
 A teacher that is linear itself needs no more than 3. One that no linear policy follows can be
-given an encoder instead, learned by :mod:`.encoder_distillation`.
+given wide learners or an encoder instead (:mod:`.nonlinear_distillation`).
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
-from torch import Tensor
+from torch import Tensor, nn
 
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.envs.real import transform_function, transformed_space
@@ -37,9 +37,9 @@ from distilled_envs.learners.expansion import one_step_learners
 from distilled_envs.learners.threads import torch_threads
 from distilled_envs.spec import LearnerSpec, ObservationTransform
 from distilled_envs.training.closed_form import closed_form
-from distilled_envs.training.encoder_distillation import EncodedRows, learn_encoder, looked_at
 from distilled_envs.training.imitation_settings import ImitationSettings, RefitSettings
 from distilled_envs.training.linear_policy import LinearPolicy, fit_linear
+from distilled_envs.training.nonlinear_distillation import PlayedRows, learn_from_play, looked_at
 from distilled_envs.training.playing import COPIES, Playing
 from distilled_envs.training.provenance import made_with
 from distilled_envs.training.refitting import first_rows, learn_rows
@@ -129,9 +129,10 @@ def _imitated(
     shown = Shown(teacher, world, settings, *act(teacher.answer, settings.episodes))
     returns = float(shown.returns.mean())
     record = {"teacher": teacher.name, "teacher_return": round(returns, 3)}
-    if settings.encoder:
-        dataset = _encoded(shown, act, progress)
-        return dataset, record | {"by": "encoder"} | shown.kept_by(dataset)
+    if settings.is_nonlinear:
+        dataset = _nonlinear(shown, act, progress)
+        by = "encoder" if settings.encoder else "wide learners"
+        return dataset, record | {"by": by} | shown.kept_by(dataset)
     # 2. The linear policy that acts most like it.
     if linear is None:
         linear = _followed(shown, act)
@@ -289,34 +290,34 @@ def _learned(shown: Shown, progress: bool) -> DistilledDataset:
     return shown.dataset(rows.observations, rows.targets, rows.learning_rate, fixed)
 
 
-def _encoded(shown: Shown, act: Playing, progress: bool) -> DistilledDataset:
-    """Rows behind an encoder that is learned from what a teacher answers where learners go."""
+def _nonlinear(shown: Shown, act: Playing, progress: bool) -> DistilledDataset:
+    """Rows that are learned from what a teacher answers where learners go that are not linear."""
     settings = shown.settings
     used = looked_at(shown.teacher.answer, shown.seen, shown.answers)
     mean, std = (each[used].tolist() for each in shown.normal)
     places = None if len(used) == shown.seen.shape[1] else tuple(used.tolist())
     fixed = ObservationTransform(tuple(mean), tuple(std), coordinates=places)
+    layers = settings.encoder if settings.width is None else (settings.width,)
     learner = LearnerSpec(
-        hidden_sizes=settings.encoder, activation="relu", encoder_level=len(settings.encoder)
+        hidden_sizes=layers, activation="relu", encoder_level=len(settings.encoder)
     )
     see = transform_function(fixed)
 
     def transform(observations: Tensor) -> Tensor:
         return torch.from_numpy(see(observations.numpy()))
 
-    def made(found: EncodedRows) -> DistilledDataset:
+    def made(found: PlayedRows) -> DistilledDataset:
         rows = found.observations, found.targets, found.learning_rate
         return shown.dataset(*rows, fixed, learner=learner, encoder=found.encoder)
 
-    def play(found: EncodedRows) -> tuple[Tensor, float]:
+    def play(found: PlayedRows) -> tuple[Tensor, float]:
         dataset = made(found)
         learners = one_step_learners(dataset, torch.Generator().manual_seed(0), COPIES)
-        encode = dataset.encoder
-        assert encode is not None
+        encode = dataset.encoder or nn.Identity()
         met, _, returns = act(lambda raw: learners.each_at_its_own(encode(transform(raw))))
         return met, float(returns.mean())
 
-    found = learn_encoder(
+    found = learn_from_play(
         shown.teacher.answer,
         shown.world,
         shown.seen,
@@ -324,7 +325,7 @@ def _encoded(shown: Shown, act: Playing, progress: bool) -> DistilledDataset:
         transform,
         transformed_space(fixed, shown.world.observations),
         learner,
-        settings.instances or ENCODED_ROWS,
+        settings.instances or (ENCODED_ROWS if settings.encoder else LEARNED_ROWS),
         settings.rounds,
         play,
         progress=progress,

@@ -5,20 +5,17 @@ serves every environment: observations and rewards are normalized, as RL Zoo doe
 control, and the learning rate falls to 0 at the end of the time that there is.
 """
 
+import contextlib
 import json
 import time
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 from tqdm import tqdm
 
-from distilled_envs.envs.checked import Checked
-from distilled_envs.envs.preprocessing import preprocess
 from distilled_envs.errors import DivergedError, MissingExtraError, SettingsError
+from distilled_envs.learners.generators import kept_generators
 from distilled_envs.storage.files import atomic_path
-from distilled_envs.studies.drop_in import counting_from_zero
 from distilled_envs.training.world import World
 
 COPIES, HORIZON, MINIBATCH, EPOCHS = 16, 256, 256, 10
@@ -54,15 +51,15 @@ def train_ppo(
         The ``stable_baselines3.PPO`` model; its environment is a ``VecNormalize``.
 
     Raises:
-        SettingsError: There is no time, or the environment shows frames.
+        SettingsError: There is no time, the environment shows frames, or what lies in ``folder``
+            can't be read.
         DivergedError: Its numbers are no longer finite.
         MissingExtraError: Stable-Baselines3 is not installed.
     """
     try:
         from stable_baselines3 import PPO
-        from stable_baselines3.common.env_util import make_vec_env
-        from stable_baselines3.common.utils import safe_mean
-        from stable_baselines3.common.vec_env import VecNormalize
+
+        from distilled_envs.training.sb3_envs import teacher_envs
     except ImportError:
         raise MissingExtraError("stable-baselines3", "PPO as a teacher", "sb3") from None
     if not seconds > 0 or len(world.task.observation_shape) != 1:
@@ -70,9 +67,27 @@ def train_ppo(
             f"PPO as a teacher needs vectors and time, got {seconds} seconds of observations "
             f"{world.observations}."
         )
-    folder, before = Path(folder).expanduser(), 0.0
+    folder = Path(folder).expanduser()
     folder.mkdir(parents=True, exist_ok=True)
-    copies = make_vec_env(partial(_make, world), COPIES, seed=seed)
+    # SB3 seeds all global generators.
+    with contextlib.closing(teacher_envs(world, COPIES, seed)) as copies, kept_generators():
+        return _trained(PPO, world, copies, seconds, folder, seed, progress)
+
+
+def _trained(
+    algorithm: Any,
+    world: World,
+    copies: Any,
+    seconds: float,
+    folder: Path,
+    seed: int,
+    progress: bool,
+) -> Any:
+    """The model of PPO's class after so many seconds in ``copies``; see :func:`train_ppo`."""
+    from stable_baselines3.common.utils import safe_mean
+    from stable_baselines3.common.vec_env import VecNormalize
+
+    before = 0.0
     limit = world.spec.max_episode_steps
     gamma = 0.999 if limit is not None and limit >= _LONG else 0.99
     gaussian, started = world.task.kind == "gaussian", time.monotonic()
@@ -82,13 +97,20 @@ def train_ppo(
         return LEARNING_RATE * max(0.0, 1 - (before + time.monotonic() - started) / seconds)
 
     if (folder / _SPENT).exists():
-        before = json.loads((folder / _SPENT).read_text())["seconds"]
-        env = VecNormalize.load(str(folder / _STATISTICS), copies)
         schedule = {"learning_rate": left, "lr_schedule": left}
-        model = PPO.load(folder / _MODEL, env=env, device="cpu", custom_objects=schedule)
+        try:
+            before = float(json.loads((folder / _SPENT).read_text())["seconds"])
+            env = VecNormalize.load(str(folder / _STATISTICS), copies)
+            model = algorithm.load(folder / _MODEL, env=env, device="cpu", custom_objects=schedule)
+        except Exception as error:  # whatever unpickling a damaged file may raise
+            said = f"{type(error).__name__}: {error}".splitlines()[0]
+            raise SettingsError(
+                f"The PPO model in {folder} can't be read ({said}): remove that folder, and PPO "
+                "starts anew."
+            ) from error
     else:
         env = VecNormalize(copies, gamma=gamma)
-        model = PPO(
+        model = algorithm(
             "MlpPolicy",
             env,
             learning_rate=left,
@@ -153,7 +175,3 @@ def train_ppo(
                 f"the last good model stands in {folder}: {str(error).splitlines()[0]}"
             ) from error
     return model
-
-
-def _make(world: World) -> gym.Env:
-    return counting_from_zero(preprocess(Checked(gym.make(world.spec)), world.preprocessing))

@@ -280,6 +280,7 @@ def dataset_name(
     families: int = 1,
     minimum: bool = False,
     encoded: bool = False,
+    wide: bool = False,
 ) -> str:
     """The name ``<family>-<variant>`` of a dataset.
 
@@ -291,6 +292,7 @@ def dataset_name(
         families: Number of families of networks that it is for.
         minimum: Whether no fewer rows can teach its policy; of cart-pole N + 1 rows always are.
         encoded: Whether it has an encoder for vectors.
+        wide: Whether it is for wide networks of ReLU.
 
     >>> dataset_name("CartPoleND-v0", 3, dims=2)
     'cartpole-nd-2d-min'
@@ -304,9 +306,11 @@ def dataset_name(
     'hopper-min'
     >>> dataset_name("Hopper-v5", 32, encoded=True)
     'hopper-encoder'
+    >>> dataset_name("Reacher-v5", 64, wide=True)
+    'reacher-wide'
     """
     rows = "any" if families > 1 else "min" if minimum and dims is None else str(instances)
-    rows = "encoder" if encoded else rows
+    rows = "encoder" if encoded else "wide" if wide else rows
     if dims is not None:
         return f"cartpole-nd-{dims}d-{'min' if rows == str(dims + 1) else rows}"
     return f"{family_of(env_id)}-{rows if encoder_level is None else f'level{encoder_level}'}"

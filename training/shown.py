@@ -94,6 +94,7 @@ class Shown:
                 world.spec.kwargs.get("dims"),
                 minimum=minimum,
                 encoded=encoder is not None,
+                wide=self.settings.width is not None,
             ),
             learner=learner or LearnerSpec(),
             env=world.spec,

@@ -26,6 +26,7 @@ from distilled_envs.evaluation.players import (
     together,
 )
 from distilled_envs.evaluation.statistics import bootstrap_interval, interquartile_mean
+from distilled_envs.learners.generators import kept_generators
 from distilled_envs.learners.policies import evaluating
 from distilled_envs.learners.population import Population
 from distilled_envs.learners.sb3_policies import is_sb3_model
@@ -252,9 +253,8 @@ def _seeded(seed: int, policies: list[Any]) -> Iterator[None]:
     torch's samples actions; with numpy's and its model's space DQN of SB3 explores.
     """
     models = [each for each in policies if is_sb3_model(each)]
-    numpy_state = np.random.get_state()  # noqa: NPY002
     before = [model.action_space for model in models]
-    with torch.random.fork_rng(devices=[]):
+    with kept_generators():
         torch.manual_seed(seed)
         np.random.seed(seed % 2**32)  # noqa: NPY002
         for model in models:
@@ -263,7 +263,6 @@ def _seeded(seed: int, policies: list[Any]) -> Iterator[None]:
         try:
             yield
         finally:
-            np.random.set_state(numpy_state)  # noqa: NPY002
             for model, space in zip(models, before, strict=True):
                 model.action_space = space
 

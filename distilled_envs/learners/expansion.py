@@ -19,7 +19,7 @@ LEARNERS = 64
 """One-step learners whose answers are averaged. A single one's own draw is 0.0000 of their variance
 on Hopper, and 0.1 on 10-D cart-pole."""
 
-_CHUNK = 1024  # inputs at a time, so that 64 networks' hidden layers stay small
+_VALUES = 2**22  # of hidden layers at a time: 1,024 inputs of 64 networks of width 64
 
 
 def noise(rows: "Rows", count: int, generator: torch.Generator) -> Tensor:
@@ -46,7 +46,13 @@ def one_step_learners(
 @torch.no_grad()
 def mean_answers(rows: "Rows", learners: Population, observations: Tensor) -> Tensor:
     """Mean outputs of learners ``(n, n_outputs)`` at observations ``(n, *obs_shape)``."""
+    return each_answer(rows, learners, observations).mean(0)
+
+
+@torch.no_grad()
+def each_answer(rows: "Rows", learners: Population, observations: Tensor) -> Tensor:
+    """Outputs of each learner ``(L, n, n_outputs)`` at observations ``(n, *obs_shape)``."""
     encode = rows.encoder or nn.Identity()
-    return torch.cat(
-        [learners(encode(part.float())).mean(0) for part in observations.split(_CHUNK)]
-    )
+    widest = max(rows.spec.learner.hidden_sizes, default=1)
+    parts = observations.split(max(1, _VALUES // (len(learners) * widest)))
+    return torch.cat([learners(encode(part.float())) for part in parts], 1)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 import torch
 from torch import Tensor
 
-from distilled_envs.learners.expansion import LEARNERS, mean_answers, noise, one_step_learners
+from distilled_envs.learners.expansion import LEARNERS, each_answer, noise, one_step_learners
 from distilled_envs.learners.layers import used_layers
 from distilled_envs.learners.networks import make_policy
 
@@ -35,12 +35,15 @@ class Reference:
         inputs: ``(n, *obs_shape)``: noise of the observations' size; of a game, and where there is
             an encoder, the rows.
         answers: Mean outputs of learners there ``(n, n_outputs)``.
+        spread: Mean squared difference of one of them from these answers, as a share of their mean
+            square. Wide learners differ by what their width misses of the infinite one's kernel.
         kernel: Mean inner products, over fresh networks, of the last hidden layer's features at the
             rows and at the inputs ``(k, n)``.
     """
 
     inputs: Tensor
     answers: Tensor
+    spread: float
     kernel: Tensor
 
     @classmethod
@@ -54,15 +57,18 @@ class Reference:
         if rows.is_plain and rows.spec.observation_transform is None:
             inputs = _NEAR * inputs
         count = _CNN_LEARNERS if frames else LEARNERS
-        answers = mean_answers(rows, one_step_learners(rows, generator, count), inputs)
+        learners = one_step_learners(rows, generator, count)
+        each = each_answer(rows, learners, inputs)
+        answers = each.mean(0)
         task, kernel = rows.spec.task, torch.zeros(len(rows), len(inputs))
         seen = inputs if rows.encoder is None else rows.encoder(inputs)
+        spread = float((each - answers).square().mean() / answers.square().mean())
         for seed in range(_KERNEL_NETWORKS):
             fresh = make_policy(
                 rows.spec.learner, task.observation_shape, task.n_outputs, seed=seed
             )
             kernel += last_features(fresh, rows.features) @ last_features(fresh, seen).mT
-        return cls(inputs, answers, kernel / _KERNEL_NETWORKS)
+        return cls(inputs, answers, spread, kernel / _KERNEL_NETWORKS)
 
 
 def last_features(policy: object, inputs: Tensor) -> Tensor:

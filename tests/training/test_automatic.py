@@ -15,7 +15,7 @@ from distilled_envs.training import (
     Settings,
     automatic,
     distill_any,
-    encoder_distillation,
+    nonlinear_distillation,
     policy_distillation,
 )
 
@@ -53,7 +53,7 @@ def test_a_linear_policy_that_solves_it_is_enough(tmp_path):
 
 def test_ppo_follows_where_nothing_is_solved_and_the_best_way_is_taken(tmp_path, monkeypatch):
     pytest.importorskip("stable_baselines3")
-    monkeypatch.setattr(encoder_distillation, "STEPS", 40)
+    monkeypatch.setattr(nonlinear_distillation, "STEPS", 40)
     monkeypatch.setattr(policy_distillation, "NETWORKS", 2)
     monkeypatch.setattr(automatic, "_SCORING", 0.0)
     monkeypatch.setattr(automatic, "SEARCH", 0.1)
@@ -86,7 +86,7 @@ def test_ppo_follows_where_nothing_is_solved_and_the_best_way_is_taken(tmp_path,
 
 def test_a_linear_policy_of_too_many_numbers_is_left_out(tmp_path, monkeypatch):
     pytest.importorskip("stable_baselines3")
-    monkeypatch.setattr(encoder_distillation, "STEPS", 40)
+    monkeypatch.setattr(nonlinear_distillation, "STEPS", 40)
     monkeypatch.setattr(automatic, "_SCORING", 0.0)
     monkeypatch.setattr(automatic, "SEARCHED", 0)
     settings = AutomaticSettings("CartPole-v1", minutes=0.1, eval_learners=4)

@@ -1,4 +1,5 @@
 import dataclasses
+import itertools
 import sys
 import time
 import types
@@ -17,8 +18,8 @@ from distilled_envs.spec import LearnerSpec, TaskSpec
 from distilled_envs.training import (
     ImitationSettings,
     LinearPolicy,
-    encoder_distillation,
     imitate,
+    nonlinear_distillation,
     policy_distillation,
 )
 from distilled_envs.training.refitting import learn_rows
@@ -202,7 +203,7 @@ def test_rows_are_learned_where_networks_lose_what_the_teacher_gets(strange, mon
 
 
 def test_an_encoder_follows_what_no_linear_policy_does(strange, monkeypatch, tmp_path):
-    monkeypatch.setattr(encoder_distillation, "STEPS", 400)
+    monkeypatch.setattr(nonlinear_distillation, "STEPS", 400)
     settings = dataclasses.replace(QUICK, visits=2_000, encoder=(32, 32), rounds=2, instances=8)
     dataset = imitate(cross, "Crossed-v0", settings, progress=False)
     record = dataset.spec.provenance["imitation"]
@@ -227,6 +228,39 @@ def test_an_encoder_follows_what_no_linear_policy_does(strange, monkeypatch, tmp
     assert pairs.spec.provenance["expansion"]["source"] == "play"
     kept.fit(plain, pairs)
     assert kept.evaluate(plain, episodes=10).greedy.mean > 15
+
+
+def relu(*sizes: int) -> torch.nn.Sequential:
+    layers = [torch.nn.Linear(*pair) for pair in itertools.pairwise(sizes)]
+    return torch.nn.Sequential(*[m for each in layers for m in (each, torch.nn.ReLU())][:-1])
+
+
+def test_wide_networks_follow_what_no_linear_policy_does(strange, monkeypatch, tmp_path):
+    monkeypatch.setattr(nonlinear_distillation, "STEPS", 400)
+    settings = dataclasses.replace(QUICK, visits=2_000, width=256, rounds=1, instances=8)
+    dataset = imitate(cross, "Crossed-v0", settings, progress=False)
+    record = dataset.spec.provenance["imitation"]
+    assert (record["by"], record["teacher_return"]) == ("wide learners", 20)
+    assert record["return"] > 15
+    assert dataset.spec.name == "crossed-wide"
+    assert (len(dataset), dataset.spec.learner.hidden_sizes) == (8, (256,))
+    assert dataset.encoder is None
+    dataset.save(tmp_path / "kept")
+    kept = load_distilled(tmp_path / "kept")
+    assert kept.evaluate(learners=10, episodes=1).greedy.mean > 15
+    # Networks of one's own: wide ones of ReLU learn in one step, others are told.
+    wide = kept.initialize(relu(2, 512, 2))
+    assert kept.diagnose(wide).learns
+    assert kept.evaluate(kept.train(wide), episodes=10).greedy.mean > 15
+    usual = torch.nn.Sequential(torch.nn.Linear(2, 64), torch.nn.Tanh(), torch.nn.Linear(64, 2))
+    assert not kept.diagnose(kept.initialize(usual)).learns
+    # Any network learns it in more than one.
+    kept.fit(plain := relu(2, 64, 64, 2))
+    assert kept.evaluate(plain, episodes=10).greedy.mean > 15
+    # Models of Stable-Baselines3 are made to fit.
+    env = kept.make_env()
+    model = sb3.PPO("MlpPolicy", env, policy_kwargs=kept.sb3_policy_kwargs(), seed=0, device="cpu")
+    assert kept.evaluate(kept.train(model), episodes=10).greedy.mean > 15
 
 
 def test_environments_that_no_dataset_can_name_are_refused(strange, monkeypatch):
@@ -271,6 +305,16 @@ def test_bad_input_is_refused(tmp_path):
         imitate(balancing(), "ALE/Pong-v5")
     with pytest.raises(PolicyError, match="needs"):
         imitate(balancing(3), gym.make("CartPoleND-v0", dims=2))
+    for wrong, sentence in (
+        ({"width": 0}, r"width must lie in 1\.\.16384, got 0"),
+        ({"width": 64.0}, r"got 64\.0"),
+        ({"width": 64, "encoder": (32,)}, "only one of the two"),
+        ({"width": 64, "episodes": 0}, "learn from play"),
+        ({"encoder": (32,), "episodes": 0}, "learn from play"),
+        ({"encoder": (0,)}, "encoder must be a tuple"),
+    ):
+        with pytest.raises(SettingsError, match=sentence):
+            ImitationSettings(**wrong)
 
 
 def test_imitate_command(tmp_path, capsys):

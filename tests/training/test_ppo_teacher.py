@@ -2,8 +2,10 @@
 
 import dataclasses
 import json
+import random
 import sys
 
+import numpy as np
 import pytest
 import torch
 
@@ -71,3 +73,27 @@ def test_bad_input_is_refused_in_words(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "stable_baselines3", None)
     with pytest.raises(MissingExtraError, match="stable-baselines3"):
         train_ppo(world, 1.0, tmp_path)
+
+
+def test_a_damaged_model_is_told_of(tmp_path):
+    world = vector_world_of("CartPole-v1")
+    train_ppo(world, 1.0, tmp_path, progress=False)
+    for name in ("ppo.zip", "vec_normalize.pkl", "ppo.json"):
+        whole = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(whole[: len(whole) // 2])
+        with pytest.raises(SettingsError, match=r"can't be read .* remove that folder"):
+            train_ppo(world, 2.0, tmp_path, progress=False)
+        (tmp_path / name).write_bytes(whole)
+    assert train_ppo(world, 1.0, tmp_path, progress=False).num_timesteps > 0
+
+
+def test_global_generators_stay(tmp_path):
+    torch.manual_seed(5)
+    np.random.seed(5)  # noqa: NPY002
+    random.seed(5)
+    wanted = torch.rand(1), np.random.rand(), random.random()  # noqa: NPY002
+    torch.manual_seed(5)
+    np.random.seed(5)  # noqa: NPY002
+    random.seed(5)
+    train_ppo(vector_world_of("CartPole-v1"), 0.5, tmp_path, seed=1, progress=False)
+    assert (torch.rand(1), np.random.rand(), random.random()) == wanted  # noqa: NPY002

@@ -1,10 +1,14 @@
-"""Hidden layers that are learned and shipped, so that one step teaches what no linear policy does.
+"""Rows for teachers that no linear policy follows: for wide learners, or behind an encoder.
 
-One step on a whole network is linear in its observations. Wilhelm & Ventura, arXiv 2508.09283, ship
-a game's first layers with the rows and draw only the rest anew. Here the same is done on vectors:
-all hidden layers are an encoder, and a learner is a fresh last layer, whose step is exact: it
-answers a weighted sum of inner products of features (see :mod:`.closed_form`). So any teacher
-network has rows, once encoder and rows have learned to answer like it.
+One step on networks like Stable-Baselines3's is linear in their observations. Two kinds of learners
+answer by more:
+
+- Wide networks with one hidden layer of ReLU, whose kernel has even functions, too (Cho & Saul,
+  "Kernel Methods for Deep Learning", 2009). Draws differ by what a finite width misses of that
+  kernel, so that thousands of units are needed, and rows that are learned for it.
+- A fresh last layer behind an encoder, hidden layers that are learned and shipped with the rows, as
+  Wilhelm & Ventura (arXiv 2508.09283) have them for games. Its step is exact: it answers a weighted
+  sum of inner products of features (see :mod:`.closed_form`).
 
 The learners play, the teacher answers where they came, and all is learned on from there (DAgger:
 Ross et al., "A Reduction of Imitation Learning and Structured Prediction to No-Regret Online
@@ -35,7 +39,7 @@ logger = logging.getLogger(__name__)
 STEPS = 1_500
 """Gradient steps of each round."""
 LEARNERS = 4
-"""Fresh last layers in one gradient step; their small first weights hardly differ."""
+"""Fresh learners in one gradient step."""
 STATES = 512
 """States in one gradient step."""
 ENCODER_RATE, ROWS_RATE = 1e-3, 1e-2
@@ -49,23 +53,24 @@ _LOOKED_AT = 1e-6
 
 
 @dataclass(frozen=True)
-class EncodedRows:
-    """What :func:`learn_encoder` found.
+class PlayedRows:
+    """What :func:`learn_from_play` found.
 
     Attributes:
-        observations: ``(k, n_inputs)``, as the encoder sees them.
+        observations: ``(k, n_inputs)``, as networks see them.
         targets: ``(k, n_outputs)``.
         learning_rate: Of the one step.
-        encoder: State of the hidden layers, rounded to half precision, as the file keeps it.
+        encoder: State of the hidden layers that come with them, rounded to half precision, as the
+            file keeps it; None where none do.
     """
 
     observations: Tensor
     targets: Tensor
     learning_rate: float
-    encoder: dict[str, Tensor]
+    encoder: dict[str, Tensor] | None
 
 
-def learn_encoder(
+def learn_from_play(
     teacher: Teacher,
     world: World,
     seen: Tensor,
@@ -75,20 +80,20 @@ def learn_encoder(
     learner: LearnerSpec,
     instances: int,
     rounds: int,
-    play: Callable[[EncodedRows], tuple[Tensor, float]],
+    play: Callable[[PlayedRows], tuple[Tensor, float]],
     *,
     progress: bool,
-) -> EncodedRows:
-    """Encoder and rows from which one step teaches what a teacher does.
+) -> PlayedRows:
+    """Rows, and perhaps an encoder, from which one step teaches what a teacher does.
 
     Args:
         teacher: Its answers ``(n, n_outputs)`` to observations of the environment.
         world: Where it acts.
         seen: What it met ``(n, n_all_inputs)``.
         answers: What it answered there.
-        transform: From that to what the encoder sees ``(n, n_inputs)``.
+        transform: From that to what networks see ``(n, n_inputs)``.
         space: Of the latter.
-        learner: The network, with all its hidden layers in the encoder.
+        learner: The network; its encoder level says which of its layers are an encoder's.
         instances: Rows k.
         rounds: In which learners play and the teacher answers, after the first.
         play: Lets fresh learners play: what they met ``(n, n_all_inputs)``, and their mean return.
@@ -108,18 +113,18 @@ def learn_encoder(
     best, highest = None, -torch.inf
     bar = tqdm(
         total=(rounds + 1) * STEPS,
-        desc=f"{world.spec.id}: encoder",
+        desc=f"{world.spec.id}: imitate",
         dynamic_ncols=True,
         disable=not progress,
     )
     with bar:
         for number in range(rounds + 1):
-            # 1. Encoder and rows learn to teach the teacher's answers, wherever anybody came.
+            # 1. Rows and encoder learn to teach the teacher's answers, wherever anybody came.
             _learn(encoder, batch, learner, task, shown, answers, world, bar)
             found = _rounded(encoder, batch)
             # 2. Fresh learners play with what was learned, and the best round stays.
             visited, got = play(found)
-            logger.info("round %d: learners behind the encoder get %.1f", number, got)
+            logger.info("round %d: learners get %.1f", number, got)
             bar.set_postfix_str(f"return {got:.1f}", refresh=False)
             if best is None or got > highest:
                 best, highest = found, got
@@ -160,14 +165,14 @@ def _learn(
     world: World,
     bar: tqdm,
 ) -> None:
-    """One round of Adam on encoder and rows, in place."""
+    """One round of Adam on rows and encoder, in place."""
     groups = [(ENCODER_RATE, [*encoder.parameters()]), (ROWS_RATE, [*batch.parameters()])]
     optimizer = torch.optim.Adam([{"params": group, "lr": rate} for rate, group in groups])
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.01, STEPS)
     size = answers.square().mean().clamp(min=1e-8)  # a teacher may never act
     for _ in range(STEPS):
         chosen = torch.randint(len(shown), (STATES,))
-        # 1. Fresh last layers take their gradient step on the rows' features.
+        # 1. Fresh learners take their gradient step on the rows, or on the encoder's features.
         fresh = Population.draw(learner, task, LEARNERS)
         features = encoder(batch.observations)
         learners = fresh.step(features, batch.targets, batch.learning_rate, keep_graph=True)
@@ -187,7 +192,7 @@ def _learn(
         fault = "the encoder is not finite"
     if fault:
         raise DivergedError(
-            f"Learning an encoder diverged: {fault}. Check that the teacher's answers are finite "
+            f"Imitation diverged: {fault}. Check that the teacher's answers are finite "
             "and of the size of the environment's actions, or try another seed."
         )
 
@@ -208,7 +213,8 @@ def _missed(outputs: Tensor, answers: Tensor, world: World) -> Tensor:
 
 
 @torch.no_grad()
-def _rounded(encoder: nn.Sequential, batch: DistilledBatch) -> EncodedRows:
+def _rounded(encoder: nn.Sequential, batch: DistilledBatch) -> PlayedRows:
     """What was learned so far, with the encoder as the file keeps it."""
     rows, targets = batch.observations.clone(), batch.targets.clone()
-    return EncodedRows(rows, targets, batch.learning_rate.item(), rounded_state(encoder))
+    kept = rounded_state(encoder) or None
+    return PlayedRows(rows, targets, batch.learning_rate.item(), kept)

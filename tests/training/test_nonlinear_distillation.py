@@ -5,13 +5,13 @@ import numpy as np
 import torch
 
 from distilled_envs.spec import TaskSpec
-from distilled_envs.training import encoder_distillation
-from distilled_envs.training.encoder_distillation import _missed
+from distilled_envs.training import nonlinear_distillation
+from distilled_envs.training.nonlinear_distillation import _missed
 from distilled_envs.training.world import World
 
 
 def looks_at(teacher, seen):
-    return encoder_distillation.looked_at(teacher, seen, teacher(seen))
+    return nonlinear_distillation.looked_at(teacher, seen, teacher(seen))
 
 
 def world(kind: str, actions: gym.Space) -> World:
