@@ -45,6 +45,21 @@ SUMMARY = {
 
 GAMES = {"ALE/SpaceInvaders-v5": {AUTHORS: 1_536}}  # theirs has an encoder of level 3
 
+ZOO = {
+    "CartPole-v1": 500.0,
+    "Acrobot-v1": -73.5,
+    "MountainCar-v0": -110.4,
+    "MountainCarContinuous-v0": 88.3,
+    "Pendulum-v1": -172.2,
+    "LunarLander-v3": 242.1,
+    "LunarLanderContinuous-v3": 270.9,
+    "BipedalWalker-v3": 213.3,
+    "Swimmer-v5": 281.6,
+    "Hopper-v5": 2_410.4,
+    "HalfCheetah-v5": 5_819.1,
+}
+"""PPO's returns in benchmark.md of RL Baselines3 Zoo, some for earlier versions."""
+
 PPO = "SB3's PPO, 100,000 steps on the id"
 
 MARKED = re.compile(r"(<!-- table: (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -305,6 +320,28 @@ def warm_starts() -> str:
     return markdown_table(rows)
 
 
+def environments() -> str:
+    """What the default command makes of each environment, beside PPO."""
+    columns = "environment, one step, rows, way, seconds, random play, PPO of the same steps"
+    rows = [[*columns.split(", "), "RL Zoo's PPO"]]
+    for env_id, found in json.loads((RESULTS / "environments.json").read_text()).items():
+        name, ppo = env_id.split(":")[-1], found.get("ppo")
+        steps = f", {ppo['steps']:,} steps" if ppo else ""
+        rows.append(
+            [
+                f"`{name}`",
+                score_cell(found["one_step"]),
+                str(found["rows"]),
+                found["way"].partition(", from which networks")[0],
+                f"{found['seconds']:.0f}",
+                f"{found['random']:,.1f}",
+                f"{score_cell(ppo)}{steps}" if ppo else "-",
+                f"{ZOO[name]:,.1f}" if name in ZOO else "-",
+            ]
+        )
+    return markdown_table(rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "summary": summary,
     "cart-pole": lambda: datasets("distilled_envs."),
@@ -316,6 +353,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "every dataset": every_dataset,
     "any initialization": any_initialization,
     "warm start": warm_starts,
+    "environments": environments,
 }
 
 if __name__ == "__main__":

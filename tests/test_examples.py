@@ -17,7 +17,10 @@ ARGUMENTS = {
         *("--encoder", "16", "--rounds=0", "--learners=2"),
     ],
     "fit_atari.py": ["--pairs=256", "--steps=2", "--batch-size=8", "--games=1"],
-    "classic_control.py": ["--env-ids", "CartPole-v1", "--total-steps=20000", "--learners=4"],
+    "environments.py": [
+        *("--env-ids", "CartPole-v1", "FrozenLake-v1", "--minutes=0.05", "--ppo-steps=64"),
+        *("--output=made", "--results=environments.json"),
+    ],
     "drop_in.py": ["--dims", "1", "--steps", "64", "--episodes", "1"],
     "inspect_dataset.py": [],
     "play_atari.py": ["--episodes=1"],

@@ -41,8 +41,8 @@ logger = logging.getLogger(__name__)
 
 SEARCH, PPO = 0.2, 0.6
 """Shares of the time for linear policies, and for PPO; encoder and evaluation take the rest."""
-SEARCHED = 1_500
-"""Numbers of a linear policy from which a search for it would take hours."""
+SEARCHED = 500
+"""Numbers of a linear policy from which a search for it would take hours; PPO gets its time."""
 ENCODER = (128, 128)
 ENOUGH = 0.95
 """Share of a return that counts as all of it."""
@@ -75,7 +75,8 @@ class AutomaticSettings:
     eval_learners: int = 100
     """Fresh networks in the evaluation at the end."""
     eval_episodes: int = 1
-    """Episodes of each, in each action mode."""
+    """Episodes of each, in each action mode, at least: more where returns differ much by chance and
+    are played in no time."""
 
     def __post_init__(self) -> None:
         if not 0 < self.minutes < math.inf:
@@ -97,6 +98,7 @@ class _Tried:
         dataset: What came out; None where nothing was tried.
         networks: What networks got after one step, on average.
         least: What the worst of them got.
+        episodes: That each of them played.
     """
 
     way: str
@@ -104,6 +106,7 @@ class _Tried:
     dataset: DistilledDataset | None = None
     networks: float = -math.inf
     least: float = -math.inf
+    episodes: int = 1
 
     def record(self) -> dict[str, Any]:
         """What the provenance keeps of it."""
@@ -172,7 +175,7 @@ def distill_any(
             assert dataset is not None
             evaluation = dataset.evaluate(
                 learners=settings.eval_learners,
-                episodes=settings.eval_episodes,
+                episodes=max(settings.eval_episodes, best.episodes),
                 progress=progress,
             )
     finally:
@@ -223,7 +226,8 @@ def _with_ppo(
     world: World, settings: AutomaticSettings, folder: Path, linear: _Tried, progress: bool
 ) -> list[_Tried]:
     """PPO, followed by a linear policy and, where that is not enough, behind an encoder."""
-    seconds = 60 * PPO * settings.minutes
+    share = PPO if linear.dataset is not None else SEARCH + PPO
+    seconds = 60 * share * settings.minutes
     model = train_ppo(world, seconds, folder / _PPO, seed=settings.seed, progress=progress)
     tried = []
     if linear.dataset is not None:
@@ -251,11 +255,14 @@ def _imitated(
     returns = _score(dataset)
     networks = float(returns.mean())
     logger.info("%s: networks get %s of %s", way, written(networks), written(float(teacher_return)))
-    return _Tried(way, teacher_return, dataset, networks, float(returns.min()))
+    per_network = returns.mean(1)
+    return _Tried(
+        way, teacher_return, dataset, networks, float(per_network.min()), returns.shape[1]
+    )
 
 
 def _score(dataset: DistilledDataset) -> np.ndarray:
-    """Returns of networks after one step ``(networks,)``, each a mean over episodes.
+    """Returns of networks after one step ``(networks, episodes)``.
 
     More episodes are played while the mean is unsure and time is left: Blackjack's returns deviate
     by 1 where policies differ by 0.05, and are played in no time.
@@ -268,7 +275,7 @@ def _score(dataset: DistilledDataset) -> np.ndarray:
         returns = np.concatenate([returns, played.returns], axis=1)
         mean, error = abs(returns.mean()), returns.std() / math.sqrt(returns.size)
         if error <= _SURE * mean or time.monotonic() - started > _SCORING:
-            return returns.mean(1)
+            return returns
         episodes *= 2
 
 

@@ -119,7 +119,8 @@ def world_of(
     except Exception as error:  # whatever an environment's constructor may raise
         home = None if module else likely_module(name)
         hint = f" If it is one of {home}, name it as {home}:{name}." if home else ""
-        raise SettingsError(f"{given} can't be made: {error}{hint}") from None
+        said = str(error) or type(error).__name__
+        raise SettingsError(f"{given} can't be made: {said}{hint}") from None
     try:
         kept = _nameable(kept)
         shown = made.observation_space

@@ -15,7 +15,7 @@ from distilled_envs.errors import MissingExtraError
 _HOMES = {
     "gymnasium_robotics": r"Fetch|Hand|Adroit|FrankaKitchen|PointMaze|AntMaze|MaMuJoCo",
     "minigrid": r"MiniGrid-|BabyAI-",
-    "minatar": r"MinAtar/",
+    "minatar.gym": r"MinAtar/",
     "shimmy": r"dm_control/",
     "highway_env": r"highway-|merge-|roundabout-|parking-|intersection-|racetrack-",
     "panda_gym": r"Panda",
@@ -43,12 +43,16 @@ def missing_simulator(env_id: str, error: Exception) -> MissingExtraError:
 
 _registered_by: dict[str, str] = {}
 """Modules that were imported here, by the ids that they registered."""
+_imported: set[str] = set()
+"""All that were."""
 
 
 def import_module(name: str) -> ModuleType:
     """A module that the user has named, from the current folder too, as ``python -m`` finds it.
 
-    Nothing that a file names is ever imported: a dataset could name any code.
+    Nothing that a file names is ever imported: a dataset could name any code. Some packages
+    register nothing on being imported, but by a function ``register_envs``, as MinAtar does in
+    ``minatar.gym``; it is called once.
 
     Raises:
         ImportError: There is none, or it fails while it is imported.
@@ -58,10 +62,13 @@ def import_module(name: str) -> ModuleType:
     before = {*gym.registry}
     try:
         module = importlib.import_module(name)
+        if name not in _imported and callable(register := getattr(module, "register_envs", None)):
+            register()
     except ImportError:
         raise
     except Exception as error:  # whatever somebody's code may raise
         raise ImportError(f"{type(error).__name__}: {error}") from error
+    _imported.add(name)
     _registered_by.update(dict.fromkeys(gym.registry.keys() - before, name))
     return module
 

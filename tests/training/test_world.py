@@ -293,6 +293,25 @@ def test_teachers_keep_their_module_and_their_source(mine):
     assert world_of("Guess-v0").module == "envs_of_mine"
 
 
+def test_a_module_may_register_by_a_function(tmp_path, monkeypatch, recwarn):
+    (tmp_path / "late_envs.py").write_text(
+        "import gymnasium as gym\n"
+        "from gymnasium.envs.classic_control import CartPoleEnv as Late\n"
+        "def register_envs():\n"
+        "    gym.register('Late-v0', entry_point='late_envs:Late', max_episode_steps=9)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    try:
+        for _ in range(2):
+            world = world_of("late_envs:Late-v0")
+            assert (world.module, world.spec.max_episode_steps) == ("late_envs", 9)
+        assert not recwarn.list  # of an id that is registered twice
+    finally:
+        gym.registry.pop("Late-v0", None)
+        sys.modules.pop("late_envs", None)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [({"g": float("inf")}, "not JSON compliant"), ({"g": np.float32(9)}, "not JSON serializable")],
