@@ -4,20 +4,23 @@ import dataclasses
 import json
 
 import pytest
+import torch
 
 from distilled_envs.cli import main
 from distilled_envs.cli.distill import distill as distill_command
 from distilled_envs.cli.distill import with_preset
 from distilled_envs.dataset import DistilledDataset
-from distilled_envs.errors import SettingsError
+from distilled_envs.errors import DivergedError, MissingExtraError, SettingsError
 from distilled_envs.training import (
     AutomaticSettings,
+    LinearPolicy,
     Settings,
     automatic,
     distill_any,
     nonlinear_distillation,
     policy_distillation,
 )
+from distilled_envs.training.world import vector_world_of
 
 CLIFF = AutomaticSettings("CliffWalking-v1", eval_learners=8)
 
@@ -95,6 +98,55 @@ def test_a_linear_policy_of_too_many_numbers_is_left_out(tmp_path, monkeypatch):
     left_out, taken = dataset.spec.provenance["tried"]
     assert left_out == {"way": "no search for a linear policy of 10 numbers"}
     assert taken["way"] == "PPO, behind an encoder"
+
+
+def test_logits_are_as_soft_as_networks_need(tmp_path, monkeypatch):
+    policy, tried = LinearPolicy(torch.ones(2, 4), torch.ones(2)), []
+    policy.save(tmp_path / "linear.npz")
+    got = {1.0: 400.0, 0.4: 496.0, 0.1: 500.0}
+
+    def imitated(way, teacher, *arguments):
+        tried.append(round(float(teacher.weights[0, 0]), 3))
+        assert teacher.bias[0] == teacher.weights[0, 0]
+        return automatic._Tried(way, 500.0, None, got[tried[-1]], 0.0)
+
+    monkeypatch.setattr(automatic, "_imitated", imitated)
+    world, settings = vector_world_of("CartPole-v1"), AutomaticSettings("CartPole-v1")
+    best = automatic._linear(world, settings, tmp_path, progress=False)
+    assert tried == [1.0, 0.4, 0.1]
+    assert best.networks == 496  # no more than 1% below the best, and sharper
+
+
+def test_ppo_has_the_time_that_the_search_has_left(tmp_path, monkeypatch):
+    asked = []
+
+    def trained(world, seconds, folder, **arguments):
+        asked.append(seconds)
+        raise DivergedError("Not now.")
+
+    monkeypatch.setattr(automatic, "train_ppo", trained)
+    world, settings = vector_world_of("CartPole-v1"), AutomaticSettings("CartPole-v1", minutes=10)
+    linear = automatic._Tried("none")
+    for made in (None, {"wall_seconds": 50.0}):
+        if made:
+            LinearPolicy(torch.ones(2, 4), torch.ones(2), made=made).save(tmp_path / "linear.npz")
+        with pytest.raises(DivergedError):
+            automatic._with_ppo(world, settings, tmp_path, linear, False)
+    assert asked == pytest.approx([480, 430])
+
+
+def test_without_ppo_the_linear_policy_is_what_there_is(tmp_path, monkeypatch):
+    def missing(*arguments, **keywords):
+        raise MissingExtraError("stable-baselines3", "PPO as a teacher", "sb3")
+
+    monkeypatch.setattr(automatic, "train_ppo", missing)
+    monkeypatch.setattr(automatic, "_SCORING", 0.0)
+    settings = AutomaticSettings("Pendulum-v1", minutes=0.05, eval_learners=4)
+    dataset = distill_any(settings, tmp_path / "run", progress=False)
+    assert [each["way"] for each in dataset.spec.provenance["tried"]] == ["a linear policy"]
+    monkeypatch.setattr(automatic, "SEARCHED", 0)
+    with pytest.raises(MissingExtraError):
+        distill_any(settings, tmp_path / "other", progress=False)
 
 
 def test_nearly_all_of_a_return_is_enough():

@@ -59,6 +59,15 @@ def test_a_search_ends_where_nothing_gets_better(monkeypatch):
     assert found.env_steps < 1_000_000
 
 
+def test_one_generation_is_all_where_few_fit_into_the_time(monkeypatch):
+    monkeypatch.setattr(evolution, "LEAST", 10_000)
+    world = vector_world_of("Pendulum-v1")
+    found = evolve(world, 10**9, seconds=60, progress=False)
+    one = evolution.CANDIDATES * evolution.EPISODES * 200
+    assert found.env_steps == 2 * one + one // 2  # statistics, the generation, the policy's own
+    assert found.policy.made["wall_seconds"] < 30
+
+
 def test_the_library_is_named(monkeypatch, balanced):
     monkeypatch.setitem(sys.modules, "cma", None)
     with pytest.raises(MissingExtraError, match="cma"):
