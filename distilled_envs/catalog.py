@@ -51,7 +51,7 @@ class Entry:
         It is for any network, for wide ones of ReLU, or comes with an encoder. A game's encoder is
         the usual thing, and its level is chosen by another rule.
         """
-        other = self.spec.is_for_wide or self.has_encoder_for_vectors
+        other = self.spec.is_for_relu or self.has_encoder_for_vectors
         return other or self.for_any_initialization
 
     @property

@@ -252,8 +252,8 @@ class DistillationSpec:
         return self.preprocessing in ("atari", "frames")
 
     @property
-    def is_for_wide(self) -> bool:
-        """Whether learners are wide networks of ReLU, whose one step is no linear map."""
+    def is_for_relu(self) -> bool:
+        """Whether learners are whole networks of ReLU, whose one step is no linear map."""
         learner, mixed = self.learner, len(self.families) > 1
         plain = not (self.has_frames or learner.encoder_level or mixed)
         return plain and learner.activation == "relu"

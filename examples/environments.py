@@ -5,7 +5,6 @@ many steps. What is there already stays, so that the same command goes on after 
 environments that are named.
 """
 
-import contextlib
 import json
 import logging
 import sys
@@ -88,9 +87,8 @@ def main(arguments: Arguments) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     for env_id in arguments.env_ids:
         record = _read(arguments.results).get(env_id, {})
-        with contextlib.suppress(KeyError):
-            if record["minutes"] != arguments.minutes:
-                record = {}
+        if record.get("minutes") != arguments.minutes:
+            record = {}
         try:
             if "one_step" not in record:
                 record = _distilled(env_id, arguments)
@@ -107,7 +105,8 @@ def main(arguments: Arguments) -> None:
 
 def _distilled(env_id: str, arguments: Arguments) -> dict[str, Any]:
     """What the default command makes of an environment."""
-    folder = arguments.output / env_id.replace(":", "-").replace("/", "-")
+    name = env_id.replace(":", "-").replace("/", "-")
+    folder = arguments.output / f"{name}-{arguments.minutes:g}"
     dataset = distill_any(
         AutomaticSettings(env_id, minutes=arguments.minutes),
         folder,
@@ -115,7 +114,7 @@ def _distilled(env_id: str, arguments: Arguments) -> dict[str, Any]:
         progress=arguments.progress,
         command=f"distilled-envs distill {env_id}",
     )
-    return _described(dataset) | {"minutes": arguments.minutes}
+    return _described(dataset)
 
 
 def _described(dataset: DistilledDataset) -> dict[str, Any]:
@@ -128,6 +127,7 @@ def _described(dataset: DistilledDataset) -> dict[str, Any]:
         "way": spec.provenance["choice"],
         "env_steps": spec.provenance["env_steps"],
         "seconds": spec.provenance["wall_seconds"],
+        "minutes": spec.provenance["settings"]["minutes"],
         "random": round(beside.random, 3),
         "threshold": beside.threshold,
     }

@@ -5,7 +5,6 @@ them are up to date.
 """
 
 import json
-import math
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -252,20 +251,18 @@ def shares() -> dict[str, dict[str, list[float]]]:
 def every_network() -> str:
     """What groups of ways keep of the datasets' own returns: the mean, and the worst case.
 
-    On cart-pole of all datasets; on MuJoCo each environment has one, which serves the way best.
+    On cart-pole of all datasets; on MuJoCo each environment has one, of which the way keeps most.
     """
     found: dict[str, dict[str, list[float]]] = {"cart-pole": {}, "MuJoCo": {}, "games": {}}
-    specs = {entry.spec.name: entry.spec for entry in entries()}
+    env_ids = {entry.spec.name: entry.spec.env.id for entry in entries()}
     best: dict[tuple[str, str], tuple[float, list[float]]] = {}
     for name, ways in shares().items():
-        own = specs[name].evaluation["one_step"]["greedy"]["mean"]
         for way, kept in ways.items():
             if name.startswith("cartpole"):
                 found["cart-pole"].setdefault(GROUPS[way], []).extend(kept)
             elif kept:
-                task, mean = (specs[name].env.id, way), sum(kept) / len(kept)
-                returned = own * mean if own > 0 else own / max(mean, 1e-9)
-                best[task] = max(best.get(task, (-math.inf, [])), (returned, kept))
+                task = (env_ids[name], way)
+                best[task] = max(best.get(task, (0.0, [])), (sum(kept) / len(kept), kept))
     for (_, way), (_, kept) in best.items():
         found["MuJoCo"].setdefault(GROUPS[way], []).extend(kept)
     for entry in entries():

@@ -1,7 +1,8 @@
 """Any environment without settings: what is cheap first, and PPO where that is not enough.
 
 1. Where observations are states by number, the best policy is computed (:mod:`.tabular`). Elsewhere
-   the best linear policy is searched for (:mod:`.evolution`). Both become rows in closed form.
+   the best linear policy is searched for (:mod:`.evolution`), where it has no more than some
+   hundred numbers. Both become rows in closed form.
 2. Where a linear policy does not solve the environment, PPO is trained (:mod:`.ppo_teacher`) and
    imitated: by a linear policy first, whose rows teach any network, and where that loses too much
    behind an encoder (:mod:`.nonlinear_distillation`).
@@ -14,6 +15,7 @@ import json
 import logging
 import math
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -72,8 +74,8 @@ class AutomaticSettings:
     max_episode_steps: int | None = None
     """Steps after which an episode is cut; None takes the environment's own time limit."""
     minutes: float = 8.0
-    """Of training, about: a fifth for linear policies, three fifths for PPO where those are not
-    enough, and the rest for its encoder."""
+    """Of training, about: a fifth at most for linear policies, what is left of four fifths for PPO
+    where those are not enough, and the rest for its encoder."""
     seed: int = 0
     """Seed of everything random."""
     eval_learners: int = 100
@@ -85,9 +87,9 @@ class AutomaticSettings:
     def __post_init__(self) -> None:
         if not 0 < self.minutes < math.inf:
             raise SettingsError(f"minutes must be above 0, got {self.minutes}.")
-        if min(self.eval_learners, self.eval_episodes) < 1 or self.seed < 0:
+        if min(self.eval_learners, self.eval_episodes) < 1 or not 0 <= self.seed < 2**30:
             raise SettingsError(
-                "eval_learners and eval_episodes must be at least 1, and the seed at least 0, got "
+                "eval_learners and eval_episodes must be at least 1, and the seed in 0..2**30, got "
                 f"{self.eval_learners}, {self.eval_episodes} and {self.seed}."
             )
 
@@ -103,6 +105,7 @@ class _Tried:
         networks: What networks got after one step, on average.
         least: What the worst of them got.
         episodes: That each of them played.
+        env_steps: Environment steps of the imitation.
     """
 
     way: str
@@ -111,6 +114,7 @@ class _Tried:
     networks: float = -math.inf
     least: float = -math.inf
     episodes: int = 1
+    env_steps: int = 0
 
     def record(self) -> dict[str, Any]:
         """What the provenance keeps of it."""
@@ -169,11 +173,11 @@ def distill_any(
             tried = [_linear(world, settings, folder, progress)]
             if not (has_table(world) or _solved(world, tried[0])):
                 try:
-                    tried += _with_ppo(world, settings, folder, tried[0], progress)
+                    tried.extend(_with_ppo(world, settings, folder, tried[0], progress))
                 except (MissingExtraError, DivergedError) as error:
-                    if tried[0].dataset is None:
+                    if all(each.dataset is None for each in tried):
                         raise
-                    logger.warning("%s So the linear policy is all there is.", error)
+                    logger.warning("%s So it ends with what there is.", error)
             best = max(tried, key=lambda each: each.networks)
             dataset = best.dataset
             assert dataset is not None
@@ -231,29 +235,28 @@ def _linear(world: World, settings: AutomaticSettings, folder: Path, progress: b
         for factor in SOFTER
     )
     tried = [_imitated(way, policy, world, settings, progress) for policy in softer]
-    best = max(each.networks for each in tried)
-    return next(each for each in tried if _reaches(each.networks, best, _SAME))
+    highest = max(each.networks for each in tried)
+    best = next(each for each in tried if _reaches(each.networks, highest, _SAME))
+    return dataclasses.replace(best, env_steps=sum(each.env_steps for each in tried))
 
 
 def _with_ppo(
     world: World, settings: AutomaticSettings, folder: Path, linear: _Tried, progress: bool
-) -> list[_Tried]:
+) -> Iterator[_Tried]:
     """PPO, followed by a linear policy and, where that is not enough, behind an encoder."""
     # What the search has left of its time is PPO's.
     path, searched = folder / _LINEAR, 0.0
     if path.exists():
         searched = LinearPolicy.load(path).made.get("wall_seconds", 0.0)
-    seconds = 60 * (SEARCH + PPO) * settings.minutes - searched
+    left = 60 * (SEARCH + PPO) * settings.minutes - searched
+    seconds = max(left, 60 * PPO * settings.minutes)
     model = train_ppo(world, seconds, folder / _PPO, seed=settings.seed, progress=progress)
-    tried = []
     if linear.dataset is not None:
-        tried.append(
-            _imitated("PPO, followed by a linear policy", model, world, settings, progress)
-        )
-        if _reaches(max(linear.networks, tried[0].networks), tried[0].teacher):
-            return tried
-    way = "PPO, behind an encoder"
-    return [*tried, _imitated(way, model, world, settings, progress, encoder=ENCODER)]
+        followed = _imitated("PPO, followed by a linear policy", model, world, settings, progress)
+        yield followed
+        if _reaches(max(linear.networks, followed.networks), followed.teacher):
+            return
+    yield _imitated("PPO, behind an encoder", model, world, settings, progress, encoder=ENCODER)
 
 
 def _imitated(
@@ -273,7 +276,13 @@ def _imitated(
     logger.info("%s: networks get %s of %s", way, written(networks), written(float(teacher_return)))
     per_network = returns.mean(1)
     return _Tried(
-        way, teacher_return, dataset, networks, float(per_network.min()), returns.shape[1]
+        way,
+        teacher_return,
+        dataset,
+        networks,
+        float(per_network.min()),
+        returns.shape[1],
+        dataset.spec.provenance["env_steps"],
     )
 
 
@@ -321,7 +330,7 @@ def _steps(tried: list[_Tried]) -> int:
     """Environment steps of all imitations, and of their teachers, each counted once."""
     made = [each.dataset.spec.provenance for each in tried if each.dataset is not None]
     teachers = {each["teacher"]["name"]: each["teacher"].get("env_steps", 0) for each in made}
-    return sum(each["env_steps"] for each in made) + sum(teachers.values())
+    return sum(each.env_steps for each in tried) + sum(teachers.values())
 
 
 def _begin(folder: Path, settings: AutomaticSettings, resume: bool) -> float:

@@ -29,9 +29,9 @@ from distilled_envs.training.linear_policy import LinearPolicy
 from distilled_envs.training.progress import step_bar
 from distilled_envs.training.world import World
 
-EPISODES = 16
-"""Episodes of each candidate: with 2 noise decides, and MountainCar-v0 ends at -125, with 16 at
--106."""
+EPISODES, ROUNDS = 8, 2
+"""Copies in which each candidate plays, and episodes of it in each: with 2 episodes in all noise
+decides, and MountainCar-v0 ends at -125, with 16 at -106."""
 CANDIDATES = 16
 """Candidates of a generation at least."""
 FIRST_STEPS = 100
@@ -123,7 +123,8 @@ def evolve(
         while best is None or not (steps >= total_steps or late() or strategy.stop()):
             # 1. A generation plays, and the distribution moves to its better half.
             asked = np.array(strategy.ask())
-            returns, taken = arena.play(asked.repeat(EPISODES, 0))
+            played = [arena.play(asked.repeat(EPISODES, 0)) for _ in range(ROUNDS)]
+            returns, taken = np.mean([each for each, _ in played], 0), sum(e for _, e in played)
             means = returns.reshape(candidates, EPISODES).mean(1)
             strategy.tell(asked, -means)
             steps += taken
@@ -139,7 +140,7 @@ def evolve(
                 break
         returns, taken = arena.play(best[1][None].repeat(env.num_envs, 0), keep=True)
     made = {"algorithm": "CMA-ES", "env_steps": steps + taken, "total_steps": total_steps}
-    made |= {"episodes": EPISODES, "candidates": candidates, "seed": seed}
+    made |= {"episodes": ROUNDS * EPISODES, "candidates": candidates, "seed": seed}
     made["wall_seconds"] = round(time.monotonic() - started, 1)
     policy = dataclasses.replace(arena.policy(best[1]), made=made)
     return Evolved(policy, float(returns.mean()), steps + taken)

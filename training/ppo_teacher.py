@@ -125,7 +125,7 @@ def _trained(
         )
 
     def save() -> None:
-        if not all(each.isfinite().all() for each in model.policy.parameters()):
+        if not _is_finite(model):
             return  # what was kept before is better
         model.learning_rate, model.lr_schedule = LEARNING_RATE, float  # a clock can't be kept
         with atomic_path(folder / _STATISTICS) as path:
@@ -170,8 +170,14 @@ def _trained(
             save()
             raise
         except ValueError as error:  # torch's, of distributions that are not finite
+            if _is_finite(model):
+                raise
             raise DivergedError(
                 f"PPO diverged in {world.spec.id}, perhaps from rewards that are far too large; "
                 f"the last good model stands in {folder}: {str(error).splitlines()[0]}"
             ) from error
     return model
+
+
+def _is_finite(model: Any) -> bool:
+    return all(bool(each.isfinite().all()) for each in model.policy.parameters())

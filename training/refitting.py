@@ -26,6 +26,7 @@ from tqdm import trange
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.envs.real import env_spaces
 from distilled_envs.errors import DivergedError, SettingsError
+from distilled_envs.learners.expansion import mean_answers
 from distilled_envs.learners.one_step import inner_loss
 from distilled_envs.learners.population import Population
 from distilled_envs.learners.threads import torch_threads
@@ -174,7 +175,7 @@ def refit(
         # 1. The teacher visits states and answers there.
         teachers = dataset.new_learners(TEACHERS)
         states = _visited(dataset, teachers, settings.seed)
-        answers = torch.cat([teachers(part).mean(0) for part in states.split(2_000)])
+        answers = mean_answers(dataset, teachers, states)
         # 2. Rows start at visited states and in random directions, with its outputs as targets.
         size = dataset.observations.square().mean().sqrt()
         first = first_rows(states, size, settings.instances, settings.visited)
@@ -205,7 +206,12 @@ def refit(
         rows.observations,
         rows.targets,
         spec.replace(
-            name=dataset_name(spec.env.id, settings.instances, spec.env.kwargs.get("dims")),
+            name=dataset_name(
+                spec.env.id,
+                settings.instances,
+                spec.env.kwargs.get("dims"),
+                wide=spec.is_for_relu,
+            ),
             families=(),
             observation_transform=transform,
             spaces=spaces,

@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import inspect
 import os
 import re
 import sys
@@ -51,8 +52,8 @@ def import_module(name: str) -> ModuleType:
     """A module that the user has named, from the current folder too, as ``python -m`` finds it.
 
     Nothing that a file names is ever imported: a dataset could name any code. Some packages
-    register nothing on being imported, but by a function ``register_envs``, as MinAtar does in
-    ``minatar.gym``; it is called once.
+    register nothing on being imported, but by a function ``register_envs`` without arguments, as
+    MinAtar does in ``minatar.gym``; then it is called, once.
 
     Raises:
         ImportError: There is none, or it fails while it is imported.
@@ -62,7 +63,9 @@ def import_module(name: str) -> ModuleType:
     before = {*gym.registry}
     try:
         module = importlib.import_module(name)
-        if name not in _imported and callable(register := getattr(module, "register_envs", None)):
+        register = getattr(module, "register_envs", None)
+        fresh = name not in _imported and before == {*gym.registry}
+        if fresh and inspect.isfunction(register) and not inspect.signature(register).parameters:
             register()
     except ImportError:
         raise

@@ -35,8 +35,9 @@ sets it misjudges 9 of those that keep 95% of the return and 35 of those that ke
 23 of these on one axis, where a small constant lets the cart drift. On MuJoCo those that keep 95%
 have at most 0.003, and those that keep less than half at least 0.0055. Logits need only their
 order, while torques are taken as they are."""
-_LIKE_OWN = 2.0
-"""The same where learners are wide, in units of what these differ from each other by."""
+_LIKE_OWN, _MOST = 2.0, 0.4
+"""The same where learners are of ReLU, in units of what these differ from their mean by, and at
+most."""
 
 
 @dataclass(frozen=True)
@@ -106,8 +107,8 @@ def diagnose(
             if fitted_gap < _GAIN * gap:
                 size, loss, gap = fitted, fitted_loss, fitted_gap
     limit = _LEARNS[task.kind]
-    if rows.spec.is_for_wide:
-        limit = max(limit, _LIKE_OWN * reference.spread)
+    if rows.spec.is_for_relu:
+        limit = max(limit, min(_LIKE_OWN * reference.spread, _MOST))
     return Diagnosis(gap < limit, loss / before, gap, size)
 
 

@@ -46,13 +46,7 @@ def one_step_learners(
 @torch.no_grad()
 def mean_answers(rows: "Rows", learners: Population, observations: Tensor) -> Tensor:
     """Mean outputs of learners ``(n, n_outputs)`` at observations ``(n, *obs_shape)``."""
-    return each_answer(rows, learners, observations).mean(0)
-
-
-@torch.no_grad()
-def each_answer(rows: "Rows", learners: Population, observations: Tensor) -> Tensor:
-    """Outputs of each learner ``(L, n, n_outputs)`` at observations ``(n, *obs_shape)``."""
     encode = rows.encoder or nn.Identity()
     widest = max(rows.spec.learner.hidden_sizes, default=1)
     parts = observations.split(max(1, _VALUES // (len(learners) * widest)))
-    return torch.cat([learners(encode(part.float())) for part in parts], 1)
+    return torch.cat([learners(encode(part.float())).mean(0) for part in parts])

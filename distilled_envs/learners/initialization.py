@@ -84,7 +84,7 @@ def initialize(
     # 2. Where features at x and -x have something in common, small and paired units. Rows of frames
     # and of wide learners were made for ReLU, and know it; an encoder's features have no sign to
     # turn.
-    if not rows.is_plain or rows.spec.is_for_wide:
+    if not rows.is_plain or rows.spec.is_for_relu:
         return
     even, odd = _even_and_odd(policy, reference.inputs)
     if even.norm() < _ODD * odd.norm():
@@ -195,7 +195,7 @@ def _scale(
 def _kernel(policy: nn.Module | object, rows: "Rows", reference: Reference) -> Tensor:
     """The policy's kernel ``(k, n)``; where learners' own is odd, the odd part alone."""
     parts = [rows.observations, reference.inputs]
-    if reference.inputs.dim() == 2 and not rows.spec.is_for_wide:
+    if reference.inputs.dim() == 2 and not rows.spec.is_for_relu:
         at_rows, at_inputs = (_even_and_odd(policy, each)[1] for each in parts)
     else:
         at_rows, at_inputs = (last_features(policy, each) for each in parts)

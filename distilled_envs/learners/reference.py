@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Self
 import torch
 from torch import Tensor
 
-from distilled_envs.learners.expansion import LEARNERS, each_answer, noise, one_step_learners
+from distilled_envs.learners.actions import comparable
+from distilled_envs.learners.expansion import LEARNERS, mean_answers, noise, one_step_learners
 from distilled_envs.learners.layers import used_layers
 from distilled_envs.learners.networks import make_policy
 
@@ -23,6 +24,7 @@ _INPUTS = 512
 _NEAR = 0.5
 """Size of the inputs on cart-pole, as a share of the expanded rows'. A verdict by inputs so small
 errs on 43 of 1,613 networks, since constants count there; by inputs of full size on 56."""
+_SOME = 32
 _CNN_LEARNERS = 8
 """Without an encoder each has 1.7 million parameters, and as many gradients."""
 
@@ -36,7 +38,8 @@ class Reference:
             an encoder, the rows.
         answers: Mean outputs of learners there ``(n, n_outputs)``.
         spread: Mean squared difference of one of them from these answers, as a share of their mean
-            square. Wide learners differ by what their width misses of the infinite one's kernel.
+            square, of logits up to a constant. Learners of ReLU differ by what their width misses
+            of the infinite one's kernel.
         kernel: Mean inner products, over fresh networks, of the last hidden layer's features at the
             rows and at the inputs ``(k, n)``.
     """
@@ -58,11 +61,13 @@ class Reference:
             inputs = _NEAR * inputs
         count = _CNN_LEARNERS if frames else LEARNERS
         learners = one_step_learners(rows, generator, count)
-        each = each_answer(rows, learners, inputs)
-        answers = each.mean(0)
+        answers = mean_answers(rows, learners, inputs)
         task, kernel = rows.spec.task, torch.zeros(len(rows), len(inputs))
         seen = inputs if rows.encoder is None else rows.encoder(inputs)
-        spread = float((each - answers).square().mean() / answers.square().mean())
+        with torch.no_grad():  # of some inputs, since layers of all learners may be large
+            some = learners(seen[:_SOME]) - answers[:_SOME]
+        wanted = comparable(task, answers[:_SOME])
+        spread = float(comparable(task, some).square().mean() / wanted.square().mean())
         for seed in range(_KERNEL_NETWORKS):
             fresh = make_policy(
                 rows.spec.learner, task.observation_shape, task.n_outputs, seed=seed

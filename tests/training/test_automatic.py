@@ -13,15 +13,18 @@ from distilled_envs.dataset import DistilledDataset
 from distilled_envs.errors import DivergedError, MissingExtraError, SettingsError
 from distilled_envs.training import (
     AutomaticSettings,
+    ImitationSettings,
     LinearPolicy,
     Settings,
     automatic,
     distill_any,
+    imitate,
     nonlinear_distillation,
     policy_distillation,
 )
 from distilled_envs.training.world import vector_world_of
 
+QUICK = ImitationSettings(visits=200, episodes=2, rounds=0)
 CLIFF = AutomaticSettings("CliffWalking-v1", eval_learners=8)
 
 
@@ -127,12 +130,12 @@ def test_ppo_has_the_time_that_the_search_has_left(tmp_path, monkeypatch):
     monkeypatch.setattr(automatic, "train_ppo", trained)
     world, settings = vector_world_of("CartPole-v1"), AutomaticSettings("CartPole-v1", minutes=10)
     linear = automatic._Tried("none")
-    for made in (None, {"wall_seconds": 50.0}):
+    for made in (None, {"wall_seconds": 50.0}, {"wall_seconds": 1_000.0}):
         if made:
             LinearPolicy(torch.ones(2, 4), torch.ones(2), made=made).save(tmp_path / "linear.npz")
         with pytest.raises(DivergedError):
-            automatic._with_ppo(world, settings, tmp_path, linear, False)
-    assert asked == pytest.approx([480, 430])
+            next(automatic._with_ppo(world, settings, tmp_path, linear, False))
+    assert asked == pytest.approx([480, 430, 360])
 
 
 def test_without_ppo_the_linear_policy_is_what_there_is(tmp_path, monkeypatch):
@@ -147,6 +150,27 @@ def test_without_ppo_the_linear_policy_is_what_there_is(tmp_path, monkeypatch):
     monkeypatch.setattr(automatic, "SEARCHED", 0)
     with pytest.raises(MissingExtraError):
         distill_any(settings, tmp_path / "other", progress=False)
+
+
+def test_what_diverges_leaves_what_there_is(tmp_path, monkeypatch):
+    ways = []
+
+    def imitated(way, teacher, world, settings, progress, **how):
+        ways.append(way)
+        if how:
+            raise DivergedError("Imitation diverged.")
+        dataset = imitate(LinearPolicy(torch.ones(1, 3), torch.ones(1)), world, QUICK)
+        return automatic._Tried(way, 0.0, dataset, float(len(ways)), 0.0)
+
+    monkeypatch.setattr(automatic, "_imitated", imitated)
+    monkeypatch.setattr(automatic, "train_ppo", lambda *_, **__: None)
+    monkeypatch.setattr(automatic, "_reaches", lambda *_: False)
+    settings = AutomaticSettings("Pendulum-v1", minutes=0.05, eval_learners=2)
+    dataset = distill_any(settings, tmp_path / "run", progress=False)
+    assert len(ways) == 3
+    tried = [each["way"] for each in dataset.spec.provenance["tried"]]
+    assert tried == ["a linear policy", "PPO, followed by a linear policy"]
+    assert dataset.spec.provenance["choice"].startswith(tried[1])
 
 
 def test_nearly_all_of_a_return_is_enough():
@@ -188,6 +212,7 @@ def test_the_command_says_what_it_chose(tmp_path, capsys):
         ({"minutes": 0.0}, "minutes"),
         ({"eval_learners": 0}, "eval_learners"),
         ({"seed": -1}, "seed"),
+        ({"seed": 2**31}, "seed"),
     ],
 )
 def test_bad_settings_are_refused_in_words(changes, said):

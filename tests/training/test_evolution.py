@@ -64,7 +64,8 @@ def test_one_generation_is_all_where_few_fit_into_the_time(monkeypatch):
     world = vector_world_of("Pendulum-v1")
     found = evolve(world, 10**9, seconds=60, progress=False)
     one = evolution.CANDIDATES * evolution.EPISODES * 200
-    assert found.env_steps == 2 * one + one // 2  # statistics, the generation, the policy's own
+    # Statistics, the generation, and the policy's own play.
+    assert found.env_steps == one // 2 + evolution.ROUNDS * one + one
     assert found.policy.made["wall_seconds"] < 30
 
 
