@@ -14,16 +14,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 import tyro
 
 from distilled_envs import DistilledEnvsError
 from distilled_envs.dataset import DistilledDataset
-from distilled_envs.envs.preprocessing import preprocess
 from distilled_envs.evaluation.yardsticks import yardsticks
 from distilled_envs.storage.files import atomic_path
-from distilled_envs.studies.drop_in import counting_from_zero
 from distilled_envs.training import AutomaticSettings, distill_any
 from distilled_envs.training.world import World, world_of
 
@@ -137,8 +134,9 @@ def _ppo(world: World, steps: int) -> dict[str, Any]:
     """What Stable-Baselines3's PPO learns in as many steps: the likeliest actions, 32 episodes."""
     from distilled_envs.studies.sb3 import learn, make_model
     from distilled_envs.studies.zoo import Recipe
+    from distilled_envs.training.sb3_envs import teacher_env
 
-    make, started = partial(_make, world), time.monotonic()
+    make, started = partial(teacher_env, world), time.monotonic()
     model = make_model("ppo", make, Recipe(), seed=0)
     curve = learn(model, make, steps=steps, evaluations=1, episodes=32, seed=0)
     returns = np.array(curve["returns"][-1])
@@ -148,10 +146,6 @@ def _ppo(world: World, steps: int) -> dict[str, Any]:
         "steps": curve["steps"][-1],
         "seconds": round(time.monotonic() - started, 1),
     }
-
-
-def _make(world: World) -> gym.Env:
-    return counting_from_zero(preprocess(gym.make(world.spec), world.preprocessing))
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -245,9 +245,9 @@ def _with_ppo(
 ) -> Iterator[_Tried]:
     """PPO, followed by a linear policy and, where that is not enough, behind an encoder."""
     # What the search has left of its time is PPO's.
-    path, searched = folder / _LINEAR, 0.0
-    if path.exists():
-        searched = LinearPolicy.load(path).made.get("wall_seconds", 0.0)
+    searched = 0.0
+    if linear.dataset is not None:
+        searched = linear.dataset.spec.provenance["teacher"].get("wall_seconds", 0.0)
     left = 60 * (SEARCH + PPO) * settings.minutes - searched
     seconds = max(left, 60 * PPO * settings.minutes)
     model = train_ppo(world, seconds, folder / _PPO, seed=settings.seed, progress=progress)

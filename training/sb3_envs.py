@@ -25,10 +25,11 @@ def teacher_envs(world: World, count: int, seed: int) -> VecEnv:
     """
     if in_envpool(world):
         return VecMonitor(_EnvPoolCopies(EnvPoolVectorEnv(world.spec.id, count, seed, threads=0)))
-    return make_vec_env(partial(_make, world), count, seed=seed)
+    return make_vec_env(partial(teacher_env, world), count, seed=seed)
 
 
-def _make(world: World) -> gym.Env:
+def teacher_env(world: World) -> gym.Env:
+    """One copy of an environment with vectors, which tells of its faults in one sentence."""
     return counting_from_zero(preprocess(Checked(gym.make(world.spec)), world.preprocessing))
 
 

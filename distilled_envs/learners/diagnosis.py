@@ -106,9 +106,7 @@ def diagnose(
             fitted_gap = disagreement(task, answers, wanted)
             if fitted_gap < _GAIN * gap:
                 size, loss, gap = fitted, fitted_loss, fitted_gap
-    limit = _LEARNS[task.kind]
-    if rows.spec.is_for_relu:
-        limit = max(limit, min(_LIKE_OWN * reference.spread, _MOST))
+    limit = max(_LEARNS[task.kind], min(_LIKE_OWN * reference.spread, _MOST))
     return Diagnosis(gap < limit, loss / before, gap, size)
 
 

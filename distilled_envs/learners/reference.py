@@ -39,7 +39,7 @@ class Reference:
         answers: Mean outputs of learners there ``(n, n_outputs)``.
         spread: Mean squared difference of one of them from these answers, as a share of their mean
             square, of logits up to a constant. Learners of ReLU differ by what their width misses
-            of the infinite one's kernel.
+            of the infinite one's kernel; of others it is not measured, and 0.
         kernel: Mean inner products, over fresh networks, of the last hidden layer's features at the
             rows and at the inputs ``(k, n)``.
     """
@@ -64,10 +64,12 @@ class Reference:
         answers = mean_answers(rows, learners, inputs)
         task, kernel = rows.spec.task, torch.zeros(len(rows), len(inputs))
         seen = inputs if rows.encoder is None else rows.encoder(inputs)
-        with torch.no_grad():  # of some inputs, since layers of all learners may be large
-            some = learners(seen[:_SOME]) - answers[:_SOME]
-        wanted = comparable(task, answers[:_SOME])
-        spread = float(comparable(task, some).square().mean() / wanted.square().mean())
+        spread = 0.0
+        if rows.spec.is_for_relu:
+            with torch.no_grad():  # of some inputs, since layers of all learners may be large
+                some = learners(seen[:_SOME]) - answers[:_SOME]
+            wanted = comparable(task, answers[:_SOME])
+            spread = float(comparable(task, some).square().mean() / wanted.square().mean())
         for seed in range(_KERNEL_NETWORKS):
             fresh = make_policy(
                 rows.spec.learner, task.observation_shape, task.n_outputs, seed=seed

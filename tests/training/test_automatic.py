@@ -129,10 +129,11 @@ def test_ppo_has_the_time_that_the_search_has_left(tmp_path, monkeypatch):
 
     monkeypatch.setattr(automatic, "train_ppo", trained)
     world, settings = vector_world_of("CartPole-v1"), AutomaticSettings("CartPole-v1", minutes=10)
-    linear = automatic._Tried("none")
     for made in (None, {"wall_seconds": 50.0}, {"wall_seconds": 1_000.0}):
+        linear = automatic._Tried("no search")
         if made:
-            LinearPolicy(torch.ones(2, 4), torch.ones(2), made=made).save(tmp_path / "linear.npz")
+            policy = LinearPolicy(torch.ones(2, 4), torch.ones(2), made=made)
+            linear = automatic._Tried("a search", dataset=imitate(policy, world, QUICK))
         with pytest.raises(DivergedError):
             next(automatic._with_ppo(world, settings, tmp_path, linear, False))
     assert asked == pytest.approx([480, 430, 360])
