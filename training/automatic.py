@@ -24,7 +24,7 @@ import numpy as np
 
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.errors import DivergedError, MissingExtraError, SettingsError
-from distilled_envs.evaluation import EVALUATION_SEED
+from distilled_envs.evaluation import EVALUATION_SEED, one_step_returns
 from distilled_envs.evaluation.statistics import written
 from distilled_envs.learners.threads import torch_threads
 from distilled_envs.storage.files import atomic_path
@@ -33,7 +33,7 @@ from distilled_envs.training.evolution import evolve
 from distilled_envs.training.imitation_settings import ImitationSettings
 from distilled_envs.training.linear_policy import LinearPolicy
 from distilled_envs.training.policy_distillation import imitate
-from distilled_envs.training.ppo_teacher import train_ppo
+from distilled_envs.training.ppo_teacher import best_ppo
 from distilled_envs.training.provenance import made_with
 from distilled_envs.training.run_folder import make_folder
 from distilled_envs.training.tabular import has_table, solve_table
@@ -250,13 +250,15 @@ def _with_ppo(
         searched = linear.dataset.spec.provenance["teacher"].get("wall_seconds", 0.0)
     left = 60 * (SEARCH + PPO) * settings.minutes - searched
     seconds = max(left, 60 * PPO * settings.minutes)
-    model = train_ppo(world, seconds, folder / _PPO, seed=settings.seed, progress=progress)
+    model, spent = best_ppo(world, seconds, folder / _PPO, seed=settings.seed, progress=progress)
     if linear.dataset is not None:
         followed = _imitated("PPO, followed by a linear policy", model, world, settings, progress)
-        yield followed
+        yield dataclasses.replace(followed, env_steps=followed.env_steps + spent)
+        spent = 0
         if _reaches(max(linear.networks, followed.networks), followed.teacher):
             return
-    yield _imitated("PPO, behind an encoder", model, world, settings, progress, encoder=ENCODER)
+    encoded = _imitated("PPO, behind an encoder", model, world, settings, progress, encoder=ENCODER)
+    yield dataclasses.replace(encoded, env_steps=encoded.env_steps + spent)
 
 
 def _imitated(
@@ -296,8 +298,8 @@ def _score(dataset: DistilledDataset) -> np.ndarray:
     while True:
         # Other networks and episodes than those of the evaluation at the end.
         seed = EVALUATION_SEED + 1_000 * (1 + returns.shape[1])
-        played = dataset.evaluate(learners=NETWORKS, episodes=episodes, seed=seed).greedy
-        returns = np.concatenate([returns, played.returns], axis=1)
+        played = one_step_returns(dataset, NETWORKS, episodes, seed)
+        returns = np.concatenate([returns, played], axis=1)
         mean, error = abs(returns.mean()), returns.std() / math.sqrt(returns.size)
         if error <= _SURE * mean or time.monotonic() - started > _SCORING:
             return returns

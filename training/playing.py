@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from distilled_envs.envs.preprocessing import make_vec
 from distilled_envs.errors import PolicyError, SettingsError
 from distilled_envs.learners.actions import as_taken, choose_actions
+from distilled_envs.training.backends import make_vector_env
 from distilled_envs.training.world import World
 
 COPIES = 16
@@ -60,12 +60,12 @@ class Playing:
             SettingsError: Episodes do not end.
         """
         task = self._world.task
-        env = make_vec(self._world.spec, min(COPIES, episodes), self._world.preprocessing)
+        self._seed += COPIES  # of copies side by side each takes the next
+        env = make_vector_env(self._world, min(COPIES, episodes), self._seed, threads=0)
         rounds = -(-episodes // env.num_envs)
         returns, episode = np.zeros((env.num_envs, rounds + 1)), np.zeros(env.num_envs, dtype=int)
         seen: list[np.ndarray] = []
         answers: list[Tensor] = []
-        self._seed += COPIES  # of copies side by side each takes the next
         observations, _ = env.reset(seed=self._seed)
         steps = 0
         while (episode.min() < rounds and steps < rounds * _MAX_STEPS) or (

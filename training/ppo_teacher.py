@@ -2,29 +2,77 @@
 
 Schulman et al., "Proximal Policy Optimization Algorithms" (arXiv 1707.06347). One set of settings
 serves every environment: observations and rewards are normalized, as RL Zoo does for continuous
-control, and the learning rate falls to 0 at the end of the time that there is.
+control, and the learning rate falls to 0 at the end of the time that there is. How far a policy has
+to look ahead is the one thing that differs: of 800,000 steps BipedalWalker-v3 gets 273 with a
+discount of 0.99 and 56 with 0.999, and of 600,000 LunarLanderContinuous-v3 19 and 273.
 """
 
 import contextlib
 import json
+import logging
 import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
 from distilled_envs.errors import DivergedError, MissingExtraError, SettingsError
+from distilled_envs.evaluation.statistics import written
 from distilled_envs.learners.generators import kept_generators
 from distilled_envs.storage.files import atomic_path
+from distilled_envs.training.playing import Playing
+from distilled_envs.training.teachers import as_teacher
 from distilled_envs.training.world import World
 
-COPIES, HORIZON, MINIBATCH, EPOCHS = 16, 256, 256, 10
-LEARNING_RATE = 5e-4
+logger = logging.getLogger(__name__)
+
+COPIES, HORIZON, MINIBATCH, EPOCHS = 32, 256, 512, 6
+LEARNING_RATE = 7e-4
+GAE_LAMBDA = {0.99: 0.95, 0.999: 0.98}
+"""For each discount: who looks far ahead believes its critic less."""
+_EPISODES = 32
+"""Of each player, by which one is chosen."""
 _LONG = 1_000
-"""Steps of a time limit from which episodes count as long, and what comes late counts more."""
+"""Steps of a time limit from which episodes count as long, and what comes late may count more."""
 _CHECKPOINT_SECONDS = 30.0
 _ENDLESS = 10**12
 _MODEL, _STATISTICS, _SPENT = "ppo.zip", "vec_normalize.pkl", "ppo.json"
+
+
+def best_ppo(
+    world: World, seconds: float, folder: str | Path, *, seed: int = 0, progress: bool = True
+) -> tuple[Any, int]:
+    """PPO with the discount that suits an environment.
+
+    Where episodes are long, each of two gets half of the time, and the better player stays.
+
+    Args:
+        world: Where it acts; vectors.
+        seconds: Of all training, with what was spent before.
+        folder: Of a folder for each discount; see :func:`train_ppo`, and for what it raises.
+        seed: Of everything.
+        progress: Whether to show bars.
+
+    Returns:
+        The model, and the environment steps of the choice, which are no part of it.
+    """
+    limit = world.spec.max_episode_steps
+    suited = [*GAE_LAMBDA] if limit is not None and limit >= _LONG else [min(GAE_LAMBDA)]
+    models = []
+    for discount in suited:
+        part, place = seconds / len(suited), Path(folder) / f"{discount:g}"
+        models.append(
+            train_ppo(world, part, place, discount=discount, seed=seed, progress=progress)
+        )
+    if len(models) == 1:
+        return models[0], 0
+    act = Playing(world, 1, seed)
+    means = [act(as_teacher(each, world).answer, _EPISODES).returns.mean() for each in models]
+    for discount, mean in zip(suited, means, strict=True):
+        logger.info("PPO with a discount of %g gets %s", discount, written(float(mean)))
+    best = models[int(np.argmax(means))]
+    return best, act.env_steps + sum(each.num_timesteps for each in models if each is not best)
 
 
 def train_ppo(
@@ -32,6 +80,7 @@ def train_ppo(
     seconds: float,
     folder: str | Path,
     *,
+    discount: float = min(GAE_LAMBDA),
     seed: int = 0,
     progress: bool = True,
 ) -> Any:
@@ -44,6 +93,7 @@ def train_ppo(
         seconds: Of training, with what was spent before.
         folder: Where the model goes, every half minute and at the end; one that is there goes on.
             What SB3 keeps is pickled: name a folder of your own.
+        discount: One of :data:`GAE_LAMBDA`.
         seed: Of everything.
         progress: Whether to show a bar.
 
@@ -71,7 +121,7 @@ def train_ppo(
     folder.mkdir(parents=True, exist_ok=True)
     # SB3 seeds all global generators.
     with contextlib.closing(teacher_envs(world, COPIES, seed)) as copies, kept_generators():
-        return _trained(PPO, world, copies, seconds, folder, seed, progress)
+        return _trained(PPO, world, copies, seconds, folder, discount, seed, progress)
 
 
 def _trained(
@@ -80,6 +130,7 @@ def _trained(
     copies: Any,
     seconds: float,
     folder: Path,
+    discount: float,
     seed: int,
     progress: bool,
 ) -> Any:
@@ -88,8 +139,6 @@ def _trained(
     from stable_baselines3.common.vec_env import VecNormalize
 
     before = 0.0
-    limit = world.spec.max_episode_steps
-    gamma = 0.999 if limit is not None and limit >= _LONG else 0.99
     gaussian, started = world.task.kind == "gaussian", time.monotonic()
 
     def left(_: float = 0.0) -> float:
@@ -109,7 +158,7 @@ def _trained(
                 "starts anew."
             ) from error
     else:
-        env = VecNormalize(copies, gamma=gamma)
+        env = VecNormalize(copies, gamma=discount)
         model = algorithm(
             "MlpPolicy",
             env,
@@ -117,7 +166,8 @@ def _trained(
             n_steps=HORIZON,
             batch_size=MINIBATCH,
             n_epochs=EPOCHS,
-            gamma=gamma,
+            gamma=discount,
+            gae_lambda=GAE_LAMBDA[discount],
             ent_coef=0.0 if gaussian else 0.01,
             policy_kwargs={"log_std_init": -0.5} if gaussian else {},
             seed=seed,
@@ -156,7 +206,7 @@ def _trained(
     bar = tqdm(
         total=round(seconds),
         initial=round(before),
-        desc=f"{world.spec.id}: PPO",
+        desc=f"{world.spec.id}: PPO, discount {discount:g}",
         unit=" s",
         dynamic_ncols=True,
         disable=not progress,

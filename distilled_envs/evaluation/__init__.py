@@ -6,7 +6,16 @@ from distilled_envs.evaluation.protocol import (
     EvaluationOptions,
     Score,
     evaluate,
+    one_step_returns,
     pooled,
 )
 
-__all__ = ["EVALUATION_SEED", "Evaluation", "EvaluationOptions", "Score", "evaluate", "pooled"]
+__all__ = [
+    "EVALUATION_SEED",
+    "Evaluation",
+    "EvaluationOptions",
+    "Score",
+    "evaluate",
+    "one_step_returns",
+    "pooled",
+]

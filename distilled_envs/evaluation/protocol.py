@@ -237,6 +237,30 @@ def evaluate(
     return Evaluation(**scores, learners=learners, episodes=episodes, seed=seed)
 
 
+def one_step_returns(
+    dataset: Rows, learners: int, episodes: int = 1, seed: int = EVALUATION_SEED
+) -> np.ndarray:
+    """Returns ``(learners, episodes)`` of fresh learners' most likely actions after one step.
+
+    It is the greedy half of :func:`evaluate`, in half its time, for comparing datasets on the way.
+
+    Args:
+        dataset: The distilled dataset.
+        learners: Number of fresh learners.
+        episodes: Episodes for each of them.
+        seed: Seed of initializations and environments.
+    """
+    outputs = _fresh_learners(dataset, dataset.spec.learner, learners, seed)
+    with (
+        torch_threads(1),
+        contextlib.closing(make_vec_env(dataset.spec, learners)) as env,
+        tqdm(disable=True) as bar,
+    ):
+        space = env.single_action_space
+        player = player_of_outputs(outputs, dataset.spec.task, space, greedy=True)
+        return _play(env, player, episodes, seed, bar)
+
+
 def pooled(evaluations: Iterable[Evaluation]) -> dict[str, Score]:
     """The scores of several policies together, by action mode; each policy is one learner."""
     each = list(evaluations)

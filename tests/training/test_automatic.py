@@ -70,7 +70,7 @@ def test_ppo_follows_where_nothing_is_solved_and_the_best_way_is_taken(tmp_path,
         raise KeyboardInterrupt
 
     with monkeypatch.context() as stopped:
-        stopped.setattr(automatic, "train_ppo", interrupted)
+        stopped.setattr(automatic, "best_ppo", interrupted)
         with pytest.raises(KeyboardInterrupt):
             distill_any(settings, tmp_path / "run", progress=False)
     policy = (tmp_path / "run" / "linear.npz").read_bytes()
@@ -127,7 +127,7 @@ def test_ppo_has_the_time_that_the_search_has_left(tmp_path, monkeypatch):
         asked.append(seconds)
         raise DivergedError("Not now.")
 
-    monkeypatch.setattr(automatic, "train_ppo", trained)
+    monkeypatch.setattr(automatic, "best_ppo", trained)
     world, settings = vector_world_of("CartPole-v1"), AutomaticSettings("CartPole-v1", minutes=10)
     for made in (None, {"wall_seconds": 50.0}, {"wall_seconds": 1_000.0}):
         linear = automatic._Tried("no search")
@@ -143,7 +143,7 @@ def test_without_ppo_the_linear_policy_is_what_there_is(tmp_path, monkeypatch):
     def missing(*arguments, **keywords):
         raise MissingExtraError("stable-baselines3", "PPO as a teacher", "sb3")
 
-    monkeypatch.setattr(automatic, "train_ppo", missing)
+    monkeypatch.setattr(automatic, "best_ppo", missing)
     monkeypatch.setattr(automatic, "_SCORING", 0.0)
     settings = AutomaticSettings("Pendulum-v1", minutes=0.05, eval_learners=4)
     dataset = distill_any(settings, tmp_path / "run", progress=False)
@@ -164,7 +164,7 @@ def test_what_diverges_leaves_what_there_is(tmp_path, monkeypatch):
         return automatic._Tried(way, 0.0, dataset, float(len(ways)), 0.0)
 
     monkeypatch.setattr(automatic, "_imitated", imitated)
-    monkeypatch.setattr(automatic, "train_ppo", lambda *_, **__: None)
+    monkeypatch.setattr(automatic, "best_ppo", lambda *_, **__: (None, 0))
     monkeypatch.setattr(automatic, "_reaches", lambda *_: False)
     settings = AutomaticSettings("Pendulum-v1", minutes=0.05, eval_learners=2)
     dataset = distill_any(settings, tmp_path / "run", progress=False)

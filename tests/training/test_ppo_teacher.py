@@ -12,7 +12,7 @@ import torch
 from distilled_envs.errors import MissingExtraError, SettingsError
 from distilled_envs.training import ppo_teacher
 from distilled_envs.training.playing import Playing
-from distilled_envs.training.ppo_teacher import train_ppo
+from distilled_envs.training.ppo_teacher import best_ppo, train_ppo
 from distilled_envs.training.teachers import as_teacher
 from distilled_envs.training.world import vector_world_of
 
@@ -97,3 +97,26 @@ def test_global_generators_stay(tmp_path):
     random.seed(5)
     train_ppo(vector_world_of("CartPole-v1"), 0.5, tmp_path, seed=1, progress=False)
     assert (torch.rand(1), np.random.rand(), random.random()) == wanted  # noqa: NPY002
+
+
+def test_long_episodes_are_played_for_under_two_discounts(tmp_path, monkeypatch):
+    trained = []
+
+    def fake(world, seconds, folder, *, discount, seed, progress):
+        trained.append((seconds, folder.name, discount))
+
+        def answer(observations):
+            # The pole stays up by the second one's answers: it pushes where the pole leans.
+            return 20 * observations[..., 1:2] * (discount > 0.99)
+
+        answer.num_timesteps = 1_000
+        return answer
+
+    monkeypatch.setattr(ppo_teacher, "train_ppo", fake)
+    model, spent = best_ppo(vector_world_of("InvertedPendulum-v5"), 10.0, tmp_path, progress=False)
+    assert trained == [(5.0, "0.99", 0.99), (5.0, "0.999", 0.999)]
+    assert model(torch.ones(4)) == 20
+    assert spent > 1_000  # the other's, and those of the choice
+    trained.clear()
+    assert best_ppo(vector_world_of("Pendulum-v1"), 10.0, tmp_path)[1] == 0
+    assert trained == [(10.0, "0.99", 0.99)]
