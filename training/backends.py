@@ -15,6 +15,7 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
+from distilled_envs.envs.making import make
 from distilled_envs.envs.preprocessing import make_vec
 from distilled_envs.errors import SettingsError
 from distilled_envs.training.settings import GameSettings, Settings
@@ -46,7 +47,7 @@ class EnvPoolVectorEnv(VectorEnv):
             self._dtype = self._pool.action_space.dtype
             _ = self._pool.observation_space  # made, and warned about, when it is first asked for
         self.num_envs = num_envs
-        space = gym.make(env_id)
+        space = make(gym.spec(env_id))
         self.single_observation_space = space.observation_space
         self.single_action_space = space.action_space
         space.close()

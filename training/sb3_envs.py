@@ -9,6 +9,7 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 
 from distilled_envs.envs.checked import Checked
+from distilled_envs.envs.making import make
 from distilled_envs.envs.preprocessing import preprocess
 from distilled_envs.studies.drop_in import counting_from_zero
 from distilled_envs.training.backends import EnvPoolVectorEnv, in_envpool
@@ -30,7 +31,7 @@ def teacher_envs(world: World, count: int, seed: int) -> VecEnv:
 
 def teacher_env(world: World) -> gym.Env:
     """One copy of an environment with vectors, which tells of its faults in one sentence."""
-    return counting_from_zero(preprocess(Checked(gym.make(world.spec)), world.preprocessing))
+    return counting_from_zero(preprocess(Checked(make(world.spec)), world.preprocessing))
 
 
 class _EnvPoolCopies(VecEnv):

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from distilled_envs.envs import atari
 from distilled_envs.envs.checked import tried
+from distilled_envs.envs.making import make
 from distilled_envs.envs.preprocessing import preprocess, preprocessing_of
 from distilled_envs.envs.registering import (
     import_module,
@@ -113,7 +114,7 @@ def world_of(
         if max_episode_steps is not None:
             kept.max_episode_steps = max_episode_steps
         kept.kwargs.pop("render_mode", None)
-        made = gym.make(kept)
+        made = make(kept)
     except gym.error.DependencyNotInstalled as error:
         raise missing_simulator(given, error) from error
     except Exception as error:  # whatever an environment's constructor may raise

@@ -21,6 +21,7 @@ from gymnasium.envs.registration import EnvSpec
 
 from distilled_envs.envs import atari
 from distilled_envs.envs.checked import Checked
+from distilled_envs.envs.making import keep_mujoco_quiet
 from distilled_envs.errors import MissingExtraError
 from distilled_envs.spec import FRAMES, MAX_WIDTH, Preprocessing
 
@@ -139,6 +140,7 @@ def make_vec(
         assert isinstance(spec, EnvSpec)
         return atari.make_vec(spec, num_envs, **kwargs)
     known = gym.spec(spec) if isinstance(spec, str) else spec
+    keep_mujoco_quiet(known)
     given = {"vectorization_mode": "sync"} | kwargs
     if kind is None and known.vector_entry_point and "vectorization_mode" not in kwargs:
         return gym.make_vec(spec, num_envs, **kwargs)  # its own vector form takes no wrappers

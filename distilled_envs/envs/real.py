@@ -11,6 +11,7 @@ from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
 
 from distilled_envs.envs import atari
+from distilled_envs.envs.making import make
 from distilled_envs.envs.preprocessing import make_vec as make_preprocessed_vec
 from distilled_envs.envs.preprocessing import preprocess
 from distilled_envs.envs.registering import missing_simulator, registered
@@ -27,7 +28,7 @@ def make_bare_env(spec: DistillationSpec, **kwargs: Any) -> gym.Env:
         MissingExtraError: What it is simulated with is not installed.
     """
     with _explained(spec):
-        env = preprocess(gym.make(_registered(spec), **kwargs), spec.preprocessing)
+        env = preprocess(make(_registered(spec), **kwargs), spec.preprocessing)
     _check_shape(spec, env.observation_space)
     return env
 
@@ -96,9 +97,13 @@ def transform_function(fixed: ObservationTransform) -> Callable[[np.ndarray], np
 
 
 def transformed_space(fixed: ObservationTransform, space: spaces.Box) -> spaces.Box:
-    """The space of transformed observations."""
+    """The space of transformed observations.
+
+    Where these begin at 0, as what is one-hot does, rows may be as far below it.
+    """
     transform = transform_function(fixed)
     low, high = transform(space.low), transform(space.high)
+    low = np.where(low == 0, -high, low)
     return spaces.Box(low, high, dtype=np.float32)
 
 

@@ -1,3 +1,7 @@
+import subprocess
+import sys
+from importlib import metadata
+
 import pytest
 
 from distilled_envs.catalog import entries
@@ -25,3 +29,18 @@ def test_bundled_spaces_are_those_of_the_real_environment(entry):
                 assert before.dtype == after.dtype
                 assert (before.low == after.low).all()
                 assert (before.high == after.high).all()
+
+
+def test_mujoco_speaks_to_the_log_alone(tmp_path):
+    code = (
+        "import logging, sys; logging.basicConfig(level=logging.DEBUG, stream=sys.stdout)\n"
+        "from distilled_envs import load_distilled\n"
+        "load_distilled('halfcheetah').make_env().close()\n"
+        "load_distilled('halfcheetah').make_vec_env(2).close()\n"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=tmp_path)
+    assert done.stderr == ""
+    assert not [*tmp_path.iterdir()]  # it would write a file
+    if int(metadata.version("mujoco").split(".")[0]) >= 4:  # earlier ones say nothing
+        assert "DEBUG:distilled_envs.envs.making:MuJoCo: compiler attribute" in done.stdout
