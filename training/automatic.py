@@ -20,8 +20,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.errors import DivergedError, MissingExtraError, SettingsError
 from distilled_envs.evaluation import EVALUATION_SEED, one_step_returns
@@ -103,7 +101,7 @@ class _Tried:
         teacher: What its teacher got.
         dataset: What came out; None where nothing was tried.
         networks: What networks got after one step, on average.
-        least: What the worst of them got.
+        least: What the worst of them got in its first episode.
         episodes: That each of them played.
         env_steps: Environment steps of the imitation.
     """
@@ -270,40 +268,34 @@ def _imitated(
     **how: Any,
 ) -> _Tried:
     """Rows of a teacher; no learned ones, which take minutes and teach what is linear, too."""
-    imitation = ImitationSettings(seed=settings.seed, enough=0.0, **how)
+    imitation = ImitationSettings(seed=settings.seed, enough=0.0, episodes=NETWORKS, **how)
     dataset = imitate(teacher, world, imitation, progress=progress)
-    teacher_return = dataset.spec.provenance["imitation"]["teacher_return"]
-    returns = _score(dataset)
-    networks = float(returns.mean())
-    logger.info("%s: networks get %s of %s", way, written(networks), written(float(teacher_return)))
-    per_network = returns.mean(1)
-    return _Tried(
-        way,
-        teacher_return,
-        dataset,
-        networks,
-        float(per_network.min()),
-        returns.shape[1],
-        dataset.spec.provenance["env_steps"],
-    )
+    made = dataset.spec.provenance
+    got, networks, episodes = made["imitation"]["teacher_return"], *_score(dataset)
+    logger.info("%s: networks get %s of %s", way, written(networks), written(float(got)))
+    least = made["imitation"]["least"]
+    return _Tried(way, got, dataset, networks, least, episodes, made["env_steps"])
 
 
-def _score(dataset: DistilledDataset) -> np.ndarray:
-    """Returns of networks after one step ``(networks, episodes)``.
+def _score(dataset: DistilledDataset) -> tuple[float, int]:
+    """Mean return of networks after one step, and the episodes of each that it took.
 
-    More episodes are played while the mean is unsure and time is left: Blackjack's returns deviate
-    by 1 where policies differ by 0.05, and are played in no time.
+    The imitation has played one. More are played while the mean is unsure and time is left:
+    Blackjack's returns deviate by 1 where policies differ by 0.05, and are played in no time.
     """
-    started, episodes, returns = time.monotonic(), 1, np.zeros((NETWORKS, 0))
-    while True:
-        # Other networks and episodes than those of the evaluation at the end.
-        seed = EVALUATION_SEED + 1_000 * (1 + returns.shape[1])
-        played = one_step_returns(dataset, NETWORKS, episodes, seed)
-        returns = np.concatenate([returns, played], axis=1)
-        mean, error = abs(returns.mean()), returns.std() / math.sqrt(returns.size)
-        if error <= _SURE * mean or time.monotonic() - started > _SCORING:
-            return returns
-        episodes *= 2
+    found = dataset.spec.provenance["imitation"]
+    mean, variance, episodes, started = found["return"], found["std"] ** 2, 1, time.monotonic()
+    while (
+        math.sqrt(variance / (NETWORKS * episodes)) > _SURE * abs(mean)
+        and time.monotonic() - started < _SCORING
+    ):
+        # As many again, of other networks than those of the evaluation at the end.
+        seed = EVALUATION_SEED + 1_000 * (1 + episodes)
+        returns = one_step_returns(dataset, NETWORKS, episodes, seed)
+        apart = returns.mean() - mean
+        variance = (variance + returns.var()) / 2 + apart**2 / 4
+        mean, episodes = float(mean + apart / 2), 2 * episodes
+    return mean, episodes
 
 
 def _solved(world: World, linear: _Tried) -> bool:

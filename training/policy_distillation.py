@@ -169,7 +169,7 @@ def _unplayed(
     seen = (linear.mean + linear.std * torch.randn(INPUTS, len(linear.mean))).float()
     shown = Shown(teacher, world, settings, seen, linear(seen), np.zeros(0))
     record = {"teacher": teacher.name, "by": "closed form"}
-    unknown = dict.fromkeys(("teacher_return", "return", "share"))
+    unknown = dict.fromkeys(("teacher_return", "return", "std", "least", "share"))
     return _closed_form(linear, shown), record | unknown
 
 

@@ -14,7 +14,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from tqdm import tqdm
 
 from distilled_envs.errors import DivergedError, MissingExtraError, SettingsError
@@ -31,8 +30,8 @@ COPIES, HORIZON, MINIBATCH, EPOCHS = 32, 256, 512, 6
 LEARNING_RATE = 7e-4
 GAE_LAMBDA = {0.99: 0.95, 0.999: 0.98}
 """For each discount: who looks far ahead believes its critic less."""
-_EPISODES = 32
-"""Of each player, by which one is chosen."""
+_EPISODES, _TRIAL = 32, 0.25
+"""Of each player, by which one is chosen, and its share of the time until then."""
 _LONG = 1_000
 """Steps of a time limit from which episodes count as long, and what comes late may count more."""
 _CHECKPOINT_SECONDS = 30.0
@@ -45,7 +44,7 @@ def best_ppo(
 ) -> tuple[Any, int]:
     """PPO with the discount that suits an environment.
 
-    Where episodes are long, each of two gets half of the time, and the better player stays.
+    Where episodes are long, each of two gets a quarter of the time, and the better player the rest.
 
     Args:
         world: Where it acts; vectors.
@@ -58,21 +57,24 @@ def best_ppo(
         The model, and the environment steps of the choice, which are no part of it.
     """
     limit = world.spec.max_episode_steps
-    suited = [*GAE_LAMBDA] if limit is not None and limit >= _LONG else [min(GAE_LAMBDA)]
-    models = []
-    for discount in suited:
-        part, place = seconds / len(suited), Path(folder) / f"{discount:g}"
-        models.append(
-            train_ppo(world, part, place, discount=discount, seed=seed, progress=progress)
-        )
-    if len(models) == 1:
-        return models[0], 0
-    act = Playing(world, 1, seed)
-    means = [act(as_teacher(each, world).answer, _EPISODES).returns.mean() for each in models]
-    for discount, mean in zip(suited, means, strict=True):
-        logger.info("PPO with a discount of %g gets %s", discount, written(float(mean)))
-    best = models[int(np.argmax(means))]
-    return best, act.env_steps + sum(each.num_timesteps for each in models if each is not best)
+    is_long = limit is not None and limit >= _LONG
+    suited, trials, others = min(GAE_LAMBDA), Playing(world, 1, seed), 0
+
+    def train(discount: float, total: float, pause: float | None = None) -> Any:
+        place, how = Path(folder) / f"{discount:g}", {"seed": seed, "progress": progress}
+        return train_ppo(world, total, place, discount=discount, pause=pause, **how)
+
+    if is_long:
+        total, found = seconds * (1 - _TRIAL), {}
+        for discount in GAE_LAMBDA:
+            model = train(discount, total, pause=seconds * _TRIAL)
+            mean = float(trials(as_teacher(model, world).answer, _EPISODES).returns.mean())
+            logger.info("PPO with a discount of %g gets %s so far", discount, written(mean))
+            found[discount] = mean, model.num_timesteps
+        suited = max(found, key=lambda each: found[each][0])
+        others = sum(steps for each, (_, steps) in found.items() if each != suited)
+        seconds = total
+    return train(suited, seconds), trials.env_steps + others
 
 
 def train_ppo(
@@ -81,6 +83,7 @@ def train_ppo(
     folder: str | Path,
     *,
     discount: float = min(GAE_LAMBDA),
+    pause: float | None = None,
     seed: int = 0,
     progress: bool = True,
 ) -> Any:
@@ -94,6 +97,7 @@ def train_ppo(
         folder: Where the model goes, every half minute and at the end; one that is there goes on.
             What SB3 keeps is pickled: name a folder of your own.
         discount: One of :data:`GAE_LAMBDA`.
+        pause: Seconds after which it stops for now; the learning rate falls for all of them.
         seed: Of everything.
         progress: Whether to show a bar.
 
@@ -121,7 +125,8 @@ def train_ppo(
     folder.mkdir(parents=True, exist_ok=True)
     # SB3 seeds all global generators.
     with contextlib.closing(teacher_envs(world, COPIES, seed)) as copies, kept_generators():
-        return _trained(PPO, world, copies, seconds, folder, discount, seed, progress)
+        until = seconds if pause is None else pause
+        return _trained(PPO, world, copies, seconds, until, folder, discount, seed, progress)
 
 
 def _trained(
@@ -129,12 +134,13 @@ def _trained(
     world: World,
     copies: Any,
     seconds: float,
+    until: float,
     folder: Path,
     discount: float,
     seed: int,
     progress: bool,
 ) -> Any:
-    """The model of PPO's class after so many seconds in ``copies``; see :func:`train_ppo`."""
+    """The model of PPO's class, trained in ``copies``; see :func:`train_ppo`."""
     from stable_baselines3.common.utils import safe_mean
     from stable_baselines3.common.vec_env import VecNormalize
 
@@ -196,15 +202,15 @@ def _trained(
             if model.ep_info_buffer:
                 mean = safe_mean([each["r"] for each in model.ep_info_buffer])
                 bar.set_postfix_str(f"return {mean:.1f}", refresh=False)
-            bar.update(round(min(before + now - started, seconds) - bar.n, 1))
+            bar.update(round(min(before + now - started, until) - bar.n, 1))
             shown = now
         if now - saved > _CHECKPOINT_SECONDS:
             save()
             saved = now
-        return before + now - started < seconds
+        return before + now - started < until
 
     bar = tqdm(
-        total=round(seconds),
+        total=round(until),
         initial=round(before),
         desc=f"{world.spec.id}: PPO, discount {discount:g}",
         unit=" s",
@@ -213,7 +219,7 @@ def _trained(
     )
     with bar:
         try:
-            if before < seconds:
+            if before < until:
                 model.learn(_ENDLESS, callback=goes_on, reset_num_timesteps=False)
             save()
         except KeyboardInterrupt:

@@ -321,8 +321,11 @@ def family_of(env_id: str) -> str:
 
     >>> family_of("my_envs:PointMass-v0")
     'pointmass'
+    >>> family_of("ALE/Breakout-v5"), family_of("MinAtar/Breakout-v1")
+    ('breakout', 'minatar-breakout')
     """
-    return re.sub(r"-v[0-9]+$", "", re.split("[/:]", env_id)[-1]).lower()
+    name = env_id.rpartition(":")[2].removeprefix("ALE/").replace("/", "-")
+    return re.sub(r"-v[0-9]+$", "", name).lower()
 
 
 _COUNTS = (

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.envs.real import transformed_space
-from distilled_envs.evaluation import one_step_returns
+from distilled_envs.evaluation import EVALUATION_SEED, one_step_returns
 from distilled_envs.spaces import EnvSpaces
 from distilled_envs.spec import (
     DistillationSpec,
@@ -56,10 +56,14 @@ class Shown:
         return mean, torch.where(std > 1e-6, std, 1.0)
 
     def kept_by(self, dataset: DistilledDataset) -> dict[str, Any]:
-        """What networks get after one step on a dataset, and which share of its return that is."""
-        found = float(one_step_returns(dataset, self.settings.episodes).mean())
-        share = share_of_own(found, float(self.returns.mean()))
-        return {"return": round(found, 3), "share": share}
+        """What networks get after one step on a dataset, and which share of its return that is.
+
+        They are others than those of the evaluation, since rows are chosen by them.
+        """
+        returns = one_step_returns(dataset, self.settings.episodes, seed=EVALUATION_SEED + 1_000)
+        numbers = {"return": returns.mean(), "std": returns.std(), "least": returns.min()}
+        found = {key: round(float(value), 3) for key, value in numbers.items()}
+        return found | {"share": share_of_own(found["return"], float(self.returns.mean()))}
 
     def dataset(
         self,

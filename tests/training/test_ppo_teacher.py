@@ -99,11 +99,11 @@ def test_global_generators_stay(tmp_path):
     assert (torch.rand(1), np.random.rand(), random.random()) == wanted  # noqa: NPY002
 
 
-def test_long_episodes_are_played_for_under_two_discounts(tmp_path, monkeypatch):
+def test_where_episodes_are_long_the_discount_is_tried(tmp_path, monkeypatch):
     trained = []
 
-    def fake(world, seconds, folder, *, discount, seed, progress):
-        trained.append((seconds, folder.name, discount))
+    def fake(world, seconds, folder, *, discount, pause, seed, progress):
+        trained.append((seconds, pause, folder.name, discount))
 
         def answer(observations):
             # The pole stays up by the second one's answers: it pushes where the pole leans.
@@ -114,9 +114,23 @@ def test_long_episodes_are_played_for_under_two_discounts(tmp_path, monkeypatch)
 
     monkeypatch.setattr(ppo_teacher, "train_ppo", fake)
     model, spent = best_ppo(vector_world_of("InvertedPendulum-v5"), 10.0, tmp_path, progress=False)
-    assert trained == [(5.0, "0.99", 0.99), (5.0, "0.999", 0.999)]
+    assert trained == [
+        (7.5, 2.5, "0.99", 0.99),
+        (7.5, 2.5, "0.999", 0.999),
+        (7.5, None, "0.999", 0.999),
+    ]
     assert model(torch.ones(4)) == 20
     assert spent > 1_000  # the other's, and those of the choice
     trained.clear()
     assert best_ppo(vector_world_of("Pendulum-v1"), 10.0, tmp_path)[1] == 0
-    assert trained == [(10.0, "0.99", 0.99)]
+    assert trained == [(10.0, None, "0.99", 0.99)]
+
+
+def test_a_pause_keeps_the_pace(tmp_path):
+    world = vector_world_of("CartPole-v1")
+    model = train_ppo(world, 8.0, tmp_path, pause=2.0, progress=False)
+    assert 2 <= json.loads((tmp_path / "ppo.json").read_text())["seconds"] < 5
+    assert model.learning_rate(0.0) > ppo_teacher.LEARNING_RATE / 3
+    model = train_ppo(world, 8.0, tmp_path, progress=False)
+    assert json.loads((tmp_path / "ppo.json").read_text())["seconds"] >= 8
+    assert model.learning_rate(0.0) == 0
