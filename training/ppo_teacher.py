@@ -61,8 +61,15 @@ def best_ppo(
     suited, trials, others = min(GAE_LAMBDA), Playing(world, 1, seed), 0
 
     def train(discount: float, total: float, pause: float | None = None) -> Any:
-        place, how = Path(folder) / f"{discount:g}", {"seed": seed, "progress": progress}
-        return train_ppo(world, total, place, discount=discount, pause=pause, **how)
+        return train_ppo(
+            world,
+            total,
+            Path(folder) / f"{discount:g}",
+            discount=discount,
+            pause=pause,
+            seed=seed,
+            progress=progress,
+        )
 
     if is_long:
         total, found = seconds * (1 - _TRIAL), {}
