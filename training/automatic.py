@@ -39,7 +39,7 @@ from distilled_envs.training.world import World, say_if_unending, world_of
 
 logger = logging.getLogger(__name__)
 
-SEARCH, PPO = 0.2, 0.6
+SEARCH, PPO = 0.2, 0.55
 """Shares of the time for linear policies, and for PPO; encoder and evaluation take the rest."""
 SEARCHED = 500
 """Numbers of a linear policy from which a search for it would take hours; PPO gets its time."""
@@ -72,8 +72,8 @@ class AutomaticSettings:
     max_episode_steps: int | None = None
     """Steps after which an episode is cut; None takes the environment's own time limit."""
     minutes: float = 8.0
-    """Of training, about: a fifth at most for linear policies, what is left of four fifths for PPO
-    where those are not enough, and the rest for its encoder."""
+    """Of training, about: a fifth at most for linear policies, what is left of three quarters for
+    PPO where those are not enough, and the rest for its encoder."""
     seed: int = 0
     """Seed of everything random."""
     eval_learners: int = 100
@@ -104,6 +104,7 @@ class _Tried:
         least: What the worst of them got in its first episode.
         episodes: That each of them played.
         env_steps: Environment steps of the imitation.
+        seconds: That search and imitations took.
     """
 
     way: str
@@ -113,6 +114,7 @@ class _Tried:
     least: float = -math.inf
     episodes: int = 1
     env_steps: int = 0
+    seconds: float = 0.0
 
     def record(self) -> dict[str, Any]:
         """What the provenance keeps of it."""
@@ -226,27 +228,29 @@ def _linear(world: World, settings: AutomaticSettings, folder: Path, progress: b
             return _Tried(f"no search for a linear policy of {size:,} numbers")
         policy.save(path)
     found = LinearPolicy.load(path)
-    if has_table(world) or world.task.kind == "gaussian":
-        return _imitated(way, found, world, settings, progress)
-    softer = (
+    soft = world.task.kind == "categorical" and not has_table(world)
+    policies = [
         dataclasses.replace(found, weights=factor * found.weights, bias=factor * found.bias)
-        for factor in SOFTER
-    )
-    tried = [_imitated(way, policy, world, settings, progress) for policy in softer]
+        for factor in (SOFTER if soft else SOFTER[:1])
+    ]
+    started = time.monotonic()
+    tried = [_imitated(way, policy, world, settings, progress) for policy in policies]
     highest = max(each.networks for each in tried)
     best = next(each for each in tried if _reaches(each.networks, highest, _SAME))
-    return dataclasses.replace(best, env_steps=sum(each.env_steps for each in tried))
+    return dataclasses.replace(
+        best,
+        env_steps=sum(each.env_steps for each in tried),
+        # A search that was finished before Ctrl-C says itself how long it took.
+        seconds=found.made.get("wall_seconds", 0.0) + time.monotonic() - started,
+    )
 
 
 def _with_ppo(
     world: World, settings: AutomaticSettings, folder: Path, linear: _Tried, progress: bool
 ) -> Iterator[_Tried]:
     """PPO, followed by a linear policy and, where that is not enough, behind an encoder."""
-    # What the search has left of its time is PPO's.
-    searched = 0.0
-    if linear.dataset is not None:
-        searched = linear.dataset.spec.provenance["teacher"].get("wall_seconds", 0.0)
-    left = 60 * (SEARCH + PPO) * settings.minutes - searched
+    # What linear policies have left of their time is PPO's.
+    left = 60 * (SEARCH + PPO) * settings.minutes - linear.seconds
     seconds = max(left, 60 * PPO * settings.minutes)
     model, spent = best_ppo(world, seconds, folder / _PPO, seed=settings.seed, progress=progress)
     if linear.dataset is not None:

@@ -63,7 +63,8 @@ def test_ppo_follows_where_nothing_is_solved_and_the_best_way_is_taken(tmp_path,
     monkeypatch.setattr(policy_distillation, "NETWORKS", 2)
     monkeypatch.setattr(automatic, "_SCORING", 0.0)
     monkeypatch.setattr(automatic, "SEARCH", 0.1)
-    monkeypatch.setattr(automatic, "_reaches", lambda *_: False)  # so little PPO is no better
+    # So little PPO is no better.
+    monkeypatch.setattr(automatic, "_reaches", lambda _, __, enough=0.95: enough != 0.95)
     settings = AutomaticSettings("Pendulum-v1", minutes=0.15, eval_learners=4)
 
     def interrupted(*arguments, **keywords):
@@ -129,14 +130,19 @@ def test_ppo_has_the_time_that_the_search_has_left(tmp_path, monkeypatch):
 
     monkeypatch.setattr(automatic, "best_ppo", trained)
     world, settings = vector_world_of("CartPole-v1"), AutomaticSettings("CartPole-v1", minutes=10)
-    for made in (None, {"wall_seconds": 50.0}, {"wall_seconds": 1_000.0}):
-        linear = automatic._Tried("no search")
-        if made:
-            policy = LinearPolicy(torch.ones(2, 4), torch.ones(2), made=made)
-            linear = automatic._Tried("a search", dataset=imitate(policy, world, QUICK))
+    for spent in (0.0, 50.0, 1_000.0):
+        linear = automatic._Tried("a search", seconds=spent)
         with pytest.raises(DivergedError):
             next(automatic._with_ppo(world, settings, tmp_path, linear, False))
-    assert asked == pytest.approx([480, 430, 360])
+    assert asked == pytest.approx([450, 400, 330])
+
+
+def test_a_way_says_how_long_it_took(tmp_path, monkeypatch):
+    made = {"wall_seconds": 50.0}
+    LinearPolicy(torch.ones(2, 4), torch.ones(2), made=made).save(tmp_path / "linear.npz")
+    monkeypatch.setattr(automatic, "_imitated", lambda way, *_: automatic._Tried(way, 0, None, 1.0))
+    world, settings = vector_world_of("CartPole-v1"), AutomaticSettings("CartPole-v1")
+    assert 50 <= automatic._linear(world, settings, tmp_path, progress=False).seconds < 55
 
 
 def test_without_ppo_the_linear_policy_is_what_there_is(tmp_path, monkeypatch):
@@ -165,7 +171,7 @@ def test_what_diverges_leaves_what_there_is(tmp_path, monkeypatch):
 
     monkeypatch.setattr(automatic, "_imitated", imitated)
     monkeypatch.setattr(automatic, "best_ppo", lambda *_, **__: (None, 0))
-    monkeypatch.setattr(automatic, "_reaches", lambda *_: False)
+    monkeypatch.setattr(automatic, "_reaches", lambda _, __, enough=0.95: enough != 0.95)
     settings = AutomaticSettings("Pendulum-v1", minutes=0.05, eval_learners=2)
     dataset = distill_any(settings, tmp_path / "run", progress=False)
     assert len(ways) == 3
