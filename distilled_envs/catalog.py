@@ -46,7 +46,7 @@ class Entry:
 
     @property
     def must_be_named(self) -> bool:
-        """Whether nobody gets it who has not asked for it, as it is not for usual networks.
+        """Whether nobody gets it who has not asked for it, where there is one for usual networks.
 
         It is for any network, for wide ones of ReLU, or comes with an encoder. A game's encoder is
         the usual thing, and its level is chosen by another rule.
@@ -79,15 +79,16 @@ class Entry:
         return count_rows(self.folder)
 
     @property
-    def names(self) -> set[str]:
-        """The names it is found by, in plain form."""
-        family, variant = _plain(self.family), _plain(self.variant)
-        names = {family + variant}
-        if self.dims is not None:
-            names.add(f"cartpole{variant}")
-        if self.must_be_named:
-            return names
-        names |= {family, _plain(self.spec.env.id)}
+    def full_names(self) -> set[str]:
+        """Names that mean this one alone, in plain form."""
+        variant = _plain(self.variant)
+        names = {_plain(self.family) + variant}
+        return names if self.dims is None else names | {f"cartpole{variant}"}
+
+    @property
+    def short_names(self) -> set[str]:
+        """Names of its environment, in plain form."""
+        names = {_plain(self.family), _plain(self.spec.env.id)}
         return names if self.dims is None else names | {"cartpole", f"cartpole{self.dims}d"}
 
 
@@ -136,11 +137,14 @@ def find(
     >>> find("Hopper-v5").instances
     4
     """
-    named = [entry for entry in entries() if _plain(name) in entry.names]
+    wanted = _plain(name)
+    meant = [entry for entry in entries() if wanted in entry.short_names]
+    named = [entry for entry in entries() if wanted in entry.full_names]
+    named = named or [entry for entry in meant if not entry.must_be_named] or meant
     if not named:
         families = {entry.family for entry in entries()}
         known = {_plain(each): each for each in families | {e.spec.name for e in entries()}}
-        near = difflib.get_close_matches(_plain(name), known, n=3, cutoff=0.4)
+        near = difflib.get_close_matches(wanted, known, n=3, cutoff=0.4)
         there = f"the nearest: {', '.join(known[each] for each in near)}"
         if not near:
             there = f"there are {', '.join(sorted(families))}"
@@ -168,8 +172,11 @@ def choose(
     if instances not in (None, "min"):
         instances = _whole(instances, "instances must be a number of rows or 'min'")
     if dims is None and len({entry.dims for entry in named}) > 1:
-        dims = 2
-    fitting = [entry for entry in named if dims in (None, entry.dims)]
+        # "cartpole" is Gymnasium's, as long as nobody asks for axes; of others it is the usual one.
+        dims = None if any(entry.dims is None for entry in named) else 2
+        fitting = [entry for entry in named if entry.dims == dims]
+    else:
+        fitting = [entry for entry in named if dims in (None, entry.dims)]
     if isinstance(instances, int):
         fitting = [entry for entry in fitting if entry.instances == instances]
     if encoder_level is not None:

@@ -224,7 +224,8 @@ class DistilledDataset(Rows):
             seed: Seed of inputs and learners.
             source: ``"noise"`` draws inputs of the size of observations, and needs no simulator;
                 ``"play"`` takes what one-step learners meet in the real environment. None takes
-                noise, but play where there is an encoder, and for games.
+                noise, but play where there is an encoder, for games, and where observations are
+                whole numbers.
             progress: Whether to show a bar while they play.
 
         Raises:
@@ -304,11 +305,11 @@ class DistilledDataset(Rows):
 
     @property
     def _usual_source(self) -> Literal["noise", "play"]:
-        """What an encoder makes of noise says little of play, and noise is no frame.
+        """What an encoder makes of noise says little of play, and noise is no frame, nor one-hot.
 
         On HalfCheetah with an encoder ReLU networks get 2,568 from noise, and 10,223 from play.
         """
-        return "noise" if self.is_plain else "play"
+        return "noise" if self.is_plain and self.spec.preprocessing is None else "play"
 
     @cached_property
     def _reference(self) -> Reference:

@@ -62,6 +62,12 @@ ZOO = {
 
 PPO = "SB3's PPO, 100,000 steps on the id"
 
+OTHERS = (
+    *(f"gymnasium.envs.{each}." for each in ("classic_control", "box2d", "toy_text")),
+    "minatar.",
+)
+"""Packages of the environments whose datasets the default command made."""
+
 MARKED = re.compile(r"(<!-- table: (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
 """A table in its place."""
 
@@ -99,10 +105,9 @@ def stored(kind: str) -> Iterator[dict[str, Any]]:
         yield json.loads(path.read_text())
 
 
-def datasets(entry_point: str) -> str:
-    """What the shipped datasets teach, of one kind of environments."""
-    listed = [each for each in entries() if each.spec.env.entry_point.startswith(entry_point)]
-    return results_table(listed)
+def datasets(*packages: str) -> str:
+    """What the shipped datasets teach, of environments from some packages."""
+    return results_table(e for e in entries() if e.spec.env.entry_point.startswith(packages))
 
 
 def summary() -> str:
@@ -349,6 +354,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "cart-pole": lambda: datasets("distilled_envs."),
     "MuJoCo": lambda: datasets("gymnasium.envs.mujoco"),
     "Atari": lambda: datasets("ale_py."),
+    "others": lambda: datasets(*OTHERS),
     "compare": comparisons,
     "generalize": generalization,
     "every network": every_network,

@@ -1,3 +1,4 @@
+import importlib.util
 import json
 import logging
 import warnings
@@ -10,15 +11,33 @@ from gymnasium.utils.env_checker import check_env
 
 from distilled_envs import load_distilled
 from distilled_envs.catalog import entries, find
+from distilled_envs.envs.registering import import_module
 from distilled_envs.errors import DatasetError, HubError, SettingsError
 from distilled_envs.learners.families import of_family
 from distilled_envs.spec import LearnerSpec
 from distilled_envs.training import PRESETS
 
 
+def is_here(spec):
+    """Whether the packages that an environment needs are installed."""
+    if spec.env_module is not None:
+        try:
+            import_module(spec.env_module)
+        except ImportError:
+            return False
+    return ".box2d" not in spec.env.entry_point or importlib.util.find_spec("Box2D") is not None
+
+
 @pytest.mark.parametrize(
     ("name", "kwargs", "variant"),
     [
+        ("cartpole", {}, "min"),
+        ("cartpole", {"dims": 5}, "5d-64"),
+        ("CartPole-v1", {}, "min"),
+        ("DistilledCartPole-v0", {}, "min"),
+        ("pendulum", {}, "encoder"),  # there is no other
+        ("MinAtar/Breakout-v1", {}, "encoder"),
+        ("ALE/Breakout-v5", {}, "level4"),
         ("cartpole_2d", {}, "2d-64"),
         ("CartPole-2D", {"instances": 3}, "2d-min"),
         ("cartpole_nd", {}, "2d-64"),
@@ -43,11 +62,11 @@ def test_every_bundled_dataset_loads_and_is_as_it_says(caplog):
         assert len(dataset) == entry.instances
         assert dataset.source.kind == "bundled"
         assert caplog.messages[-1] == f"{entry.spec.name}: bundled {entry.family}/{entry.variant}"
-        env = dataset.make_env()
-        space = env.observation_space
+        if is_here(entry.spec):
+            dataset.make_env().close()
+        space, actions = dataset.spec.spaces.observation, dataset.spec.spaces.action
         rows = dataset.observations.numpy().astype(space.dtype)
         assert all(space.contains(row) for row in rows)
-        actions = env.action_space
         outputs = actions.n if dataset.spec.task.kind == "categorical" else actions.shape[0]
         assert dataset.targets.shape[1] == outputs
         provenance = dataset.spec.provenance
@@ -133,7 +152,7 @@ def test_of_as_many_rows_the_best_are_taken():
 def test_unknown_names_list_the_nearest():
     with pytest.raises(DatasetError, match="nearest: cartpole-nd"):
         load_distilled("cartpol_nd")
-    with pytest.raises(DatasetError, match="there are ant, breakout, cartpole-nd"):
+    with pytest.raises(DatasetError, match=r"there are acrobot, ant, .*, cartpole, cartpole-nd"):
         load_distilled("zzzzzz")
     with pytest.raises(DatasetError, match="There is no distilled dataset 'Hopper-v4'"):
         load_distilled("Hopper-v4")
@@ -145,9 +164,13 @@ def test_specs_keep_the_protocol():
     for entry in entries():
         text = (entry.folder / "distillation.json").read_text()
         one_step = json.loads(text)["evaluation"]["one_step"]
-        episodes = 5 if entry.family == "cartpole-nd" else 1
         learners = 32 if entry.spec.preprocessing == "atari" else 100
-        assert (one_step["learners"], one_step["episodes"]) == (learners, episodes)
+        assert one_step["learners"] == learners
+        episodes = 5 if entry.family == "cartpole-nd" else 1
+        if entry.spec.provenance["algorithm"] == "automatic":  # more where returns differ by chance
+            assert one_step["episodes"] >= episodes
+        else:
+            assert one_step["episodes"] == episodes
         assert one_step["seed"] != entry.spec.provenance["seed"]
 
 
@@ -176,7 +199,7 @@ def test_every_family_is_a_gymnasium_environment():
         assert f"distilled{entry.family.replace('-', '')}v0" in ids, entry.family
 
 
-MUJOCO = [entry for entry in entries() if entry.spec.task.kind == "gaussian"]
+MUJOCO = [entry for entry in entries() if ".mujoco." in entry.spec.env.entry_point]
 
 
 def test_all_of_gymnasiums_mujoco_is_there():

@@ -1,3 +1,4 @@
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
@@ -93,6 +94,21 @@ def test_bad_input_is_refused(cartpole):
         cartpole.expand(0)
     with pytest.raises(SettingsError, match="'noise' or 'play'"):
         cartpole.expand(10, source="demonstrations")
+
+
+def test_states_by_number_are_expanded_by_play_and_lie_in_the_space():
+    lake = load_distilled("FrozenLake-v1")
+    pairs = lake.expand(300)
+    assert pairs.spec.provenance["expansion"]["source"] == "play"
+    scale = lake.spec.observation_transform.scale
+    states = (pairs.observations > 0).sum(1)
+    assert (states == 1).all()
+    assert pairs.observations.max() == pytest.approx(scale)
+    env = gym.make("DistilledFrozenLake-v0", expand=300)
+    assert env.observation_space.contains(env.reset(seed=0)[0])
+    bare = gym.make("DistilledFrozenLake-v0", expand=0)  # rows, which may be below 0
+    assert bare.observation_space.contains(bare.reset(options={"index": 1})[0])
+    assert lake.make_env().observation_space == lake.spec.spaces.observation
 
 
 def test_games_are_expanded_by_play_only(tmp_path):
