@@ -1,5 +1,3 @@
-import dataclasses
-
 import pytest
 import torch
 
@@ -24,7 +22,7 @@ def test_refitted_rows_teach_in_one_step_and_to_convergence():
     """Three rows of cart-pole teach through their one step only; 64 others, both ways."""
     three = load_distilled("cartpole_2d", instances=3)
     assert train_return(three) < 250
-    dataset = refit(three, instances=64, steps=1_000, progress=False)
+    dataset = refit(three, instances=64, steps=1_000, consistency=0.3, progress=False)
     assert dataset.observations.shape == (64, 8)
     assert dataset.evaluate(learners=20, episodes=1).greedy.mean > 450
     assert train_return(dataset) > 400
@@ -65,7 +63,8 @@ def test_refit_under_a_smaller_transform_knows_its_smaller_space():
     hopper = load_distilled("hopper", instances=64)
     small = refit(hopper, instances=4, steps=1, shrink=0.5, progress=False)
     assert small.spec.spaces.observation == small.make_env().observation_space
-    assert small.spec.spaces.observation.high.max() == 0.5
+    bound = hopper.spec.spaces.observation.high.max()
+    assert small.spec.spaces.observation.high.max() == pytest.approx(bound / 2)
     assert small.spec.spaces.action == hopper.spec.spaces.action
 
 
@@ -82,7 +81,7 @@ def test_refit_command(tmp_path, capsys):
     loaded = load_distilled(tmp_path / "new")
     assert loaded.spec.evaluation["one_step"]["greedy"]["mean"] > 100
     before = load_distilled("swimmer").spec.observation_transform
-    assert loaded.spec.observation_transform == dataclasses.replace(before, scale=before.scale / 2)
+    assert loaded.spec.observation_transform == before
     assert loaded.spec.provenance["refit"]["command"].startswith("distilled-envs refit swimmer")
     assert main([*command, f"--output={tmp_path / 'new'}"]) == 1
     assert "exists already" in capsys.readouterr().err
