@@ -125,6 +125,7 @@ def find(
         name: e.g. ``"cartpole_2d"``, ``"CartPoleND-v0"``, ``"cartpole-nd-5d-min"``; case, ``-``
             and ``_`` don't matter.
         dims: Cart-pole axes; None takes those in the name, else the environment's default, 2.
+            Without axes "cartpole" is Gymnasium's CartPole-v1.
         instances: Rows; ``"min"`` the fewest; None takes the dataset with the highest score, or
             one with more rows whose score lies within its 95% interval.
         encoder_level: Of an Atari game, 0 to 4; None takes the one with the highest score.
@@ -173,7 +174,9 @@ def choose(
         instances = _whole(instances, "instances must be a number of rows or 'min'")
     if dims is None and len({entry.dims for entry in named}) > 1:
         # "cartpole" is Gymnasium's, as long as nobody asks for axes; of others it is the usual one.
-        dims = None if any(entry.dims is None for entry in named) else 2
+        others = [entry for entry in named if entry.dims is None]
+        has_as_many = not isinstance(instances, int) or instances in {e.instances for e in others}
+        dims = None if others and has_as_many else 2
         fitting = [entry for entry in named if entry.dims == dims]
     else:
         fitting = [entry for entry in named if dims in (None, entry.dims)]
@@ -183,7 +186,7 @@ def choose(
         level = encoder_level
         fitting = [entry for entry in fitting if entry.spec.learner.encoder_level == level]
     if not fitting:
-        there = ", ".join(f"{e.variant} ({e.instances} rows)" for e in named)
+        there = ", ".join(f"{e.spec.name} ({e.instances} rows)" for e in named)
         wanted = [f"dims={dims}"] * (dims is not None)
         wanted += [f"instances={instances}"] * (instances is not None)
         wanted += [f"encoder_level={encoder_level}"] * (encoder_level is not None)

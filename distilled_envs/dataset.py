@@ -225,7 +225,7 @@ class DistilledDataset(Rows):
             source: ``"noise"`` draws inputs of the size of observations, and needs no simulator;
                 ``"play"`` takes what one-step learners meet in the real environment. None takes
                 noise, but play where there is an encoder, for games, and where observations are
-                whole numbers.
+                flattened from what is no vector.
             progress: Whether to show a bar while they play.
 
         Raises:

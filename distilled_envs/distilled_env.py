@@ -20,14 +20,14 @@ class DistilledEnv(gym.Env):
     A contextual bandit: `reset` shows an observation, one `step` ends the episode. Spaces are those
     of ``dataset.make_env()``, on cart-pole and in games those of the real environment, so that
     training code needs nothing but another id. No simulator is needed to make it or to train on it,
-    but for datasets with an encoder or of whole numbers, whose learners play once when the
-    environment is made.
+    but for datasets with an encoder or of flattened observations, whose learners play once when
+    the environment is made.
 
     A batch teaches through one gradient step of its own, and RL on a few rows learns those rows and
     no more. A bandit therefore deals *expanded* rows: inputs drawn at random, each with the mean
     answer of networks that took the one step (``dataset.expand``). With `expand=0` it deals the
     rows themselves, and so it always does in games, where noise is nothing that a game shows. With
-    an encoder, or where observations are whole numbers, inputs are what learners meet in play.
+    an encoder, or where observations are flattened, inputs are what learners meet in play.
     Method: Wilhelm & Ventura, arXiv 2508.09283; the bandit reading is this package's own.
 
     ## Action Space

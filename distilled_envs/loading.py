@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from distilled_envs.catalog import Entry, Instances, find
+from distilled_envs.catalog import Entry, Instances, entries, find
 from distilled_envs.errors import (
     DatasetError,
     HubError,
@@ -106,9 +106,10 @@ def locate(
         SettingsError: Arguments that don't go together.
     """
     path = Path(name)
-    is_game = re.fullmatch(r"ALE/\w+(-v\d+)?", str(name), re.IGNORECASE) is not None
+    is_id = re.fullmatch(r"ALE/\w+(-v\d+)?", str(name), re.IGNORECASE) is not None
+    is_id = is_id or name in {entry.spec.env.id for entry in entries()}
     # A bare word is a folder only if a dataset lies in it: halfcheetah/ here may be anything.
-    is_path = not isinstance(name, str) or (not is_game and any(s in name for s in _SEPARATORS))
+    is_path = not isinstance(name, str) or (not is_id and any(s in name for s in _SEPARATORS))
     if path.is_dir() and ((path / SPEC_FILE).exists() or is_path):
         given = (dims, instances, encoder_level, revision, namespace)
         if any(argument is not None for argument in given):
@@ -117,7 +118,7 @@ def locate(
                 "revision and namespace."
             )
         return path, Source("folder", str(path))
-    if isinstance(name, str) and re.fullmatch(HUB_NAME, name) and not is_game:
+    if isinstance(name, str) and re.fullmatch(HUB_NAME, name) and not is_id:
         if namespace is not None:
             raise SettingsError(f"{name} has a namespace already: leave out the argument.")
         choice: dict[str, Any] = {

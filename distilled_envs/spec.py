@@ -193,6 +193,19 @@ class ObservationTransform:
         )
 
 
+def family_of(env_id: str) -> str:
+    """The family of an environment's datasets.
+
+    >>> family_of("my_envs:PointMass-v0"), family_of("CartPoleND-v0")
+    ('pointmass', 'cartpole-nd')
+    >>> family_of("ALE/Breakout-v5"), family_of("MinAtar/Breakout-v1")
+    ('breakout', 'minatar-breakout')
+    """
+    name = env_id.rpartition(":")[2].removeprefix("ALE/").replace("/", "-")
+    plain = re.sub(r"-v[0-9]+$", "", name).lower()
+    return {"cartpolend": "cartpole-nd"}.get(plain, plain)
+
+
 @dataclass(frozen=True)
 class DistillationSpec:
     """Everything a distilled dataset knows beside its rows.
@@ -261,8 +274,7 @@ class DistillationSpec:
     @property
     def family(self) -> str:
         """Which environment it stands for; a Hub repo ``distilled-<family>`` holds its variants."""
-        plain = re.sub(r"-v[0-9]+$", "", self.env.id.split("/")[-1]).lower()
-        return {"cartpolend": "cartpole-nd"}.get(plain, plain)
+        return family_of(self.env.id)
 
     @property
     def variant(self) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from huggingface_hub import DatasetCard, DatasetCardData
 
 import distilled_envs
+from distilled_envs.evaluation.statistics import written
 from distilled_envs.hub.baselines import baselines
 from distilled_envs.spec import DistillationSpec
 from distilled_envs.storage.folder import ROWS_FILE
@@ -72,6 +73,7 @@ def make_card(
     card = DatasetCard.from_template(
         header,
         template_str=template,
+        written=written,
         repo_id=repo_id,
         env_id=spec.env.id,
         kind=spec.task.kind,

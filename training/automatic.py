@@ -101,7 +101,7 @@ class _Tried:
         teacher: What its teacher got.
         dataset: What came out; None where nothing was tried.
         networks: What networks got after one step, on average.
-        least: What the worst of them got in its first episode.
+        least: What the worst of them got.
         episodes: That each of them played.
         env_steps: Environment steps of the imitation.
         seconds: That search and imitations took.
@@ -275,20 +275,20 @@ def _imitated(
     imitation = ImitationSettings(seed=settings.seed, enough=0.0, episodes=NETWORKS, **how)
     dataset = imitate(teacher, world, imitation, progress=progress)
     made = dataset.spec.provenance
-    got, networks, episodes = made["imitation"]["teacher_return"], *_score(dataset)
+    got, (networks, least, episodes) = made["imitation"]["teacher_return"], _score(dataset)
     logger.info("%s: networks get %s of %s", way, written(networks), written(float(got)))
-    least = made["imitation"]["least"]
     return _Tried(way, got, dataset, networks, least, episodes, made["env_steps"])
 
 
-def _score(dataset: DistilledDataset) -> tuple[float, int]:
-    """Mean return of networks after one step, and the episodes of each that it took.
+def _score(dataset: DistilledDataset) -> tuple[float, float, int]:
+    """Mean return of networks after one step, that of the worst, and the episodes of each.
 
     The imitation has played one. More are played while the mean is unsure and time is left:
     Blackjack's returns deviate by 1 where policies differ by 0.05, and are played in no time.
     """
     found = dataset.spec.provenance["imitation"]
-    mean, variance, episodes, started = found["return"], found["std"] ** 2, 1, time.monotonic()
+    mean, variance, least, episodes = found["return"], found["std"] ** 2, found["least"], 1
+    started = time.monotonic()
     while (
         math.sqrt(variance / (NETWORKS * episodes)) > _SURE * abs(mean)
         and time.monotonic() - started < _SCORING
@@ -298,8 +298,9 @@ def _score(dataset: DistilledDataset) -> tuple[float, int]:
         returns = one_step_returns(dataset, NETWORKS, episodes, seed)
         apart = returns.mean() - mean
         variance = (variance + returns.var()) / 2 + apart**2 / 4
+        least = float(returns.mean(1).min())
         mean, episodes = float(mean + apart / 2), 2 * episodes
-    return mean, episodes
+    return mean, least, episodes
 
 
 def _solved(world: World, linear: _Tried) -> bool:

@@ -1,5 +1,6 @@
 """A policy playing in an environment: what it meets there, and what it gets."""
 
+import contextlib
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -61,29 +62,32 @@ class Playing:
         """
         task = self._world.task
         self._seed += COPIES  # of copies side by side each takes the next
-        env = make_vector_env(self._world, min(COPIES, episodes), self._seed, threads=0)
-        rounds = -(-episodes // env.num_envs)
-        returns, episode = np.zeros((env.num_envs, rounds + 1)), np.zeros(env.num_envs, dtype=int)
-        seen: list[np.ndarray] = []
-        answers: list[Tensor] = []
-        observations, _ = env.reset(seed=self._seed)
-        steps = 0
-        while (episode.min() < rounds and steps < rounds * _MAX_STEPS) or (
-            steps * env.num_envs < self._steps
-        ):
-            seen.append(observations)
-            with torch.no_grad():
-                given = answer(torch.as_tensor(observations, dtype=torch.float32))
-            if not given.isfinite().all():
-                raise PolicyError("The teacher's answers are not finite where it plays.")
-            answers.append(given)
-            actions = choose_actions(task, given, None, greedy=True).numpy()
-            actions = as_taken(env.single_action_space, actions)
-            observations, rewards, terminated, truncated, _ = env.step(actions)
-            returns[np.arange(env.num_envs), np.minimum(episode, rounds)] += rewards
-            episode += terminated | truncated
-            steps += 1
-        env.close()
+        copies = make_vector_env(self._world, min(COPIES, episodes), self._seed, threads=0)
+        with contextlib.closing(copies) as env:
+            rounds = -(-episodes // env.num_envs)
+            returns, episode = (
+                np.zeros((env.num_envs, rounds + 1)),
+                np.zeros(env.num_envs, dtype=int),
+            )
+            seen: list[np.ndarray] = []
+            answers: list[Tensor] = []
+            observations, _ = env.reset(seed=self._seed)
+            steps = 0
+            while (episode.min() < rounds and steps < rounds * _MAX_STEPS) or (
+                steps * env.num_envs < self._steps
+            ):
+                seen.append(observations)
+                with torch.no_grad():
+                    given = answer(torch.as_tensor(observations, dtype=torch.float32))
+                if not given.isfinite().all():
+                    raise PolicyError("The teacher's answers are not finite where it plays.")
+                answers.append(given)
+                actions = choose_actions(task, given, None, greedy=True).numpy()
+                actions = as_taken(env.single_action_space, actions)
+                observations, rewards, terminated, truncated, _ = env.step(actions)
+                returns[np.arange(env.num_envs), np.minimum(episode, rounds)] += rewards
+                episode += terminated | truncated
+                steps += 1
         self.env_steps += steps * env.num_envs
         if episode.min() < rounds:
             raise SettingsError(

@@ -52,7 +52,7 @@ logger = logging.getLogger(__name__)
 
 SCALES = (0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2)
 """Standard deviations of what learners see, of which the best is taken."""
-LEARNED_SCALE = 0.1
+LEARNED_SCALE, LEARNED_CONSISTENCY = 0.1, 0.3
 """The same where rows are learned."""
 LEARNED_ROWS, ENCODED_ROWS = 64, 32
 WIDEST = 1024
@@ -270,7 +270,7 @@ def _learned(shown: Shown, progress: bool) -> DistilledDataset:
     fixed = ObservationTransform(tuple(mean.tolist()), tuple(std.tolist()), scale=LEARNED_SCALE)
     instances = settings.instances or LEARNED_ROWS
     states = LEARNED_SCALE * ((shown.seen - mean) / std).clamp(-10, 10)
-    refit = RefitSettings(instances=instances, seed=settings.seed)
+    refit = RefitSettings(instances=instances, consistency=LEARNED_CONSISTENCY, seed=settings.seed)
 
     def answer(rows: Tensor) -> Tensor:
         return shown.teacher.answer(rows / LEARNED_SCALE * std + mean)

@@ -30,13 +30,15 @@ COPIES, HORIZON, MINIBATCH, EPOCHS = 32, 256, 512, 6
 LEARNING_RATE = 7e-4
 GAE_LAMBDA = {0.99: 0.95, 0.999: 0.98}
 """For each discount: who looks far ahead believes its critic less."""
-_EPISODES, _TRIAL = 32, 0.25
-"""Of each player, by which one is chosen, and its share of the time until then."""
+_TRIAL = 0.25
+"""Share of the time after which one discount is chosen."""
+_EPISODES = 32
+"""Of each player, by which it is."""
 _LONG = 1_000
 """Steps of a time limit from which episodes count as long, and what comes late may count more."""
 _CHECKPOINT_SECONDS = 30.0
 _ENDLESS = 10**12
-_MODEL, _STATISTICS, _SPENT = "ppo.zip", "vec_normalize.pkl", "ppo.json"
+_MODEL, _STATISTICS, _SPENT, _CHOICE = "ppo.zip", "vec_normalize.pkl", "ppo.json", "choice.json"
 
 
 def best_ppo(
@@ -58,7 +60,7 @@ def best_ppo(
     """
     limit = world.spec.max_episode_steps
     is_long = limit is not None and limit >= _LONG
-    suited, trials, others = min(GAE_LAMBDA), Playing(world, 1, seed), 0
+    suited, spent, choice = min(GAE_LAMBDA), 0, Path(folder) / _CHOICE
 
     def train(discount: float, total: float, pause: float | None = None) -> Any:
         return train_ppo(
@@ -71,17 +73,31 @@ def best_ppo(
             progress=progress,
         )
 
-    if is_long:
-        total, found = seconds * (1 - _TRIAL), {}
-        for discount in GAE_LAMBDA:
+    if not is_long:
+        return train(suited, seconds), 0
+    total = seconds * (1 - _TRIAL)
+    if choice.exists():
+        made = json.loads(choice.read_text())
+        return train(made["discount"], total), made["env_steps"]
+    found, faults = {}, []
+    for discount in GAE_LAMBDA:
+        try:
             model = train(discount, total, pause=seconds * _TRIAL)
-            mean = float(trials(as_teacher(model, world).answer, _EPISODES).returns.mean())
-            logger.info("PPO with a discount of %g gets %s so far", discount, written(mean))
-            found[discount] = mean, model.num_timesteps
-        suited = max(found, key=lambda each: found[each][0])
-        others = sum(steps for each, (_, steps) in found.items() if each != suited)
-        seconds = total
-    return train(suited, seconds), trials.env_steps + others
+        except DivergedError as error:
+            faults.append(error)
+            continue
+        trial = Playing(world, 1, seed)
+        mean = float(trial(as_teacher(model, world).answer, _EPISODES).returns.mean())
+        logger.info("PPO with a discount of %g gets %s so far", discount, written(mean))
+        found[discount] = mean, model.num_timesteps
+        spent += trial.env_steps
+    if not found:
+        raise faults[0]
+    suited = max(found, key=lambda each: found[each][0])
+    spent += sum(steps for each, (_, steps) in found.items() if each != suited)
+    with atomic_path(choice) as path:
+        path.write_text(json.dumps({"discount": suited, "env_steps": spent}) + "\n")
+    return train(suited, total), spent
 
 
 def train_ppo(
@@ -123,6 +139,8 @@ def train_ppo(
         from distilled_envs.training.sb3_envs import teacher_envs
     except ImportError:
         raise MissingExtraError("stable-baselines3", "PPO as a teacher", "sb3") from None
+    if discount not in GAE_LAMBDA:
+        raise SettingsError(f"The discount must be one of {[*GAE_LAMBDA]}, got {discount}.")
     if not seconds > 0 or len(world.task.observation_shape) != 1:
         raise SettingsError(
             f"PPO as a teacher needs vectors and time, got {seconds} seconds of observations "

@@ -1,13 +1,12 @@
 """Every setting of a distillation, of a game's, of imitation and of refitting."""
 
 import math
-import re
 from dataclasses import dataclass, field
 from typing import Any
 
 from distilled_envs.errors import SettingsError
 from distilled_envs.learners.families import FAMILIES, of_family
-from distilled_envs.spec import ENCODER_LEVELS, LearnerSpec
+from distilled_envs.spec import ENCODER_LEVELS, LearnerSpec, family_of
 
 
 @dataclass(frozen=True)
@@ -314,18 +313,6 @@ def dataset_name(
     if dims is not None:
         return f"cartpole-nd-{dims}d-{'min' if rows == str(dims + 1) else rows}"
     return f"{family_of(env_id)}-{rows if encoder_level is None else f'level{encoder_level}'}"
-
-
-def family_of(env_id: str) -> str:
-    """The family of an environment's datasets.
-
-    >>> family_of("my_envs:PointMass-v0")
-    'pointmass'
-    >>> family_of("ALE/Breakout-v5"), family_of("MinAtar/Breakout-v1")
-    ('breakout', 'minatar-breakout')
-    """
-    name = env_id.rpartition(":")[2].removeprefix("ALE/").replace("/", "-")
-    return re.sub(r"-v[0-9]+$", "", name).lower()
 
 
 _COUNTS = (

@@ -23,6 +23,7 @@ from distilled_envs.errors import SettingsError
 from distilled_envs.evaluation.statistics import written
 from distilled_envs.evaluation.yardsticks import yardsticks
 from distilled_envs.loading import load_distilled
+from distilled_envs.spec import family_of
 from distilled_envs.training import (
     PRESETS,
     AutomaticSettings,
@@ -33,7 +34,6 @@ from distilled_envs.training import (
     Settings,
 )
 from distilled_envs.training.random_search import POLICY
-from distilled_envs.training.settings import family_of
 
 ALIASES = {
     "--normalise-rewards": "--normalize-rewards",

@@ -19,7 +19,7 @@ def make(spec: EnvSpec, **kwargs: Any) -> gym.Env:
 
 
 def keep_mujoco_quiet(spec: EnvSpec) -> None:
-    """Put MuJoCo's warnings into the log, where they are asked for.
+    """Put MuJoCo's warnings into the log, those of its models for who asks for details.
 
     It writes them to stderr and to a file MUJOCO_LOG.TXT, for each model anew: evaluating 100
     networks of HalfCheetah-v5 says two hundred times that Gymnasium's model has an old attribute. A
@@ -34,4 +34,6 @@ def keep_mujoco_quiet(spec: EnvSpec) -> None:
 
 
 def _log(message: object) -> None:
-    logger.debug("MuJoCo: %s", message)
+    """A model's old attribute is no concern of users; that a simulation is unstable, is."""
+    is_of_model = str(message).startswith("compiler attribute")
+    logger.log(logging.DEBUG if is_of_model else logging.WARNING, "MuJoCo: %s", message)

@@ -103,7 +103,8 @@ def transformed_space(fixed: ObservationTransform, space: spaces.Box) -> spaces.
     """
     transform = transform_function(fixed)
     low, high = transform(space.low), transform(space.high)
-    low = np.where(low == 0, -high, low)
+    if (low == 0).all():
+        low = -high
     return spaces.Box(low, high, dtype=np.float32)
 
 
@@ -118,8 +119,9 @@ def _registered(spec: DistillationSpec) -> EnvSpec:
         module = spec.env_module
         which = "the package that registers it" if module is None else module
         raise DatasetError(
-            f"{spec.name}: the environment {env_id} is not registered: import {which} first, in a "
-            f"shell with --import {module or 'MODULE'} ({error})."
+            f"{spec.name}: the environment {env_id} is not registered: import {which} first "
+            f"(and call its register_envs(), if it has one), in a shell with --import "
+            f"{module or 'MODULE'} ({error})."
         ) from None
     except ValueError as error:
         raise DatasetError(f"{spec.name}: in distillation.json {error}.") from None

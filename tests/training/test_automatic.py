@@ -28,6 +28,11 @@ QUICK = ImitationSettings(visits=200, episodes=2, rounds=0)
 CLIFF = AutomaticSettings("CliffWalking-v1", eval_learners=8)
 
 
+def is_no_teacher(found, wanted, enough=automatic.ENOUGH):
+    """Of two ways any is good enough; what a teacher gets is never reached."""
+    return enough != automatic.ENOUGH
+
+
 def test_states_by_number_get_the_best_policy_and_no_ppo(tmp_path):
     dataset = distill_any(CLIFF, tmp_path / "run", progress=False, command="a test")
     assert dataset.spec.evaluation["one_step"]["greedy"]["mean"] == -13
@@ -64,7 +69,9 @@ def test_ppo_follows_where_nothing_is_solved_and_the_best_way_is_taken(tmp_path,
     monkeypatch.setattr(automatic, "_SCORING", 0.0)
     monkeypatch.setattr(automatic, "SEARCH", 0.1)
     # So little PPO is no better.
-    monkeypatch.setattr(automatic, "_reaches", lambda _, __, enough=0.95: enough != 0.95)
+    monkeypatch.setattr(
+        automatic, "_reaches", lambda _, __, enough=automatic.ENOUGH: enough != automatic.ENOUGH
+    )
     settings = AutomaticSettings("Pendulum-v1", minutes=0.15, eval_learners=4)
 
     def interrupted(*arguments, **keywords):
@@ -171,7 +178,9 @@ def test_what_diverges_leaves_what_there_is(tmp_path, monkeypatch):
 
     monkeypatch.setattr(automatic, "_imitated", imitated)
     monkeypatch.setattr(automatic, "best_ppo", lambda *_, **__: (None, 0))
-    monkeypatch.setattr(automatic, "_reaches", lambda _, __, enough=0.95: enough != 0.95)
+    monkeypatch.setattr(
+        automatic, "_reaches", lambda _, __, enough=automatic.ENOUGH: enough != automatic.ENOUGH
+    )
     settings = AutomaticSettings("Pendulum-v1", minutes=0.05, eval_learners=2)
     dataset = distill_any(settings, tmp_path / "run", progress=False)
     assert len(ways) == 3

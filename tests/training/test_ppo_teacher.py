@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from distilled_envs.errors import MissingExtraError, SettingsError
+from distilled_envs.errors import DivergedError, MissingExtraError, SettingsError
 from distilled_envs.training import ppo_teacher
 from distilled_envs.training.playing import Playing
 from distilled_envs.training.ppo_teacher import best_ppo, train_ppo
@@ -65,6 +65,8 @@ def test_bad_input_is_refused_in_words(tmp_path, monkeypatch):
     world = vector_world_of("CartPole-v1")
     with pytest.raises(SettingsError, match="vectors and time, got 0 seconds"):
         train_ppo(world, 0, tmp_path)
+    with pytest.raises(SettingsError, match=r"discount must be one of \[0.99, 0.999\], got 0.5"):
+        train_ppo(world, 1.0, tmp_path, discount=0.5)
     pictures = dataclasses.replace(
         world, task=dataclasses.replace(world.task, observation_shape=(4, 84, 84))
     )
@@ -122,6 +124,11 @@ def test_where_episodes_are_long_the_discount_is_tried(tmp_path, monkeypatch):
     assert model(torch.ones(4)) == 20
     assert spent > 1_000  # the other's, and those of the choice
     trained.clear()
+    # What was chosen stays so.
+    again = best_ppo(vector_world_of("InvertedPendulum-v5"), 10.0, tmp_path, progress=False)
+    assert trained == [(7.5, None, "0.999", 0.999)]
+    assert again[1] == spent
+    trained.clear()
     assert best_ppo(vector_world_of("Pendulum-v1"), 10.0, tmp_path)[1] == 0
     assert trained == [(10.0, None, "0.99", 0.99)]
 
@@ -134,3 +141,23 @@ def test_a_pause_keeps_the_pace(tmp_path):
     model = train_ppo(world, 8.0, tmp_path, progress=False)
     assert json.loads((tmp_path / "ppo.json").read_text())["seconds"] >= 8
     assert model.learning_rate(0.0) == 0
+
+
+def test_one_that_diverges_leaves_the_other(tmp_path, monkeypatch):
+    world, failing = vector_world_of("InvertedPendulum-v5"), {0.99}
+
+    def fake(world, seconds, folder, *, discount, pause, seed, progress):
+        if discount in failing:
+            raise DivergedError(f"PPO diverged with {discount}.")
+
+        def answer(observations):
+            return 0 * observations[..., :1]
+
+        answer.num_timesteps, answer.discount = 1_000, discount
+        return answer
+
+    monkeypatch.setattr(ppo_teacher, "train_ppo", fake)
+    assert best_ppo(world, 10.0, tmp_path, progress=False)[0].discount == 0.999
+    failing.add(0.999)
+    with pytest.raises(DivergedError, match="diverged with 0.99"):
+        best_ppo(world, 10.0, tmp_path / "new", progress=False)

@@ -145,7 +145,7 @@ def test_a_dictionary_and_two_choices_from_run_to_training(mine, monkeypatch):
     forget()
     loaded = load_distilled(mine / "run" / "dataset")
     assert loaded.spec == spec
-    with pytest.raises(DatasetError, match="import envs_of_mine first"):
+    with pytest.raises(DatasetError, match=r"import envs_of_mine first \(and call"):
         loaded.make_env()
     monkeypatch.syspath_prepend(mine)
     world_of("envs_of_mine:Guess-v0")

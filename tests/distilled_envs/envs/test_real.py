@@ -4,8 +4,10 @@ from importlib import metadata
 
 import pytest
 
+from distilled_envs import load_distilled
 from distilled_envs.catalog import entries
 from distilled_envs.envs.real import env_spaces, make_env
+from distilled_envs.envs.registering import import_module
 
 
 @pytest.mark.parametrize(
@@ -16,6 +18,11 @@ from distilled_envs.envs.real import env_spaces, make_env
     ],
 )
 def test_bundled_spaces_are_those_of_the_real_environment(entry):
+    if entry.spec.env_module is not None:
+        pytest.importorskip(entry.spec.env_module)
+        import_module(entry.spec.env_module)
+    if ".box2d" in entry.spec.env.entry_point:
+        pytest.importorskip("Box2D")
     env = make_env(entry.spec)
     env.close()
     assert entry.spec.spaces is not None
@@ -44,3 +51,12 @@ def test_mujoco_speaks_to_the_log_alone(tmp_path):
     assert not [*tmp_path.iterdir()]  # it would write a file
     if int(metadata.version("mujoco").split(".")[0]) >= 4:  # earlier ones say nothing
         assert "DEBUG:distilled_envs.envs.making:MuJoCo: compiler attribute" in done.stdout
+
+
+def test_an_unstable_simulation_is_told_of(caplog):
+    mujoco = pytest.importorskip("mujoco")
+    load_distilled("halfcheetah").make_env().close()
+    if not hasattr(mujoco, "get_mju_user_warning"):
+        pytest.skip("this MuJoCo takes no handler")
+    mujoco.get_mju_user_warning()("Nan, Inf or huge value in QACC at DOF 0.")
+    assert [record.levelname for record in caplog.records][-1] == "WARNING"
