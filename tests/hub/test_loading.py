@@ -89,7 +89,7 @@ print(datasets.load_dataset("ada/distilled-pong", "level3")["train"].features["o
         "True ada/distilled-pong/level3",
         "True",
     ]
-    assert "no variant with encoder_level=1; there are: level0 (3 rows), level3" in out[4]
+    assert "no variant with encoder_level=1; there are: pong-level0 (3 rows), pong-level3" in out[4]
     assert "Image(" in out[5]
 
 

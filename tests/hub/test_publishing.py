@@ -102,10 +102,10 @@ def test_the_card_names_teachers_and_what_they_cost():
 
 
 def test_the_card_shows_the_rows_and_the_curve_of_the_training(hub, client):
-    client('publish(load_distilled("hopper-64"), "ada/distilled-hopper")', draw=True)
+    client('publish(load_distilled("hopper-256"), "ada/distilled-hopper")', draw=True)
     files = hub.repos["ada/distilled-hopper"].at("main").files
     for picture in ("rows", "curve"):
-        name = f"images/64-{picture}.png"
+        name = f"images/256-{picture}.png"
         assert files[name].content.startswith(b"\x89PNG")
         assert f"({name})" in files["README.md"].content.decode()
 
@@ -156,7 +156,7 @@ print(sentence(publish, dataset, "ada/distilled-cartpole-nd"))
         out,
         [
             "HubError: There is no dataset ada/no-such-thing",
-            "no variant with dims=3; there are: 2d-min (3 rows), 2d-64 (64 rows)",
+            "no variant with dims=3; there are: cartpole-nd-2d-min (3 rows), cartpole-nd-2d-64 (64",
             "no variant '9d-min', only 2d-64, 2d-min",
             "has no revision 'no-branch'",
             "more than the limit",

@@ -159,5 +159,5 @@ def test_one_that_diverges_leaves_the_other(tmp_path, monkeypatch):
     monkeypatch.setattr(ppo_teacher, "train_ppo", fake)
     assert best_ppo(world, 10.0, tmp_path, progress=False)[0].discount == 0.999
     failing.add(0.999)
-    with pytest.raises(DivergedError, match="diverged with 0.99"):
+    with pytest.raises(DivergedError, match=r"diverged with 0\.99"):
         best_ppo(world, 10.0, tmp_path / "new", progress=False)
