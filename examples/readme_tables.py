@@ -16,7 +16,7 @@ import tyro
 
 from distilled_envs.catalog import entries
 from distilled_envs.cli.share import results_table
-from distilled_envs.evaluation.statistics import written
+from distilled_envs.formatting import written
 from distilled_envs.hub.baselines import AUTHORS, baselines
 from distilled_envs.spec import DistillationSpec
 from distilled_envs.studies.comparison_report import gets_there, label

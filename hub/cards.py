@@ -8,7 +8,7 @@ from typing import Any
 from huggingface_hub import DatasetCard, DatasetCardData
 
 import distilled_envs
-from distilled_envs.evaluation.statistics import written
+from distilled_envs.formatting import written
 from distilled_envs.hub.baselines import baselines
 from distilled_envs.spec import DistillationSpec
 from distilled_envs.storage.folder import ROWS_FILE

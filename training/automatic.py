@@ -23,7 +23,7 @@ from typing import Any
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.errors import DivergedError, MissingExtraError, SettingsError
 from distilled_envs.evaluation import EVALUATION_SEED, one_step_returns
-from distilled_envs.evaluation.statistics import written
+from distilled_envs.formatting import written
 from distilled_envs.learners.threads import torch_threads
 from distilled_envs.storage.files import atomic_path
 from distilled_envs.studies.drop_in import share_of_own

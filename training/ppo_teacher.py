@@ -17,7 +17,7 @@ from typing import Any
 from tqdm import tqdm
 
 from distilled_envs.errors import DivergedError, MissingExtraError, SettingsError
-from distilled_envs.evaluation.statistics import written
+from distilled_envs.formatting import written
 from distilled_envs.learners.generators import kept_generators
 from distilled_envs.storage.files import atomic_path
 from distilled_envs.training.playing import Playing

@@ -20,8 +20,8 @@ from distilled_envs.dataset import DistilledDataset
 from distilled_envs.envs import atari
 from distilled_envs.envs.registering import likely_module
 from distilled_envs.errors import SettingsError
-from distilled_envs.evaluation.statistics import written
 from distilled_envs.evaluation.yardsticks import yardsticks
+from distilled_envs.formatting import written
 from distilled_envs.loading import load_distilled
 from distilled_envs.spec import family_of
 from distilled_envs.training import (

@@ -11,7 +11,7 @@ import tyro
 from distilled_envs.catalog import Entry, entries
 from distilled_envs.cli.choice import Choice
 from distilled_envs.errors import HubError, MissingExtraError, SettingsError
-from distilled_envs.evaluation.statistics import written
+from distilled_envs.formatting import written
 from distilled_envs.spec import DistillationSpec
 from distilled_envs.storage.checks import check_rows
 from distilled_envs.storage.files import atomic_path

@@ -19,17 +19,6 @@ def interquartile_mean(units: np.ndarray, axis: int = -1) -> np.ndarray:
     return stats.trim_mean(units, 0.25, axis=axis)
 
 
-def written(value: float) -> str:
-    """A return for people: more digits where it is small.
-
-    >>> written(-0.0), written(312.46), written(-0.0456)
-    ('0.0', '312.5', '-0.046')
-    """
-    if abs(value) < 1 and round(value, 3):
-        return f"{value:.3f}"
-    return f"{round(value, 1) + 0.0:.1f}"  # no -0.0
-
-
 def bootstrap_interval(
     units: np.ndarray, statistic: Callable[..., Any] = np.mean
 ) -> tuple[float, float] | None:

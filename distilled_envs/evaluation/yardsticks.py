@@ -9,7 +9,7 @@ from gymnasium import spaces
 
 from distilled_envs.envs.real import env_spaces, make_vec_env
 from distilled_envs.evaluation.episodes import first_episodes
-from distilled_envs.evaluation.statistics import written
+from distilled_envs.formatting import written
 from distilled_envs.spaces import Actions
 from distilled_envs.spec import DistillationSpec
 
