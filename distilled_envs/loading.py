@@ -107,7 +107,8 @@ def locate(
     """
     path = Path(name)
     is_id = re.fullmatch(r"ALE/\w+(-v\d+)?", str(name), re.IGNORECASE) is not None
-    is_id = is_id or name in {entry.spec.env.id for entry in entries()}
+    if "/" in str(name):  # else no folder and no repo is meant, and nothing has to be read
+        is_id = is_id or name in {entry.spec.env.id for entry in entries()}
     # A bare word is a folder only if a dataset lies in it: halfcheetah/ here may be anything.
     is_path = not isinstance(name, str) or (not is_id and any(s in name for s in _SEPARATORS))
     if path.is_dir() and ((path / SPEC_FILE).exists() or is_path):

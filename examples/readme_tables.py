@@ -16,7 +16,7 @@ import tyro
 
 from distilled_envs.catalog import entries
 from distilled_envs.cli.share import results_table
-from distilled_envs.formatting import written
+from distilled_envs.formatting import written, written_score
 from distilled_envs.hub.baselines import AUTHORS, baselines
 from distilled_envs.spec import DistillationSpec
 from distilled_envs.studies.comparison_report import gets_there, label
@@ -323,10 +323,6 @@ def warm_starts() -> str:
     return markdown_table(rows)
 
 
-def _written(score: dict[str, Any]) -> str:
-    return f"{written(score['mean'])} ± {written(score['std'])}"
-
-
 def environments() -> str:
     """What the default command makes of each environment, beside PPO."""
     columns = "environment, one step, rows, way, seconds, random play, PPO of the same steps"
@@ -337,12 +333,12 @@ def environments() -> str:
         rows.append(
             [
                 f"`{name}`",
-                _written(found["one_step"]),
+                written_score(found["one_step"]),
                 str(found["rows"]),
                 found["way"].partition(", from which networks")[0],
                 f"{found['seconds']:.0f}",
                 written(found["random"]),
-                f"{_written(ppo)}{steps}" if ppo else "-",
+                f"{written_score(ppo)}{steps}" if ppo else "-",
                 f"{ZOO[name]:,.1f}" if name in ZOO else "-",
             ]
         )

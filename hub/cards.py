@@ -8,7 +8,7 @@ from typing import Any
 from huggingface_hub import DatasetCard, DatasetCardData
 
 import distilled_envs
-from distilled_envs.formatting import written
+from distilled_envs.formatting import written, written_score
 from distilled_envs.hub.baselines import baselines
 from distilled_envs.spec import DistillationSpec
 from distilled_envs.storage.folder import ROWS_FILE
@@ -74,6 +74,7 @@ def make_card(
         header,
         template_str=template,
         written=written,
+        written_score=written_score,
         repo_id=repo_id,
         env_id=spec.env.id,
         kind=spec.task.kind,

@@ -65,10 +65,8 @@ class Playing:
         copies = make_vector_env(self._world, min(COPIES, episodes), self._seed, threads=0)
         with contextlib.closing(copies) as env:
             rounds = -(-episodes // env.num_envs)
-            returns, episode = (
-                np.zeros((env.num_envs, rounds + 1)),
-                np.zeros(env.num_envs, dtype=int),
-            )
+            returns = np.zeros((env.num_envs, rounds + 1))
+            episode = np.zeros(env.num_envs, dtype=int)
             seen: list[np.ndarray] = []
             answers: list[Tensor] = []
             observations, _ = env.reset(seed=self._seed)

@@ -52,8 +52,10 @@ logger = logging.getLogger(__name__)
 
 SCALES = (0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2)
 """Standard deviations of what learners see, of which the best is taken."""
-LEARNED_SCALE, LEARNED_CONSISTENCY = 0.1, 0.3
+LEARNED_SCALE = 0.1
 """The same where rows are learned."""
+LEARNED_CONSISTENCY = 0.3
+"""Weight of the error on those rows, after the step."""
 LEARNED_ROWS, ENCODED_ROWS = 64, 32
 WIDEST = 1024
 """Units of networks for one-hot observations at most: a hundred of width 4,096 take 40 GB."""

@@ -11,7 +11,7 @@ import tyro
 from distilled_envs.catalog import Entry, entries
 from distilled_envs.cli.choice import Choice
 from distilled_envs.errors import HubError, MissingExtraError, SettingsError
-from distilled_envs.formatting import written
+from distilled_envs.formatting import written_score
 from distilled_envs.spec import DistillationSpec
 from distilled_envs.storage.checks import check_rows
 from distilled_envs.storage.files import atomic_path
@@ -103,9 +103,7 @@ def results_table(listed: Iterable[Entry]) -> str:
         for training in trainings:
             scores = entry.spec.evaluation.get(training)
             modes = [] if scores is None else [scores["sampled"], scores["greedy"]]
-            cells.append(
-                " / ".join(f"{written(s['mean'])} ± {written(s['std'])}" for s in modes) or "-"
-            )
+            cells.append(" / ".join(map(written_score, modes)) or "-")
         rows.append(cells)
     return markdown_table(rows)
 

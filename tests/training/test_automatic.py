@@ -69,9 +69,7 @@ def test_ppo_follows_where_nothing_is_solved_and_the_best_way_is_taken(tmp_path,
     monkeypatch.setattr(automatic, "_SCORING", 0.0)
     monkeypatch.setattr(automatic, "SEARCH", 0.1)
     # So little PPO is no better.
-    monkeypatch.setattr(
-        automatic, "_reaches", lambda _, __, enough=automatic.ENOUGH: enough != automatic.ENOUGH
-    )
+    monkeypatch.setattr(automatic, "_reaches", is_no_teacher)
     settings = AutomaticSettings("Pendulum-v1", minutes=0.15, eval_learners=4)
 
     def interrupted(*arguments, **keywords):
@@ -178,9 +176,7 @@ def test_what_diverges_leaves_what_there_is(tmp_path, monkeypatch):
 
     monkeypatch.setattr(automatic, "_imitated", imitated)
     monkeypatch.setattr(automatic, "best_ppo", lambda *_, **__: (None, 0))
-    monkeypatch.setattr(
-        automatic, "_reaches", lambda _, __, enough=automatic.ENOUGH: enough != automatic.ENOUGH
-    )
+    monkeypatch.setattr(automatic, "_reaches", is_no_teacher)
     settings = AutomaticSettings("Pendulum-v1", minutes=0.05, eval_learners=2)
     dataset = distill_any(settings, tmp_path / "run", progress=False)
     assert len(ways) == 3
