@@ -1,6 +1,7 @@
 """A policy playing in an environment: what it meets there, and what it gets."""
 
 import contextlib
+import dataclasses
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -8,15 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from distilled_envs.errors import PolicyError, SettingsError
+from distilled_envs.envs.making import ending
+from distilled_envs.errors import PolicyError
 from distilled_envs.learners.actions import as_taken, choose_actions
 from distilled_envs.training.backends import make_vector_env
 from distilled_envs.training.world import World
 
 COPIES = 16
 """Environments in which a policy plays side by side."""
-_MAX_STEPS = 20_000
-"""Steps of an episode at most."""
 
 
 class Played(NamedTuple):
@@ -46,7 +46,8 @@ class Playing:
     """
 
     def __init__(self, world: World, steps: int, seed: int):
-        self._world, self._steps, self._seed = world, steps, seed
+        self._world = dataclasses.replace(world, spec=ending(world.spec))
+        self._steps, self._seed = steps, seed
         self.env_steps = 0
 
     def __call__(self, answer: Callable[[Tensor], Tensor], episodes: int = COPIES) -> Played:
@@ -58,7 +59,6 @@ class Playing:
 
         Raises:
             PolicyError: Outputs are not finite.
-            SettingsError: Episodes do not end.
         """
         task = self._world.task
         self._seed += COPIES  # of copies side by side each takes the next
@@ -71,9 +71,7 @@ class Playing:
             answers: list[Tensor] = []
             observations, _ = env.reset(seed=self._seed)
             steps = 0
-            while (episode.min() < rounds and steps < rounds * _MAX_STEPS) or (
-                steps * env.num_envs < self._steps
-            ):
+            while episode.min() < rounds or steps * env.num_envs < self._steps:
                 seen.append(observations)
                 with torch.no_grad():
                     given = answer(torch.as_tensor(observations, dtype=torch.float32))
@@ -87,10 +85,5 @@ class Playing:
                 episode += terminated | truncated
                 steps += 1
         self.env_steps += steps * env.num_envs
-        if episode.min() < rounds:
-            raise SettingsError(
-                f"Episodes of {self._world.spec.id} don't end within {_MAX_STEPS:,} steps: "
-                "register it with max_episode_steps."
-            )
         met = torch.from_numpy(np.concatenate(seen)).float()
         return Played(met, torch.cat(answers), returns[:, :rounds].reshape(-1))

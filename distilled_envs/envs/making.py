@@ -1,6 +1,7 @@
 """Making environments, and what simulators say meanwhile."""
 
 import contextlib
+import dataclasses
 import importlib
 import logging
 import sys
@@ -11,11 +12,33 @@ from gymnasium.envs.registration import EnvSpec
 
 logger = logging.getLogger(__name__)
 
+UNLIMITED = 10_000
+"""Steps after which whoever is scored in an environment without a time limit is stopped."""
+LONGEST = 100_000
+"""The same whatever time limit is given: 100 networks take an hour or so for it."""
+
 
 def make(spec: EnvSpec, **kwargs: Any) -> gym.Env:
     """``gym.make``, without what MuJoCo says of each model."""
     keep_mujoco_quiet(spec)
     return gym.make(spec, **kwargs)
+
+
+def ending(spec: EnvSpec) -> EnvSpec:
+    """An environment whose episodes all end, for scores: what is never scored is never done.
+
+    Args:
+        spec: An environment; Atari's games have a time limit of their own, in frames.
+
+    Returns:
+        The same with a time limit of at most :data:`LONGEST` steps, :data:`UNLIMITED` where it has
+        none.
+    """
+    limit = spec.max_episode_steps
+    if spec.id.startswith("ALE/") or (limit is not None and 0 < limit <= LONGEST):
+        return spec
+    limit = LONGEST if limit is not None and limit > 0 else UNLIMITED
+    return dataclasses.replace(spec, max_episode_steps=limit)
 
 
 def keep_mujoco_quiet(spec: EnvSpec) -> None:

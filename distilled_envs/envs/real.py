@@ -11,7 +11,7 @@ from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
 
 from distilled_envs.envs import atari
-from distilled_envs.envs.making import make
+from distilled_envs.envs.making import ending, make
 from distilled_envs.envs.preprocessing import make_vec as make_preprocessed_vec
 from distilled_envs.envs.preprocessing import preprocess
 from distilled_envs.envs.registering import missing_simulator, registered
@@ -80,6 +80,15 @@ def make_vec_env(spec: DistillationSpec, num_envs: int, **kwargs: Any) -> gym.ve
     return gym.wrappers.vector.TransformObservation(
         env, transform_function(fixed), single_observation_space=space
     )
+
+
+def make_ending_vec_env(spec: DistillationSpec, num_envs: int) -> gym.vector.VectorEnv:
+    """Copies of the real environment whose episodes all end; see :func:`.making.ending`.
+
+    Raises:
+        What :func:`make_vec_env` does.
+    """
+    return make_vec_env(spec.replace(env=ending(spec.env)), num_envs)
 
 
 def transform_function(fixed: ObservationTransform) -> Callable[[np.ndarray], np.ndarray]:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from distilled_envs.envs.real import make_vec_env
+from distilled_envs.envs.real import make_ending_vec_env
 from distilled_envs.errors import SettingsError
 from distilled_envs.evaluation.players import (
     Player,
@@ -138,6 +138,8 @@ def evaluate(
 ) -> Evaluation:
     """Play in the real environment with its own reward, in both action modes.
 
+    Without a time limit, an episode is cut after 10,000 steps, and its return is what it has got.
+
     Args:
         dataset: The distilled dataset; its spec names the environment.
         policy: A policy, or several, which are scored together as so many learners. A module, or an
@@ -223,7 +225,7 @@ def evaluate(
             outputs = together(policies)
         for mode in ("sampled", "greedy"):
             bar.set_description_str(f"{dataset.spec.name}: playing, {mode} actions")
-            with contextlib.closing(make_vec_env(dataset.spec, copies)) as env:
+            with contextlib.closing(make_ending_vec_env(dataset.spec, copies)) as env:
                 greedy, space = mode == "greedy", env.single_action_space
                 if outputs is not None:
                     player = player_of_outputs(outputs, dataset.spec.task, space, greedy=greedy)
@@ -253,7 +255,7 @@ def one_step_returns(
     outputs = _fresh_learners(dataset, dataset.spec.learner, learners, seed)
     with (
         torch_threads(1),
-        contextlib.closing(make_vec_env(dataset.spec, learners)) as env,
+        contextlib.closing(make_ending_vec_env(dataset.spec, learners)) as env,
         tqdm(disable=True) as bar,
     ):
         space = env.single_action_space

@@ -263,11 +263,20 @@ def test_wide_networks_follow_what_no_linear_policy_does(strange, monkeypatch, t
     assert kept.evaluate(kept.train(model), episodes=10).greedy.mean > 15
 
 
-def test_environments_that_no_dataset_can_name_are_refused(strange, monkeypatch):
-    with monkeypatch.context() as short:
-        short.setattr("distilled_envs.training.playing._MAX_STEPS", 50)
-        with pytest.raises(SettingsError, match="don't end within 50 steps"):
-            imitate(cross, "Endless-v0", QUICK)
+def test_episodes_that_nothing_ends_are_cut(strange, monkeypatch):
+    monkeypatch.setattr("distilled_envs.envs.making.UNLIMITED", 50)
+    made = imitate(cross, "Endless-v0", QUICK)
+    assert made.spec.env.max_episode_steps is None
+    got = made.evaluate(learners=3, episodes=2)
+    assert np.isfinite(got.greedy.mean) and got.greedy.returns.shape == (3, 2)
+    # A limit beyond all reason is none either.
+    monkeypatch.setattr("distilled_envs.envs.making.LONGEST", 20)
+    endless = dataclasses.replace(made.spec.env, max_episode_steps=10**9)
+    made.spec = made.spec.replace(env=endless)
+    assert (made.evaluate(learners=3, episodes=2).greedy.returns != got.greedy.returns).any()
+
+
+def test_environments_that_no_dataset_can_name_are_refused(strange):
     with pytest.raises(SettingsError, match="registered with a function or class"):
         imitate(cross, "Nameless-v0", QUICK)
     wrapped = gym.wrappers.TransformReward(gym.make("Crossed-v0"), lambda reward: 2 * reward)
