@@ -10,6 +10,7 @@
 What networks get most from after their one step is the dataset.
 """
 
+import contextlib
 import dataclasses
 import json
 import logging
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from distilled_envs.dataset import DistilledDataset
+from distilled_envs.envs.preprocessing import make_vec
 from distilled_envs.errors import DivergedError, MissingExtraError, SettingsError
 from distilled_envs.evaluation import EVALUATION_SEED, one_step_returns
 from distilled_envs.formatting import written
@@ -30,6 +32,7 @@ from distilled_envs.studies.drop_in import share_of_own
 from distilled_envs.training.evolution import evolve
 from distilled_envs.training.imitation_settings import ImitationSettings
 from distilled_envs.training.linear_policy import LinearPolicy
+from distilled_envs.training.playing import COPIES
 from distilled_envs.training.policy_distillation import imitate
 from distilled_envs.training.ppo_teacher import best_ppo
 from distilled_envs.training.provenance import made_with
@@ -39,8 +42,9 @@ from distilled_envs.training.world import World, say_if_unending, world_of
 
 logger = logging.getLogger(__name__)
 
-SEARCH, PPO = 0.2, 0.55
-"""Shares of the time for linear policies, and for PPO; encoder and evaluation take the rest."""
+SEARCH, PPO, ALL = 0.2, 0.55, 1.25
+"""Shares of the time for linear policies, and for PPO; and of the time that all may take, with the
+evaluation at the end. What has to be played after PPO is taken from PPO's."""
 SEARCHED = 500
 """Numbers of a linear policy from which a search for it would take hours; PPO gets its time."""
 ENCODER = (128, 128)
@@ -52,6 +56,9 @@ SOFTER = (1.0, 0.4, 0.1)
 """Factors on the logits of a linear policy that are tried: networks follow small ones more closely,
 and sampled actions follow large ones. On Acrobot-v1 likeliest actions get -137 with 1, -86 with 0.4
 and -81 with 0.04, and sampled ones -92, -105 and -393."""
+_FITTING, _TIMED, _LEAST = 90.0, 1.0, 0.2
+"""Seconds in which an encoder is fitted, and for which play is timed; and share of the time that
+PPO has in the slowest environments."""
 _SURE, _SCORING = 0.01, 10.0
 """Standard error of a mean return, as a share of it, that is small enough; and seconds after which
 no more is played."""
@@ -249,9 +256,12 @@ def _with_ppo(
     world: World, settings: AutomaticSettings, folder: Path, linear: _Tried, progress: bool
 ) -> Iterator[_Tried]:
     """PPO, followed by a linear policy and, where that is not enough, behind an encoder."""
-    # What linear policies have left of their time is PPO's.
-    left = 60 * (SEARCH + PPO) * settings.minutes - linear.seconds
-    seconds = max(left, 60 * PPO * settings.minutes)
+    # What linear policies have left of their time is PPO's, and what slow environments need later
+    # is not.
+    whole = 60 * settings.minutes
+    left = max((SEARCH + PPO) * whole - linear.seconds, PPO * whole)
+    after = _FITTING + _playing(world, settings)
+    seconds = max(min(left, ALL * whole - linear.seconds - after), _LEAST * whole)
     model, spent = best_ppo(world, seconds, folder / _PPO, seed=settings.seed, progress=progress)
     if linear.dataset is not None:
         followed = _imitated("PPO, followed by a linear policy", model, world, settings, progress)
@@ -261,6 +271,27 @@ def _with_ppo(
             return
     encoded = _imitated("PPO, behind an encoder", model, world, settings, progress, encoder=ENCODER)
     yield dataclasses.replace(encoded, env_steps=encoded.env_steps + spent)
+
+
+def _playing(world: World, settings: AutomaticSettings) -> float:
+    """Seconds that imitations and evaluation play, where all episodes last to their time limit.
+
+    BipedalWalker-v3 takes three minutes for them, and its fallen walkers never show it before.
+    """
+    limit = world.spec.max_episode_steps
+    if limit is None or limit < 0:  # nobody knows
+        return 0.0
+    steps, started = 0, time.monotonic()
+    with contextlib.closing(make_vec(world.spec, COPIES, world.preprocessing)) as env:
+        env.reset(seed=settings.seed)
+        while time.monotonic() - started < _TIMED:
+            env.step(env.action_space.sample())
+            steps += COPIES
+    pace = steps / (time.monotonic() - started)
+    # Two imitations, in each a teacher, rounds and a score; and both action modes at the end.
+    imitated = 2 * (2 * NETWORKS + (ImitationSettings().rounds + 1) * COPIES)
+    episodes = imitated + 2 * settings.eval_learners * settings.eval_episodes
+    return episodes * limit / pace
 
 
 def _imitated(

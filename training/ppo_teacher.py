@@ -1,16 +1,18 @@
 """Stable-Baselines3's PPO as a teacher, for tasks that no linear policy solves.
 
-Schulman et al., "Proximal Policy Optimization Algorithms" (arXiv 1707.06347). One set of settings
-serves every environment: observations and rewards are normalized, as RL Zoo does for continuous
-control, and the learning rate falls to 0 at the end of the time that there is. How far a policy has
-to look ahead is the one thing that differs: of 800,000 steps BipedalWalker-v3 gets 273 with a
-discount of 0.99 and 56 with 0.999, and of 600,000 LunarLanderContinuous-v3 19 and 273.
+Schulman et al., "Proximal Policy Optimization Algorithms" (arXiv 1707.06347). One recipe
+serves all vectors, and one all small pictures, which are seen by a CNN (:mod:`.picture_features`).
+Rewards are normalized, and vectors too, as RL Zoo does for continuous control, and the learning
+rate falls to 0 at the end of the time that there is. How far a policy has to look ahead differs
+between environments: of 800,000 steps BipedalWalker-v3 gets 273 with a discount of 0.99 and 56 with
+0.999, and of 600,000 LunarLanderContinuous-v3 19 and 273.
 """
 
 import contextlib
 import json
 import logging
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +28,33 @@ from distilled_envs.training.world import World
 
 logger = logging.getLogger(__name__)
 
-COPIES, HORIZON, MINIBATCH, EPOCHS = 32, 256, 512, 6
-LEARNING_RATE = 7e-4
-GAE_LAMBDA = {0.99: 0.95, 0.999: 0.98}
-"""For each discount: who looks far ahead believes its critic less."""
+
+@dataclass(frozen=True)
+class Recipe:
+    """Settings of PPO.
+
+    Attributes:
+        copies: Of the environment, side by side.
+        horizon: Steps in each of them before PPO learns.
+        minibatch: Steps in one gradient step.
+        epochs: How often each step is learned from.
+        learning_rate: At the start.
+        gae_lambda: Discounts that may suit, and how far to believe the critic with each: who looks
+            far ahead believes it less.
+    """
+
+    copies: int
+    horizon: int
+    minibatch: int
+    epochs: int
+    learning_rate: float
+    gae_lambda: dict[float, float]
+
+
+VECTORS = Recipe(32, 256, 512, 6, 7e-4, {0.99: 0.95, 0.999: 0.98})
+PICTURES = Recipe(64, 64, 512, 2, 2e-3, {0.95: 0.8, 0.99: 0.95})
+"""In two minutes of MinAtar's Asterix: 7.0 with a discount of 0.95 and a lambda of 0.8 (550,000
+steps), 3.1 with 0.95 and 0.9, 1.3 with 0.99 and 0.95, and 1.0 as vectors."""
 _TRIAL = 0.25
 """Share of the time after which one discount is chosen."""
 _EPISODES = 32
@@ -46,7 +71,8 @@ def best_ppo(
 ) -> tuple[Any, int]:
     """PPO with the discount that suits an environment.
 
-    Where episodes are long, each of two gets a quarter of the time, and the better player the rest.
+    Of pictures, and where episodes are long, each of two gets a quarter of the time, and the better
+    player the rest.
 
     Args:
         world: Where it acts; vectors.
@@ -58,9 +84,9 @@ def best_ppo(
     Returns:
         The model, and the environment steps of the choice, which are no part of it.
     """
-    limit = world.spec.max_episode_steps
-    is_long = limit is not None and limit >= _LONG
-    suited, spent, choice = min(GAE_LAMBDA), 0, Path(folder) / _CHOICE
+    discounts, limit = [*recipe_of(world).gae_lambda], world.spec.max_episode_steps
+    is_short = limit is not None and 0 < limit < _LONG
+    spent, choice = 0, Path(folder) / _CHOICE
 
     def train(discount: float, total: float, pause: float | None = None) -> Any:
         return train_ppo(
@@ -73,14 +99,14 @@ def best_ppo(
             progress=progress,
         )
 
-    if not is_long:
-        return train(suited, seconds), 0
+    if is_short and not world.is_picture:
+        return train(discounts[0], seconds), 0
     total = seconds * (1 - _TRIAL)
     if choice.exists():
         made = json.loads(choice.read_text())
         return train(made["discount"], total), made["env_steps"]
     found, faults = {}, []
-    for discount in GAE_LAMBDA:
+    for discount in discounts:
         try:
             model = train(discount, total, pause=seconds * _TRIAL)
         except DivergedError as error:
@@ -100,12 +126,17 @@ def best_ppo(
     return train(suited, total), spent
 
 
+def recipe_of(world: World) -> Recipe:
+    """The settings that suit what an environment shows."""
+    return PICTURES if world.is_picture else VECTORS
+
+
 def train_ppo(
     world: World,
     seconds: float,
     folder: str | Path,
     *,
-    discount: float = min(GAE_LAMBDA),
+    discount: float | None = None,
     pause: float | None = None,
     seed: int = 0,
     progress: bool = True,
@@ -119,7 +150,7 @@ def train_ppo(
         seconds: Of training, with what was spent before.
         folder: Where the model goes, every half minute and at the end; one that is there goes on.
             What SB3 keeps is pickled: name a folder of your own.
-        discount: One of :data:`GAE_LAMBDA`.
+        discount: One of the recipe's; None takes the first.
         pause: Seconds after which it stops for now; the learning rate falls for all of them.
         seed: Of everything.
         progress: Whether to show a bar.
@@ -139,8 +170,11 @@ def train_ppo(
         from distilled_envs.training.sb3_envs import teacher_envs
     except ImportError:
         raise MissingExtraError("stable-baselines3", "PPO as a teacher", "sb3") from None
-    if discount not in GAE_LAMBDA:
-        raise SettingsError(f"The discount must be one of {[*GAE_LAMBDA]}, got {discount}.")
+    recipe = recipe_of(world)
+    discount = min(recipe.gae_lambda) if discount is None else discount
+    if discount not in recipe.gae_lambda:
+        known = [*recipe.gae_lambda]
+        raise SettingsError(f"The discount must be one of {known}, got {discount}.")
     if not seconds > 0 or len(world.task.observation_shape) != 1:
         raise SettingsError(
             f"PPO as a teacher needs vectors and time, got {seconds} seconds of observations "
@@ -149,7 +183,7 @@ def train_ppo(
     folder = Path(folder).expanduser()
     folder.mkdir(parents=True, exist_ok=True)
     # SB3 seeds all global generators.
-    with contextlib.closing(teacher_envs(world, COPIES, seed)) as copies, kept_generators():
+    with contextlib.closing(teacher_envs(world, recipe.copies, seed)) as copies, kept_generators():
         until = seconds if pause is None else pause
         return _trained(PPO, world, copies, seconds, until, folder, discount, seed, progress)
 
@@ -169,12 +203,12 @@ def _trained(
     from stable_baselines3.common.utils import safe_mean
     from stable_baselines3.common.vec_env import VecNormalize
 
-    before = 0.0
-    gaussian, started = world.task.kind == "gaussian", time.monotonic()
+    before, started, recipe = 0.0, time.monotonic(), recipe_of(world)
 
     def left(_: float = 0.0) -> float:
         """Learning rate, which falls with the time that is left."""
-        return LEARNING_RATE * max(0.0, 1 - (before + time.monotonic() - started) / seconds)
+        spent = before + time.monotonic() - started
+        return recipe.learning_rate * max(0.0, 1 - spent / seconds)
 
     if (folder / _SPENT).exists():
         schedule = {"learning_rate": left, "lr_schedule": left}
@@ -189,18 +223,18 @@ def _trained(
                 "starts anew."
             ) from error
     else:
-        env = VecNormalize(copies, gamma=discount)
+        env = VecNormalize(copies, norm_obs=not world.is_picture, gamma=discount)
         model = algorithm(
             "MlpPolicy",
             env,
             learning_rate=left,
-            n_steps=HORIZON,
-            batch_size=MINIBATCH,
-            n_epochs=EPOCHS,
+            n_steps=recipe.horizon,
+            batch_size=recipe.minibatch,
+            n_epochs=recipe.epochs,
             gamma=discount,
-            gae_lambda=GAE_LAMBDA[discount],
-            ent_coef=0.0 if gaussian else 0.01,
-            policy_kwargs={"log_std_init": -0.5} if gaussian else {},
+            gae_lambda=recipe.gae_lambda[discount],
+            ent_coef=0.0 if world.task.kind == "gaussian" else 0.01,
+            policy_kwargs=_network(world),
             seed=seed,
             device="cpu",
         )
@@ -208,7 +242,10 @@ def _trained(
     def save() -> None:
         if not _is_finite(model):
             return  # what was kept before is better
-        model.learning_rate, model.lr_schedule = LEARNING_RATE, float  # a clock can't be kept
+        model.learning_rate, model.lr_schedule = (
+            recipe.learning_rate,
+            float,
+        )  # a clock can't be kept
         with atomic_path(folder / _STATISTICS) as path:
             env.save(str(path))
         with atomic_path(folder / _MODEL) as path, path.open("wb") as file:
@@ -258,6 +295,20 @@ def _trained(
                 f"the last good model stands in {folder}: {str(error).splitlines()[0]}"
             ) from error
     return model
+
+
+def _network(world: World) -> dict[str, Any]:
+    """What SB3's policy is made of."""
+    network: dict[str, Any] = {}
+    if world.is_picture:
+        from distilled_envs.training.picture_features import PictureFeatures
+
+        network["features_extractor_class"] = PictureFeatures
+        network["features_extractor_kwargs"] = {"shown": world.shown}
+        network["net_arch"] = []
+    if world.task.kind == "gaussian":
+        network["log_std_init"] = -0.5
+    return network
 
 
 def _is_finite(model: Any) -> bool:

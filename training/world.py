@@ -31,6 +31,9 @@ from distilled_envs.spec import Preprocessing, TaskSpec
 
 logger = logging.getLogger(__name__)
 
+_SMALLEST = 3
+"""Side of a picture, at least."""
+
 
 @dataclass(frozen=True)
 class World:
@@ -53,6 +56,15 @@ class World:
     preprocessing: Preprocessing | None = None
     module: str | None = None
     shown: spaces.Space[Any] | None = None
+
+    @property
+    def is_picture(self) -> bool:
+        """Whether a vector is a small picture with channels, such as MinAtar's of 10 x 10 x 4."""
+        shown = self.shown
+        if self.preprocessing != "flatten" or not isinstance(shown, spaces.Box):
+            return False
+        bounded = shown.is_bounded() and (shown.low >= 0).all()
+        return bool(bounded and len(shown.shape) == 3 and sorted(shown.shape)[1] >= _SMALLEST)
 
     @property
     def bounds(self) -> tuple[Tensor, Tensor]:

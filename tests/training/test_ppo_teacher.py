@@ -1,20 +1,24 @@
 """PPO of Stable-Baselines3 as a teacher."""
 
 import dataclasses
+import itertools
 import json
 import random
 import sys
+import types
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
 
 from distilled_envs.errors import DivergedError, MissingExtraError, SettingsError
 from distilled_envs.training import ppo_teacher
+from distilled_envs.training.picture_features import PictureFeatures
 from distilled_envs.training.playing import Playing
 from distilled_envs.training.ppo_teacher import best_ppo, train_ppo
 from distilled_envs.training.teachers import as_teacher
-from distilled_envs.training.world import vector_world_of
+from distilled_envs.training.world import vector_world_of, world_of
 
 pytest.importorskip("stable_baselines3")
 
@@ -39,7 +43,9 @@ def test_it_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
     assert longer.num_timesteps > steps
     answers = as_teacher(longer, world).answer(torch.eye(16))
     assert len(answers.argmax(1).unique()) > 1
-    assert longer.learning_rate(0.0) < ppo_teacher.LEARNING_RATE / 2  # the clock goes on, too
+    assert (
+        longer.learning_rate(0.0) < ppo_teacher.VECTORS.learning_rate / 2
+    )  # the clock goes on, too
 
 
 def test_ctrl_c_keeps_what_was_learned(tmp_path, monkeypatch):
@@ -133,11 +139,91 @@ def test_where_episodes_are_long_the_discount_is_tried(tmp_path, monkeypatch):
     assert trained == [(10.0, None, "0.99", 0.99)]
 
 
+class Pictured(gym.Env):
+    """A dot is to be said to be left or right; which of two colors it has does not matter."""
+
+    action_space = gym.spaces.Discrete(2)
+
+    def __init__(self, shape=(6, 6, 2)):
+        self.observation_space = gym.spaces.Box(0, 200, shape, np.uint8)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self._steps = 0
+        return self._shown(), {}
+
+    def step(self, action):
+        reward, self._steps = float(action == self._right), self._steps + 1
+        return self._shown(), reward, False, self._steps == 10, {}
+
+    def _shown(self):
+        picture = np.zeros((6, 6, 2), np.uint8)
+        row, column, color = (self.np_random.integers(limit) for limit in picture.shape)
+        picture[row, column, color], self._right = 200, column >= 3
+        return picture if self.observation_space.shape[2] == 2 else picture.transpose(2, 0, 1)
+
+
+@pytest.fixture
+def pictured(monkeypatch):
+    """An id, in a module that can be named."""
+    module = types.SimpleNamespace(Pictured=Pictured)
+    monkeypatch.setitem(sys.modules, "pictured_envs", module)
+    gym.register("Pictured-v0", entry_point="pictured_envs:Pictured")
+    yield
+    gym.registry.pop("Pictured-v0")
+
+
+@pytest.mark.parametrize("shape", [(6, 6, 2), (2, 6, 6)])
+def test_small_pictures_are_seen_by_a_cnn(tmp_path, pictured, shape):
+    world = world_of("Pictured-v0", {"shape": shape})
+    assert world.is_picture
+    model = train_ppo(world, 6.0, tmp_path, progress=False)
+    seen, teacher = [], as_teacher(model, world)
+    # A dot in each place, in a picture that was flattened.
+    for row, column in itertools.product(range(6), range(6)):
+        picture = np.zeros((6, 6, 2), np.float32)
+        picture[row, column, 1] = 200
+        seen.append(picture if shape[2] == 2 else picture.transpose(2, 0, 1))
+    answers = teacher.answer(torch.from_numpy(np.stack(seen)).flatten(1)).argmax(1)
+    assert answers.tolist() == 6 * [0, 0, 0, 1, 1, 1]
+    # It goes on, too.
+    steps = model.num_timesteps
+    assert train_ppo(world, 9.0, tmp_path, progress=False).num_timesteps > steps
+
+
+@pytest.mark.parametrize(
+    ("shape", "sides"), [((3, 3, 1), (1, 1)), ((10, 10, 4), (8, 8)), ((60, 40, 3), (14, 9))]
+)
+def test_filters_are_further_apart_in_larger_pictures(shape, sides):
+    shown = gym.spaces.Box(0, 255, shape, np.uint8)
+    vectors = gym.spaces.utils.flatten_space(shown)
+    features = PictureFeatures(vectors, shown)
+    assert features(torch.rand(5, vectors.shape[0])).shape == (5, 128)
+    (filters,) = (each for each in features.modules() if isinstance(each, torch.nn.Conv2d))
+    assert filters(torch.zeros(1, shape[2], *shape[:2])).shape[2:] == sides
+
+
+@pytest.mark.parametrize(
+    ("shown", "is_picture"),
+    [
+        (gym.spaces.Box(0, 1, (10, 10, 4), bool), True),
+        (gym.spaces.Box(0, 255, (7, 7), np.uint8), False),  # perhaps a table
+        (gym.spaces.Box(-1.0, 1.0, (10, 10, 4)), False),
+        (gym.spaces.Box(0.0, np.inf, (10, 10, 4)), False),
+        (gym.spaces.Box(0, 1, (10, 2, 2), bool), False),
+        (gym.spaces.Discrete(5), False),
+    ],
+)
+def test_pictures_are_told_from_other_spaces(shown, is_picture):
+    world = dataclasses.replace(vector_world_of("FrozenLake-v1"), shown=shown)
+    assert world.is_picture == is_picture
+
+
 def test_a_pause_keeps_the_pace(tmp_path):
     world = vector_world_of("CartPole-v1")
     model = train_ppo(world, 8.0, tmp_path, pause=2.0, progress=False)
     assert 2 <= json.loads((tmp_path / "ppo.json").read_text())["seconds"] < 5
-    assert model.learning_rate(0.0) > ppo_teacher.LEARNING_RATE / 3
+    assert model.learning_rate(0.0) > ppo_teacher.VECTORS.learning_rate / 3
     model = train_ppo(world, 8.0, tmp_path, progress=False)
     assert json.loads((tmp_path / "ppo.json").read_text())["seconds"] >= 8
     assert model.learning_rate(0.0) == 0
