@@ -32,6 +32,7 @@ from distilled_envs.learners.policies import (
 )
 from distilled_envs.learners.population import Population
 from distilled_envs.learners.reference import Reference
+from distilled_envs.learners.threads import torch_threads
 from distilled_envs.rows import Rows
 from distilled_envs.spec import LearnerSpec
 from distilled_envs.storage import folder as storage
@@ -50,6 +51,7 @@ class DistilledDataset(Rows):
     2508.09283. Arguments and attributes are those of :class:`~distilled_envs.rows.Rows`.
     """
 
+    @torch_threads(1)
     def new_policy(self, *, seed: int | None = None) -> nn.Module:
         """A fresh, untrained network of the kind the dataset was distilled for.
 
@@ -62,6 +64,7 @@ class DistilledDataset(Rows):
         learner = make_policy(self.spec.learner, task.observation_shape, task.n_outputs, seed=seed)
         return learner if self.encoder is None else self.with_encoder(learner)
 
+    @torch_threads(1)
     def new_learners(
         self,
         population: int,
@@ -90,6 +93,7 @@ class DistilledDataset(Rows):
         """
         return sb3_policy_kwargs(self.spec.learner)
 
+    @torch_threads(1)
     @torch.no_grad()
     def with_encoder(self, learner: nn.Module) -> EncodedPolicy:
         """A learner of your own behind a copy of the encoder, as a policy on observations.
@@ -131,6 +135,7 @@ class DistilledDataset(Rows):
     @overload
     def train(self, policy: Policy, *, seed: None = None) -> Policy: ...
 
+    @torch_threads(1)
     def train(
         self, policy: Policy | nn.Module | None = None, *, seed: int | None = None
     ) -> Policy | nn.Module:
@@ -164,12 +169,13 @@ class DistilledDataset(Rows):
                 "dataset.initialize(policy) before the step; train it with dataset.fit(policy), "
                 "which needs more than one step; or train it yourself on dataset.expand().",
                 OneStepWarning,
-                stacklevel=2,
+                stacklevel=3,  # the decorator's is between
             )
         self._place_encoder(policy)
         take_step(policy, self, parameters, diagnosis.step)
         return policy
 
+    @torch_threads(1)
     def diagnose(self, policy: nn.Module | object) -> Diagnosis:
         """Whether a policy learns from one step; it is left as it was.
 
@@ -183,6 +189,7 @@ class DistilledDataset(Rows):
         """
         return self._diagnosed(policy)[0]
 
+    @torch_threads(1)
     def initialize(self, policy: Policy, *, seed: int | None = None) -> Policy:
         """Draw a policy's layers anew, so that it learns from one step; see :mod:`.initialization`.
 
@@ -209,6 +216,7 @@ class DistilledDataset(Rows):
             initialize(policy, self, self._reference, trained)
         return policy
 
+    @torch_threads(1)
     def expand(
         self,
         n: int = EXPANDED,

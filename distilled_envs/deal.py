@@ -10,7 +10,6 @@ from distilled_envs.dataset import EXPANDED, DistilledDataset
 from distilled_envs.envs.real import env_spaces
 from distilled_envs.errors import DatasetError, SettingsError
 from distilled_envs.learners.actions import by_number
-from distilled_envs.learners.threads import torch_threads
 from distilled_envs.loading import load_distilled
 from distilled_envs.spaces import Actions
 
@@ -78,9 +77,7 @@ class Deal:
 
     def _expand(self, dataset: DistilledDataset, n: int) -> None:
         """Put expanded rows in the place of the bare ones."""
-        # One thread takes half a second; two took 6 to 13 s where another process had one core.
-        with torch_threads(1):
-            expansion = dataset.expand(n, seed=_EXPANSION_SEED)
+        expansion = dataset.expand(n, seed=_EXPANSION_SEED)
         observations = expansion.observations.numpy().astype(self.observation_space.dtype)
         # Poles beyond the space's 24 degrees: 30% on 1-D cart-pole from two rows, 12% on 2-D from
         # three, less than 5% else.

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from distilled_envs.errors import DatasetError
 from distilled_envs.learners.networks import empty_encoder
+from distilled_envs.learners.threads import torch_threads
 from distilled_envs.spec import DistillationSpec
 from distilled_envs.storage.checks import check_rows
 from distilled_envs.storage.source import Source
@@ -35,6 +36,7 @@ class Rows:
         DatasetError: Shapes that don't fit each other or the spec, or numbers that aren't finite.
     """
 
+    @torch_threads(1)
     def __init__(
         self,
         observations: Tensor | np.ndarray,

@@ -8,7 +8,14 @@ import torch
 
 @contextmanager
 def torch_threads(count: int) -> Iterator[None]:
-    """Use ``count`` threads inside the block, and as many as before after it."""
+    """Use ``count`` threads inside the block, and as many as before after it.
+
+    Networks on rows gain nothing from more than one, and lose much on a busy machine. And what uses
+    torch's pool of threads in a process that was forked from one that had used it never returns,
+    as in the workers of ``gym.make_vec(..., vectorization_mode="async")``.
+
+    It decorates functions, too.
+    """
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
