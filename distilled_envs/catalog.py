@@ -76,7 +76,7 @@ class Entry:
     @functools.cached_property
     def instances(self) -> int:
         """Number of rows."""
-        return count_rows(self.folder)
+        return count_rows(self.folder, self.spec)
 
     @property
     def full_names(self) -> set[str]:

@@ -10,7 +10,6 @@
 What networks get most from after their one step is the dataset.
 """
 
-import contextlib
 import dataclasses
 import json
 import logging
@@ -22,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 from distilled_envs.dataset import DistilledDataset
-from distilled_envs.envs.preprocessing import make_vec
 from distilled_envs.errors import DivergedError, MissingExtraError, SettingsError
 from distilled_envs.evaluation import EVALUATION_SEED, one_step_returns
 from distilled_envs.formatting import written
@@ -56,12 +54,11 @@ SOFTER = (1.0, 0.4, 0.1)
 """Factors on the logits of a linear policy that are tried: networks follow small ones more closely,
 and sampled actions follow large ones. On Acrobot-v1 likeliest actions get -137 with 1, -86 with 0.4
 and -81 with 0.04, and sampled ones -92, -105 and -393."""
-_FITTING, _TIMED, _LEAST = 90.0, 1.0, 0.2
-"""Seconds in which an encoder is fitted, and for which play is timed; and share of the time that
-PPO has in the slowest environments."""
-_SURE, _SCORING = 0.01, 10.0
-"""Standard error of a mean return, as a share of it, that is small enough; and seconds after which
-no more is played."""
+_FITTING = 90.0
+"""Seconds in which an encoder is fitted."""
+_SURE, _SCORING, _EVALUATION = 0.01, 10.0, 30.0
+"""Standard error of a mean return, as a share of it, that is small enough; seconds after which
+no more is played on the way; and those of more than one episode in the evaluation at the end."""
 _LINEAR, _PPO, _RUN, _DATASET = "linear.npz", "ppo", "run.json", "dataset"
 _FREE = {"minutes", "eval_learners", "eval_episodes"}
 """Settings that may change on resuming."""
@@ -109,7 +106,7 @@ class _Tried:
         dataset: What came out; None where nothing was tried.
         networks: What networks got after one step, on average.
         least: What the worst of them got.
-        episodes: That each of them played.
+        episodes: That networks can play in the evaluation at the end.
         env_steps: Environment steps of the imitation.
         seconds: That search and imitations took.
     """
@@ -256,13 +253,19 @@ def _with_ppo(
     world: World, settings: AutomaticSettings, folder: Path, linear: _Tried, progress: bool
 ) -> Iterator[_Tried]:
     """PPO, followed by a linear policy and, where that is not enough, behind an encoder."""
-    # What linear policies have left of their time is PPO's, and what slow environments need later
-    # is not.
+    # What linear policies have left of their time is PPO's, and what play takes beyond a quarter of
+    # all time is not.
     whole = 60 * settings.minutes
-    left = max((SEARCH + PPO) * whole - linear.seconds, PPO * whole)
-    after = _FITTING + _playing(world, settings)
-    seconds = max(min(left, ALL * whole - linear.seconds - after), _LEAST * whole)
-    model, spent = best_ppo(world, seconds, folder / _PPO, seed=settings.seed, progress=progress)
+    seconds = max((SEARCH + PPO) * whole - linear.seconds, PPO * whole)
+    model, spent = best_ppo(
+        world,
+        seconds,
+        folder / _PPO,
+        later=_episodes(settings),
+        spare=ALL * whole - linear.seconds - seconds - _FITTING,
+        seed=settings.seed,
+        progress=progress,
+    )
     if linear.dataset is not None:
         followed = _imitated("PPO, followed by a linear policy", model, world, settings, progress)
         yield dataclasses.replace(followed, env_steps=followed.env_steps + spent)
@@ -273,25 +276,11 @@ def _with_ppo(
     yield dataclasses.replace(encoded, env_steps=encoded.env_steps + spent)
 
 
-def _playing(world: World, settings: AutomaticSettings) -> float:
-    """Seconds that imitations and evaluation play, where all episodes last to their time limit.
-
-    BipedalWalker-v3 takes three minutes for them, and its fallen walkers never show it before.
-    """
-    limit = world.spec.max_episode_steps
-    if limit is None or limit < 0:  # nobody knows
-        return 0.0
-    steps, started = 0, time.monotonic()
-    with contextlib.closing(make_vec(world.spec, COPIES, world.preprocessing)) as env:
-        env.reset(seed=settings.seed)
-        while time.monotonic() - started < _TIMED:
-            env.step(env.action_space.sample())
-            steps += COPIES
-    pace = steps / (time.monotonic() - started)
-    # Two imitations, in each a teacher, rounds and a score; and both action modes at the end.
-    imitated = 2 * (2 * NETWORKS + (ImitationSettings().rounds + 1) * COPIES)
-    episodes = imitated + 2 * settings.eval_learners * settings.eval_episodes
-    return episodes * limit / pace
+def _episodes(settings: AutomaticSettings) -> int:
+    """Episodes that are played after PPO: by teachers, in rounds, for scores, and at the end."""
+    imitated = 2 * NETWORKS + (ImitationSettings().rounds + 1) * COPIES
+    # The evaluation has two modes, and Gymnasium's environments, which are half as fast.
+    return 2 * imitated + 4 * settings.eval_learners * settings.eval_episodes
 
 
 def _imitated(
@@ -306,24 +295,23 @@ def _imitated(
     imitation = ImitationSettings(seed=settings.seed, enough=0.0, episodes=NETWORKS, **how)
     dataset = imitate(teacher, world, imitation, progress=progress)
     made = dataset.spec.provenance
-    got, (networks, least, episodes) = made["imitation"]["teacher_return"], _score(dataset)
+    got = made["imitation"]["teacher_return"]
+    networks, least, episodes = _score(dataset, settings.eval_learners)
     logger.info("%s: networks get %s of %s", way, written(networks), written(float(got)))
     return _Tried(way, got, dataset, networks, least, episodes, made["env_steps"])
 
 
-def _score(dataset: DistilledDataset) -> tuple[float, float, int]:
-    """Mean return of networks after one step, that of the worst, and the episodes of each.
+def _score(dataset: DistilledDataset, learners: int) -> tuple[float, float, int]:
+    """Mean return of networks after one step, that of the worst, and episodes for the end.
 
     The imitation has played one. More are played while the mean is unsure and time is left:
-    Blackjack's returns deviate by 1 where policies differ by 0.05, and are played in no time.
+    Blackjack's returns deviate by 1 where policies differ by 0.05, and are played in no time. At
+    the end so many ``learners`` play as many, in both action modes, if it takes no minute.
     """
     found = dataset.spec.provenance["imitation"]
     mean, variance, least, episodes = found["return"], found["std"] ** 2, found["least"], 1
-    started = time.monotonic()
-    while (
-        math.sqrt(variance / (NETWORKS * episodes)) > _SURE * abs(mean)
-        and time.monotonic() - started < _SCORING
-    ):
+    started, spent = time.monotonic(), 0.0
+    while math.sqrt(variance / (NETWORKS * episodes)) > _SURE * abs(mean) and spent < _SCORING:
         # As many again, of other networks than those of the evaluation at the end.
         seed = EVALUATION_SEED + 1_000 * (1 + episodes)
         returns = one_step_returns(dataset, NETWORKS, episodes, seed)
@@ -331,7 +319,10 @@ def _score(dataset: DistilledDataset) -> tuple[float, float, int]:
         variance = (variance + returns.var()) / 2 + apart**2 / 4
         least = float(returns.mean(1).min())
         mean, episodes = float(mean + apart / 2), 2 * episodes
-    return mean, least, episodes
+        spent = time.monotonic() - started
+    pace = NETWORKS * (episodes - 1) / spent if spent else 0.0
+    affordable = int(_EVALUATION * pace / (2 * learners))
+    return mean, least, max(1, min(episodes, affordable))
 
 
 def _solved(world: World, linear: _Tried) -> bool:

@@ -41,6 +41,7 @@ class Recipe:
         learning_rate: At the start.
         gae_lambda: Discounts that may suit, and how far to believe the critic with each: who looks
             far ahead believes it less.
+        trial: Share of the time after which one discount is chosen.
     """
 
     copies: int
@@ -49,14 +50,13 @@ class Recipe:
     epochs: int
     learning_rate: float
     gae_lambda: dict[float, float]
+    trial: float
 
 
-VECTORS = Recipe(32, 256, 512, 6, 7e-4, {0.99: 0.95, 0.999: 0.98})
-PICTURES = Recipe(64, 64, 512, 2, 2e-3, {0.95: 0.8, 0.99: 0.95})
+VECTORS = Recipe(32, 256, 512, 6, 7e-4, {0.99: 0.95, 0.999: 0.98}, trial=0.25)
+PICTURES = Recipe(64, 64, 512, 2, 2e-3, {0.95: 0.8, 0.99: 0.95}, trial=0.15)
 """In two minutes of MinAtar's Asterix: 7.0 with a discount of 0.95 and a lambda of 0.8 (550,000
 steps), 3.1 with 0.95 and 0.9, 1.3 with 0.99 and 0.95, and 1.0 as vectors."""
-_TRIAL = 0.25
-"""Share of the time after which one discount is chosen."""
 _EPISODES = 32
 """Of each player, by which it is."""
 _LONG = 1_000
@@ -67,24 +67,34 @@ _MODEL, _STATISTICS, _SPENT, _CHOICE = "ppo.zip", "vec_normalize.pkl", "ppo.json
 
 
 def best_ppo(
-    world: World, seconds: float, folder: str | Path, *, seed: int = 0, progress: bool = True
+    world: World,
+    seconds: float,
+    folder: str | Path,
+    *,
+    later: int = 0,
+    spare: float = 0.0,
+    seed: int = 0,
+    progress: bool = True,
 ) -> tuple[Any, int]:
     """PPO with the discount that suits an environment.
 
-    Of pictures, and where episodes are long, each of two gets a quarter of the time, and the better
-    player the rest.
+    Of pictures, and where episodes are long, each of two is trained for a while, and the better
+    player gets the rest of the time.
 
     Args:
         world: Where it acts; vectors.
         seconds: Of all training, with what was spent before.
         folder: Of a folder for each discount; see :func:`train_ppo`, and for what it raises.
+        later: Episodes that are to be played when PPO is trained: where they take more than
+            ``spare`` seconds at the pace of the trial, the rest of the time is shorter by that.
+        spare: See ``later``.
         seed: Of everything.
         progress: Whether to show bars.
 
     Returns:
         The model, and the environment steps of the choice, which are no part of it.
     """
-    discounts, limit = [*recipe_of(world).gae_lambda], world.spec.max_episode_steps
+    recipe, limit = recipe_of(world), world.spec.max_episode_steps
     is_short = limit is not None and 0 < limit < _LONG
     spent, choice = 0, Path(folder) / _CHOICE
 
@@ -100,30 +110,33 @@ def best_ppo(
         )
 
     if is_short and not world.is_picture:
-        return train(discounts[0], seconds), 0
-    total = seconds * (1 - _TRIAL)
+        return train(min(recipe.gae_lambda), seconds), 0
+    total = seconds * (1 - recipe.trial)
     if choice.exists():
         made = json.loads(choice.read_text())
-        return train(made["discount"], total), made["env_steps"]
+        return train(made["discount"], total - made["short"]), made["env_steps"]
     found, faults = {}, []
-    for discount in discounts:
+    for discount in recipe.gae_lambda:
         try:
-            model = train(discount, total, pause=seconds * _TRIAL)
+            model = train(discount, total, pause=seconds * recipe.trial)
         except DivergedError as error:
             faults.append(error)
             continue
-        trial = Playing(world, 1, seed)
+        trial, started = Playing(world, 1, seed), time.monotonic()
         mean = float(trial(as_teacher(model, world).answer, _EPISODES).returns.mean())
         logger.info("PPO with a discount of %g gets %s so far", discount, written(mean))
-        found[discount] = mean, model.num_timesteps
+        found[discount] = mean, model.num_timesteps, time.monotonic() - started
         spent += trial.env_steps
     if not found:
         raise faults[0]
     suited = max(found, key=lambda each: found[each][0])
-    spent += sum(steps for each, (_, steps) in found.items() if each != suited)
+    spent += sum(found[each][1] for each in found if each != suited)
+    short = max(0.0, found[suited][2] * later / _EPISODES - spare)
+    short = min(short, total / 2)
     with atomic_path(choice) as path:
-        path.write_text(json.dumps({"discount": suited, "env_steps": spent}) + "\n")
-    return train(suited, total), spent
+        made = {"discount": suited, "env_steps": spent, "short": round(short, 1)}
+        path.write_text(json.dumps(made) + "\n")
+    return train(suited, total - short), spent
 
 
 def recipe_of(world: World) -> Recipe:

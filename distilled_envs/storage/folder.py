@@ -4,7 +4,8 @@ A dataset with an encoder has ``encoder.safetensors`` too.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import safetensors.numpy
 
-from distilled_envs.errors import DatasetError
+from distilled_envs.errors import DatasetError, MissingExtraError
 from distilled_envs.spec import DistillationSpec
 from distilled_envs.storage.files import atomic_path, new_folder, sha256
 from distilled_envs.storage.frames import features_metadata, frames_column, read_frames
@@ -110,18 +111,20 @@ def read_spec(folder: Path) -> DistillationSpec:
         raise DatasetError(f"{folder}: {error}") from None
 
 
-def count_rows(folder: Path) -> int:
+def count_rows(folder: Path, spec: DistillationSpec) -> int:
     """The number of rows of a dataset folder, from Parquet's footer.
 
     Raises:
-        DatasetError: The file is missing or damaged.
+        DatasetError: The file is missing, changed or not readable.
     """
-    return _footer(folder).num_rows
+    with _reading(folder, ROWS_FILE, "Parquet"):
+        _check_file(folder, ROWS_FILE, spec, MAX_BYTES)
+        return pq.read_metadata(folder / ROWS_FILE).num_rows
 
 
-def _size_in_memory(folder: Path, spec: DistillationSpec) -> int:
+def _size_in_memory(file: Path, spec: DistillationSpec) -> int:
     """Bytes of the columns that are read, packed out, from Parquet's footer."""
-    footer = _footer(folder)
+    footer = pq.read_metadata(file)
     groups = [footer.row_group(i) for i in range(footer.num_row_groups)]
     columns = [group.column(i) for group in groups for i in range(group.num_columns)]
     read = [each for each in columns if each.path_in_schema.split(".")[0] in COLUMNS]
@@ -130,11 +133,43 @@ def _size_in_memory(folder: Path, spec: DistillationSpec) -> int:
     return 4 * max(numbers, pixels) + sum(each.total_uncompressed_size for each in read)
 
 
-def _footer(folder: Path) -> pq.FileMetaData:
+def _check_file(folder: Path, file: str, spec: DistillationSpec, max_bytes: int) -> None:
+    """Its size, and then its hash: a damaged Parquet file can end the process that parses it.
+
+    Raises:
+        DatasetError: It is missing, too large, or changed.
+    """
+    path = folder / file
+    if not path.is_file():
+        raise DatasetError(f"{file} is missing: fetch or distill the dataset again.")
+    _check_size(file, path.stat().st_size, max_bytes)
+    if sha256(path) != spec.files.get(file):
+        raise DatasetError(
+            f"{file} has changed since it was written (its sha256 differs from the one in "
+            f"{SPEC_FILE}): fetch or distill the dataset again."
+        )
+
+
+def _check_size(file: str, size: int, max_bytes: int) -> None:
+    if size > max_bytes:
+        raise DatasetError(
+            f"{file} holds {size / 2**20:.0f} MiB, and the limit is {max_bytes / 2**20:.0f} MiB "
+            "(hub.download and DistilledDataset.load take a larger max_bytes)."
+        )
+
+
+@contextmanager
+def _reading(folder: Path, file: str, kind: str) -> Iterator[None]:
+    """Whatever a parser raises, in one sentence: they have errors of their own, and Python's."""
     try:
-        return pq.read_metadata(folder / ROWS_FILE)
-    except (pa.ArrowException, OSError) as error:
-        raise DatasetError(f"{folder}: {ROWS_FILE} is not readable as Parquet: {error}.") from None
+        yield
+    except MissingExtraError:
+        raise
+    except DatasetError as error:
+        raise DatasetError(f"{folder}: {error}") from None
+    except Exception as error:
+        said = (str(error) or type(error).__name__).splitlines()[0]
+        raise DatasetError(f"{folder}: {file} is not readable as {kind}: {said}.") from None
 
 
 def data_files(spec: DistillationSpec) -> tuple[str, ...]:
@@ -166,50 +201,30 @@ def read_folder(
             f"{folder}: {SPEC_FILE} lists the files {sorted(spec.files)}, expected "
             f"{sorted(wanted)}."
         )
-    for file in wanted:
-        if not (folder / file).is_file():
-            raise DatasetError(f"{folder}: {file} is missing: fetch or distill the dataset again.")
-        size = (folder / file).stat().st_size
-        if file == ROWS_FILE:
-            # Parquet packs equal numbers so well that a small file can hold more than the memory.
-            size = max(size, _size_in_memory(folder, spec))
-        if size > max_bytes:
-            raise DatasetError(
-                f"{folder}: {file} holds {size / 2**20:.0f} MiB, and the limit is "
-                f"{max_bytes / 2**20:.0f} MiB (hub.download and DistilledDataset.load take a "
-                "larger max_bytes)."
-            )
-        if sha256(folder / file) != spec.files[file]:
-            raise DatasetError(
-                f"{folder}: {file} has changed since it was written (its sha256 differs from the "
-                f"one in {SPEC_FILE}): fetch or distill the dataset again."
-            )
-    try:
-        as_frames = len(spec.task.observation_shape) == 3
-        names = COLUMNS[1:] if as_frames else COLUMNS
-        # Not pq.read_table, which imports pandas where there is one: a tenth of a second.
-        with pq.ParquetFile(folder / ROWS_FILE) as file:
-            table = file.read([name for name in names if name in file.schema_arrow.names])
-        targets = _matrix(table, "target")
-        if as_frames:
-            observations = read_frames(folder / ROWS_FILE, spec.task.observation_shape)
-        else:
-            observations = _matrix(table, "observation")
-    except (pa.ArrowException, OSError) as error:
-        raise DatasetError(f"{folder}: {ROWS_FILE} is not readable as Parquet: {error}.") from None
-    except DatasetError as error:
-        raise DatasetError(f"{folder}: {error}") from None
-    return observations, targets, spec, _read_encoder(folder) if ENCODER_FILE in wanted else None
+    encoder = None
+    if ENCODER_FILE in wanted:
+        with _reading(folder, ENCODER_FILE, "safetensors"):
+            _check_file(folder, ENCODER_FILE, spec, max_bytes)
+            encoder = safetensors.numpy.load_file(folder / ENCODER_FILE)
+            encoder = {name: value.astype(np.float32) for name, value in encoder.items()}
+    with _reading(folder, ROWS_FILE, "Parquet"):
+        _check_file(folder, ROWS_FILE, spec, max_bytes)
+        # Parquet packs equal numbers so well that a small file can hold more than the memory.
+        _check_size(ROWS_FILE, _size_in_memory(folder / ROWS_FILE, spec), max_bytes)
+        observations, targets = _read_rows(folder / ROWS_FILE, spec)
+    return observations, targets, spec, encoder
 
 
-def _read_encoder(folder: Path) -> dict[str, np.ndarray]:
-    try:
-        halves = safetensors.numpy.load_file(folder / ENCODER_FILE)
-        return {name: value.astype(np.float32) for name, value in halves.items()}
-    except Exception as error:  # safetensors has errors of its own, and Rust's
-        raise DatasetError(
-            f"{folder}: {ENCODER_FILE} is not readable as safetensors: {error}."
-        ) from None
+def _read_rows(path: Path, spec: DistillationSpec) -> tuple[np.ndarray, np.ndarray]:
+    as_frames = len(spec.task.observation_shape) == 3
+    names = COLUMNS[1:] if as_frames else COLUMNS
+    # Not pq.read_table, which imports pandas where there is one: a tenth of a second.
+    with pq.ParquetFile(path) as file:
+        table = file.read([name for name in names if name in file.schema_arrow.names])
+    targets = _matrix(table, "target")
+    if as_frames:
+        return read_frames(path, spec.task.observation_shape), targets
+    return _matrix(table, "observation"), targets
 
 
 def _fixed_size_lists(matrix: np.ndarray) -> pa.FixedSizeListArray:

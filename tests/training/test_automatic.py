@@ -127,10 +127,12 @@ def test_logits_are_as_soft_as_networks_need(tmp_path, monkeypatch):
 
 
 def test_ppo_has_the_time_that_the_search_has_left(tmp_path, monkeypatch):
-    asked = []
+    asked, spare, later = [], [], []
 
     def trained(world, seconds, folder, **arguments):
         asked.append(seconds)
+        spare.append(arguments["spare"])
+        later.append(arguments["later"])
         raise DivergedError("Not now.")
 
     monkeypatch.setattr(automatic, "best_ppo", trained)
@@ -139,25 +141,10 @@ def test_ppo_has_the_time_that_the_search_has_left(tmp_path, monkeypatch):
         linear = automatic._Tried("a search", seconds=spent)
         with pytest.raises(DivergedError):
             next(automatic._with_ppo(world, settings, tmp_path, linear, False))
-    assert asked == pytest.approx([450, 400, 120])
-    # What slow environments need for their play is left to it.
-    monkeypatch.setattr(automatic, "_playing", lambda *_: 250.0)
-    for spent in (0.0, 120.0, 1_000.0):
-        linear = automatic._Tried("a search", seconds=spent)
-        with pytest.raises(DivergedError):
-            next(automatic._with_ppo(world, settings, tmp_path, linear, False))
-    assert asked[3:] == pytest.approx([410, 290, 120])
-
-
-def test_play_takes_as_long_as_its_episodes_and_the_environment():
-    settings = AutomaticSettings("CartPole-v1", eval_learners=10, eval_episodes=2)
-    world = vector_world_of("CartPole-v1")
-    longer = dataclasses.replace(world.spec, max_episode_steps=50_000)
-    short = automatic._playing(world, settings)
-    # A pace is measured, and other work on the machine changes it.
-    assert automatic._playing(dataclasses.replace(world, spec=longer), settings) > 20 * short > 0
-    endless = dataclasses.replace(world.spec, max_episode_steps=None)
-    assert automatic._playing(dataclasses.replace(world, spec=endless), settings) == 0
+    assert asked == pytest.approx([450, 400, 330])
+    # A quarter more may pass until all is done, of which an encoder takes 90 s.
+    assert spare == pytest.approx([210, 210, -670])
+    assert later == 3 * [2 * (2 * 32 + 5 * 16) + 400]
 
 
 def test_a_way_says_how_long_it_took(tmp_path, monkeypatch):

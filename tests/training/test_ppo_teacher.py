@@ -130,6 +130,18 @@ def test_where_episodes_are_long_the_discount_is_tried(tmp_path, monkeypatch):
     assert model(torch.ones(4)) == 20
     assert spent > 1_000  # the other's, and those of the choice
     trained.clear()
+    # Play that comes later shortens what is left, but not by more than a half.
+    short = {"later": 10**9, "spare": 1.0, "progress": False}
+    (tmp_path / "choice.json").unlink()
+    for _ in range(2):
+        best_ppo(vector_world_of("InvertedPendulum-v5"), 10.0, tmp_path, **short)
+    assert [total for total, pause, *_ in trained if pause is None] == [3.75, 3.75]
+    trained.clear()
+    (tmp_path / "choice.json").unlink()
+    free = {"later": 1, "spare": 1e6, "progress": False}
+    best_ppo(vector_world_of("InvertedPendulum-v5"), 10.0, tmp_path, **free)
+    assert trained[-1][0] == 7.5
+    trained.clear()
     # What was chosen stays so.
     again = best_ppo(vector_world_of("InvertedPendulum-v5"), 10.0, tmp_path, progress=False)
     assert trained == [(7.5, None, "0.999", 0.999)]
