@@ -134,7 +134,7 @@ def best_ppo(
     short = max(0.0, found[suited][2] * later / _EPISODES - spare)
     short = min(short, total / 2)
     with atomic_path(choice) as path:
-        made = {"discount": suited, "env_steps": spent, "short": round(short, 1)}
+        made = {"discount": suited, "env_steps": spent, "short": short}
         path.write_text(json.dumps(made) + "\n")
     return train(suited, total - short), spent
 
