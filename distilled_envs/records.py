@@ -20,7 +20,7 @@ def read_object(text: str) -> dict[str, Any]:
         DatasetError: The text is no JSON, or of something else.
     """
     try:
-        record = json.loads(text, parse_constant=_refuse)
+        record = json.loads(text, parse_float=_finite, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:  # ValueError: also of endless numbers
         raise DatasetError(f"distillation.json is not JSON: {error}.") from None
     if not isinstance(record, dict):
@@ -108,5 +108,13 @@ def renamed(env: dict[str, Any], before: str, now: str) -> dict[str, Any]:
     return env
 
 
+def _finite(text: str) -> float:
+    """A number that can be written again: Python reads 1e400 as infinity."""
+    value = float(text)
+    if not math.isfinite(value):
+        _refuse(text)
+    return value
+
+
 def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no number of JSON")
+    raise ValueError(f"{constant} is no finite number")

@@ -214,6 +214,10 @@ DAMAGES = {
         lambda f: (f / storage.SPEC_FILE).write_text("{oops"),
         "distillation.json is not JSON",
     ),
+    "endless number": (
+        lambda f: (f / storage.SPEC_FILE).write_text('{"provenance": 1e400}'),
+        "distillation.json is not JSON: 1e400 is no finite number",
+    ),
     "spec not text": (lambda f: (f / storage.SPEC_FILE).write_bytes(b"\xff\xfe\xff"), "not UTF-8"),
     "spec a list": (lambda f: (f / storage.SPEC_FILE).write_text("[]"), "one JSON object"),
     "newer version": (
@@ -305,6 +309,19 @@ def test_damage_is_refused_with_its_own_sentence(folder, damage):
     with pytest.raises(DatasetError, match=sentence) as refusal:
         DistilledDataset.load(folder)
     assert "\n" not in str(refusal.value)
+
+
+def test_no_damaged_byte_reaches_a_parser(folder, monkeypatch):
+    # pyarrow ends the process on some of them.
+    monkeypatch.setattr(pq, "read_metadata", lambda path: pytest.fail("parsed"))
+    path = folder / storage.ROWS_FILE
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        changed = bytearray(whole)
+        changed[place] ^= 0x40
+        path.write_bytes(bytes(changed))
+        with pytest.raises(DatasetError, match="has changed since"):
+            DistilledDataset.load(folder)
 
 
 def test_shapes_are_checked_in_memory(dataset):

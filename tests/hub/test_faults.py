@@ -75,7 +75,7 @@ def test_repos_made_to_do_harm(stocked, client, tmp_path):
     assert not list(tmp_path.rglob("x/distillation.json"))
     for change, what in (
         ((b'"seed": 0', b'"seed": ' + b"9" * 5000), "is not JSON"),
-        ((b'"seed": 0', b'"seed": NaN'), "NaN is no number of JSON"),
+        ((b'"seed": 0', b'"seed": NaN'), "NaN is no finite number"),
         ((b'"name": "hopper-64"', b'"name": "hopper-\\u001b[2J"'), "name can't be"),
         ((b'"hidden_sizes": [\n      64', b'"hidden_sizes": [\n      200000'), "hidden_sizes"),
         (
