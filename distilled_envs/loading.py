@@ -17,7 +17,7 @@ from distilled_envs.errors import (
     MissingExtraError,
     SettingsError,
 )
-from distilled_envs.storage.folder import SPEC_FILE
+from distilled_envs.storage.folder import SPEC_FILE, read_spec
 from distilled_envs.storage.source import Source
 
 if TYPE_CHECKING:
@@ -152,7 +152,14 @@ def _fetch(entry: Entry, namespace: str | None, revision: str | None) -> tuple[P
 
     repo_id = f"{namespace}/distilled-{entry.family}"
     try:
-        return download(repo_id, entry.variant, revision=revision)
+        folder, source = download(repo_id, entry.variant, revision=revision)
+        theirs, ours = read_spec(folder).env, entry.spec.env
+        if (theirs.id, theirs.kwargs) != (ours.id, ours.kwargs):
+            raise HubError(
+                f"{repo_id}/{entry.variant} is of {theirs.id} with the arguments {theirs.kwargs}, "
+                f"and not of {ours.id} with {ours.kwargs}: name it in full to load it."
+            )
+        return folder, source
     except HubUnreachableError as error:
         if revision is not None:  # another revision is another dataset
             raise

@@ -61,12 +61,7 @@ def publish(
         if head is not None and private and not head.private:
             raise HubError(f"{repo_id} is public already: publish to another repo.")
         there = {} if head is None else _variants(api, repo_id, head)
-        others = {spec.family for spec in there.values()} - {dataset.spec.family}
-        if others:
-            raise HubError(
-                f"{repo_id} holds {', '.join(sorted(others))}, and {dataset.spec.name} is another "
-                "environment: give it a repo of its own."
-            )
+        _check_belongs(repo_id, there, dataset.spec)
         saved = Path(temporary) / "dataset"
         dataset.save(saved)
         contents: dict[str, Path | bytes] = {
@@ -142,6 +137,26 @@ def _head(repo_id: str, revision: str | None, must_exist: bool) -> DatasetInfo |
                 "its main branch first."
             ) from None
         return None
+
+
+def _check_belongs(repo_id: str, there: dict[str, DistillationSpec], new: DistillationSpec) -> None:
+    """A repo is of one environment, and a variant takes the place of none of another.
+
+    Raises:
+        HubError: It would.
+    """
+    others = {spec.env.id for spec in there.values()} - {new.env.id}
+    if others:
+        raise HubError(
+            f"{repo_id} holds datasets of {', '.join(sorted(others))}, and {new.name} is one of "
+            f"{new.env.id}: give it a repo of its own."
+        )
+    before = there.get(new.variant)
+    if before is not None and before.env.kwargs != new.env.kwargs:
+        raise HubError(
+            f"{repo_id} holds a variant {new.variant!r} of {new.env.id} with the arguments "
+            f"{before.env.kwargs}, and {new.name} has {new.env.kwargs}: give it another name."
+        )
 
 
 def _variants(api: HfApi, repo_id: str, head: DatasetInfo) -> dict[str, DistillationSpec]:

@@ -163,7 +163,7 @@ print(sentence(publish, dataset, "ada/distilled-cartpole-nd"))
             "status 403 for bob/distilled-cartpole-nd: this token may not write there",
             "'not a name' is no repo id",
             "There is no folder no/such/folder",
-            "holds cartpole-nd, and hopper-64 is another environment",
+            "holds datasets of CartPoleND-v0, and hopper-64 is one of Hopper-v5",
             "ada/distilled-cartpole-nd is public already",
             "'../2d-min' can't be the name of a variant",
             "can't name a folder on the Hub",
@@ -171,6 +171,36 @@ print(sentence(publish, dataset, "ada/distilled-cartpole-nd"))
         strict=True,
     ):
         assert expected in line
+
+
+def test_a_dataset_takes_the_place_of_none_of_another_environment(hub, client):
+    out = client("""
+import dataclasses, gymnasium
+dataset = load_distilled("hopper-min")
+publish(dataset, "ada/distilled-hopper")
+old = load_distilled("hopper-min")
+old.spec = old.spec.replace(env=gymnasium.spec("Hopper-v4"))
+print(sentence(publish, old, "ada/distilled-hopper"))
+lame = load_distilled("hopper-min")
+lame.spec = lame.spec.replace(env=dataclasses.replace(lame.spec.env, kwargs={"frame_skip": 8}))
+print(sentence(publish, lame, "ada/distilled-hopper"))
+lame.spec = lame.spec.replace(name="hopper-lame")
+publish(lame, "ada/distilled-hopper")
+print(len(load_distilled("Hopper-v5", namespace="ada")))
+for other in (old, lame):
+    other.spec = other.spec.replace(name="hopper-min")
+    publish(other, f"ada/distilled-{other.spec.env.id.lower()}-{len(other.spec.env.kwargs)}")
+print(sentence(load_distilled, "ada/distilled-hopper-v5-1/min"))
+""").splitlines()
+    assert "holds datasets of Hopper-v5, and hopper-min is one of Hopper-v4" in out[0]
+    assert "with the arguments {}, and hopper-min has {'frame_skip': 8}" in out[1]
+    assert out[2:] == ["4", "no error"]
+    # Somebody else's repo of the name that is looked for.
+    for name in ("hopper-v4-0", "hopper-v5-1"):
+        hub.repos["bob/distilled-hopper"] = hub.repos[f"ada/distilled-{name}"]
+        asked = client('print(sentence(load_distilled, "Hopper-v5", namespace="bob"))')
+        assert "bob/distilled-hopper/min is of Hopper-v" in asked
+        assert "and not of Hopper-v5 with {}: name it in full to load it" in asked
 
 
 def test_wrong_token_is_not_repeated(client):
