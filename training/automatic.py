@@ -22,7 +22,6 @@ from typing import Any
 
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.errors import DivergedError, MissingExtraError, SettingsError
-from distilled_envs.evaluation import EVALUATION_SEED, one_step_returns
 from distilled_envs.formatting import written
 from distilled_envs.learners.threads import torch_threads
 from distilled_envs.storage.files import atomic_path
@@ -35,6 +34,7 @@ from distilled_envs.training.policy_distillation import imitate
 from distilled_envs.training.ppo_teacher import best_ppo
 from distilled_envs.training.provenance import made_with
 from distilled_envs.training.run_folder import make_folder
+from distilled_envs.training.sure_returns import NETWORKS, own_return, score
 from distilled_envs.training.tabular import has_table, solve_table
 from distilled_envs.training.world import World, say_if_unending, world_of
 
@@ -48,17 +48,12 @@ SEARCHED = 500
 ENCODER = (128, 128)
 ENOUGH, _SAME = 0.95, 0.99
 """Share of a return that counts as all of it, and as no difference."""
-NETWORKS = 32
-"""Fresh networks by which ways are compared."""
 SOFTER = (1.0, 0.4, 0.1)
 """Factors on the logits of a linear policy that are tried: networks follow small ones more closely,
 and sampled actions follow large ones. On Acrobot-v1 likeliest actions get -137 with 1, -86 with 0.4
 and -81 with 0.04, and sampled ones -92, -105 and -393."""
 _FITTING = 90.0
 """Seconds in which an encoder is fitted."""
-_SURE, _SCORING, _EVALUATION = 0.01, 10.0, 30.0
-"""Standard error of a mean return, as a share of it, that is small enough; seconds after which
-no more is played on the way; and those of more than one episode in the evaluation at the end."""
 _LINEAR, _PPO, _RUN, _DATASET = "linear.npz", "ppo", "run.json", "dataset"
 _FREE = {"minutes", "eval_learners", "eval_episodes"}
 """Settings that may change on resuming."""
@@ -268,9 +263,10 @@ def _with_ppo(
     )
     if linear.dataset is not None:
         followed = _imitated("PPO, followed by a linear policy", model, world, settings, progress)
-        yield dataclasses.replace(followed, env_steps=followed.env_steps + spent)
+        own = own_return(model, world, settings.seed)
+        yield dataclasses.replace(followed, env_steps=followed.env_steps + spent, teacher=own)
         spent = 0
-        if _reaches(max(linear.networks, followed.networks), followed.teacher):
+        if _reaches(max(linear.networks, followed.networks), own):
             return
     encoded = _imitated("PPO, behind an encoder", model, world, settings, progress, encoder=ENCODER)
     yield dataclasses.replace(encoded, env_steps=encoded.env_steps + spent)
@@ -296,33 +292,9 @@ def _imitated(
     dataset = imitate(teacher, world, imitation, progress=progress)
     made = dataset.spec.provenance
     got = made["imitation"]["teacher_return"]
-    networks, least, episodes = _score(dataset, settings.eval_learners)
+    networks, least, episodes = score(dataset, settings.eval_learners)
     logger.info("%s: networks get %s of %s", way, written(networks), written(float(got)))
     return _Tried(way, got, dataset, networks, least, episodes, made["env_steps"])
-
-
-def _score(dataset: DistilledDataset, learners: int) -> tuple[float, float, int]:
-    """Mean return of networks after one step, that of the worst, and episodes for the end.
-
-    The imitation has played one. More are played while the mean is unsure and time is left:
-    Blackjack's returns deviate by 1 where policies differ by 0.05, and are played in no time. At
-    the end so many ``learners`` play as many, in both action modes, if it takes no minute.
-    """
-    found = dataset.spec.provenance["imitation"]
-    mean, variance, least, episodes = found["return"], found["std"] ** 2, found["least"], 1
-    started, spent = time.monotonic(), 0.0
-    while math.sqrt(variance / (NETWORKS * episodes)) > _SURE * abs(mean) and spent < _SCORING:
-        # As many again, of other networks than those of the evaluation at the end.
-        seed = EVALUATION_SEED + 1_000 * (1 + episodes)
-        returns = one_step_returns(dataset, NETWORKS, episodes, seed)
-        apart = returns.mean() - mean
-        variance = (variance + returns.var()) / 2 + apart**2 / 4
-        least = float(returns.mean(1).min())
-        mean, episodes = float(mean + apart / 2), 2 * episodes
-        spent = time.monotonic() - started
-    pace = NETWORKS * (episodes - 1) / spent if spent else 0.0
-    affordable = int(_EVALUATION * pace / (2 * learners))
-    return mean, least, max(1, min(episodes, affordable))
 
 
 def _solved(world: World, linear: _Tried) -> bool:

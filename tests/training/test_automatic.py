@@ -21,6 +21,7 @@ from distilled_envs.training import (
     imitate,
     nonlinear_distillation,
     policy_distillation,
+    sure_returns,
 )
 from distilled_envs.training.world import vector_world_of
 
@@ -66,7 +67,7 @@ def test_ppo_follows_where_nothing_is_solved_and_the_best_way_is_taken(tmp_path,
     pytest.importorskip("stable_baselines3")
     monkeypatch.setattr(nonlinear_distillation, "STEPS", 40)
     monkeypatch.setattr(policy_distillation, "NETWORKS", 2)
-    monkeypatch.setattr(automatic, "_SCORING", 0.0)
+    monkeypatch.setattr(sure_returns, "_SECONDS", 0.0)
     monkeypatch.setattr(automatic, "SEARCH", 0.1)
     # So little PPO is no better.
     monkeypatch.setattr(automatic, "_reaches", is_no_teacher)
@@ -99,7 +100,7 @@ def test_ppo_follows_where_nothing_is_solved_and_the_best_way_is_taken(tmp_path,
 def test_a_linear_policy_of_too_many_numbers_is_left_out(tmp_path, monkeypatch):
     pytest.importorskip("stable_baselines3")
     monkeypatch.setattr(nonlinear_distillation, "STEPS", 40)
-    monkeypatch.setattr(automatic, "_SCORING", 0.0)
+    monkeypatch.setattr(sure_returns, "_SECONDS", 0.0)
     monkeypatch.setattr(automatic, "SEARCHED", 0)
     settings = AutomaticSettings("CartPole-v1", minutes=0.1, eval_learners=4)
     dataset = distill_any(settings, tmp_path / "run", progress=False)
@@ -160,7 +161,7 @@ def test_without_ppo_the_linear_policy_is_what_there_is(tmp_path, monkeypatch):
         raise MissingExtraError("stable-baselines3", "PPO as a teacher", "sb3")
 
     monkeypatch.setattr(automatic, "best_ppo", missing)
-    monkeypatch.setattr(automatic, "_SCORING", 0.0)
+    monkeypatch.setattr(sure_returns, "_SECONDS", 0.0)
     settings = AutomaticSettings("Pendulum-v1", minutes=0.05, eval_learners=4)
     dataset = distill_any(settings, tmp_path / "run", progress=False)
     assert [each["way"] for each in dataset.spec.provenance["tried"]] == ["a linear policy"]
