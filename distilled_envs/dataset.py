@@ -36,6 +36,7 @@ from distilled_envs.learners.threads import torch_threads
 from distilled_envs.rows import Rows
 from distilled_envs.spec import LearnerSpec
 from distilled_envs.storage import folder as storage
+from distilled_envs.storage.files import given_path
 from distilled_envs.storage.source import Source
 
 Policy = TypeVar("Policy")
@@ -373,7 +374,7 @@ class DistilledDataset(Rows):
         if self.encoder is not None:
             encoder = {name: value.numpy() for name, value in self.encoder.state_dict().items()}
         rows = self.observations.numpy(), self.targets.numpy()
-        storage.write_folder(Path(folder), *rows, self.spec, encoder)
+        storage.write_folder(given_path(folder), *rows, self.spec, encoder)
 
     @classmethod
     def load(cls, folder: str | Path, *, max_bytes: int = storage.MAX_BYTES) -> "DistilledDataset":
@@ -386,7 +387,7 @@ class DistilledDataset(Rows):
         Raises:
             DatasetError: A file is missing, damaged or invalid; the message says which and where.
         """
-        observations, targets, spec, encoder = storage.read_folder(Path(folder), max_bytes)
+        observations, targets, spec, encoder = storage.read_folder(given_path(folder), max_bytes)
         if "expanded_from" in spec.provenance:
             raise DatasetError(
                 f"{folder} holds expanded rows, which are no batch for one step: load them with "

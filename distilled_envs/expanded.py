@@ -11,6 +11,7 @@ from torch import Tensor
 from distilled_envs.errors import DatasetError, MissingExtraError
 from distilled_envs.spec import DistillationSpec
 from distilled_envs.storage import folder as storage
+from distilled_envs.storage.files import given_path
 
 if TYPE_CHECKING:
     import datasets
@@ -86,7 +87,7 @@ class ExpandedDataset(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
             DatasetError: The folder exists and is not empty.
         """
         rows = self.observations.numpy(), self.targets.numpy()
-        storage.write_folder(Path(folder), *rows, self.spec)
+        storage.write_folder(given_path(folder), *rows, self.spec)
 
     @classmethod
     def load(cls, folder: str | Path, *, max_bytes: int = MAX_BYTES) -> Self:
@@ -99,7 +100,7 @@ class ExpandedDataset(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
         Raises:
             DatasetError: A file is missing, damaged or invalid, or the folder holds a batch.
         """
-        observations, targets, spec, _ = storage.read_folder(Path(folder), max_bytes)
+        observations, targets, spec, _ = storage.read_folder(given_path(folder), max_bytes)
         if "expanded_from" not in spec.provenance:
             raise DatasetError(
                 f"{folder} holds a batch, not expanded rows: load it with load_distilled, and "

@@ -17,6 +17,7 @@ from distilled_envs.errors import (
     MissingExtraError,
     SettingsError,
 )
+from distilled_envs.storage.files import given_path
 from distilled_envs.storage.folder import SPEC_FILE, read_spec
 from distilled_envs.storage.source import Source
 
@@ -105,7 +106,7 @@ def locate(
         HubError: The Hub lacks it, or can't be reached.
         SettingsError: Arguments that don't go together.
     """
-    path = Path(name)
+    path = given_path(name)
     is_id = re.fullmatch(r"ALE/\w+(-v\d+)?", str(name), re.IGNORECASE) is not None
     if "/" in str(name):  # else no folder and no repo is meant, and nothing has to be read
         is_id = is_id or name in {entry.spec.env.id for entry in entries()}

@@ -16,7 +16,7 @@ from distilled_envs.dataset import DistilledDataset
 from distilled_envs.errors import DistilledEnvsError, MissingExtraError, SettingsError
 from distilled_envs.learners.actions import as_taken, choose_actions
 from distilled_envs.learners.policies import policy_outputs
-from distilled_envs.storage.files import atomic_path
+from distilled_envs.storage.files import atomic_path, given_path
 
 OFFSCREEN_HELP = (
     "MuJoCo needs OpenGL to draw without a display: install Debian's libegl1 (MUJOCO_GL=egl) or "
@@ -53,7 +53,8 @@ def watch(
         DistilledEnvsError: The environment can't be drawn here.
         MissingExtraError: imageio is not installed.
     """
-    if video is not None and Path(video).suffix not in (".mp4", ".gif"):
+    video = None if video is None else given_path(video)
+    if video is not None and video.suffix not in (".mp4", ".gif"):
         raise SettingsError(f"A video ends in .mp4 or .gif, got {video}.")
     if video is not None and sys.platform == "linux":
         os.environ.setdefault("MUJOCO_GL", "egl")
@@ -64,8 +65,8 @@ def watch(
         raise SettingsError(
             f"episodes and max_steps must be at least 1, got {episodes} and {max_steps}."
         )
-    if video is not None and not Path(video).resolve().parent.is_dir():
-        raise SettingsError(f"There is no folder {Path(video).parent} to write the video into.")
+    if video is not None and not video.resolve().parent.is_dir():
+        raise SettingsError(f"There is no folder {video.parent} to write the video into.")
     policy = dataset.train(seed=seed)
     frames: list[np.ndarray] = []
     with _drawable(dataset):
@@ -94,7 +95,7 @@ def watch(
         returns.append(total)
     env.close()
     if video is not None:
-        _write(Path(video), frames, env.metadata["render_fps"])
+        _write(video, frames, env.metadata["render_fps"])
     return returns
 
 

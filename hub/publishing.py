@@ -14,6 +14,7 @@ from distilled_envs.hub.cards import make_card, picture_path
 from distilled_envs.hub.clients import dataset_info, explained, files_of, patiently
 from distilled_envs.hub.downloading import VARIANT, variants_among
 from distilled_envs.spec import DistillationSpec
+from distilled_envs.storage.files import given_path
 from distilled_envs.storage.folder import SPEC_FILE, read_spec
 
 
@@ -112,11 +113,12 @@ def _load(dataset: DistilledDataset | str | Path) -> DistilledDataset:
     """A dataset as it is, from its folder, from that of a run, or the bundled one of a name."""
     if isinstance(dataset, DistilledDataset):
         return dataset
-    for folder in (Path(dataset) / "dataset", Path(dataset)):
+    path = given_path(dataset)
+    for folder in (path / "dataset", path):
         if (folder / SPEC_FILE).is_file():
             return DistilledDataset.load(folder)
     if not isinstance(dataset, str) or "/" in dataset:
-        if not Path(dataset).is_dir():
+        if not path.is_dir():
             raise DatasetError(f"There is no folder {dataset}.")
         raise DatasetError(f"{dataset} is no folder of a dataset: it has no {SPEC_FILE}.")
     return DistilledDataset.load(catalog.find(dataset).folder)

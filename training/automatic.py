@@ -24,7 +24,7 @@ from distilled_envs.dataset import DistilledDataset
 from distilled_envs.errors import DivergedError, MissingExtraError, SettingsError
 from distilled_envs.formatting import written
 from distilled_envs.learners.threads import torch_threads
-from distilled_envs.storage.files import atomic_path
+from distilled_envs.storage.files import atomic_path, given_path
 from distilled_envs.studies.drop_in import share_of_own
 from distilled_envs.training.evolution import evolve
 from distilled_envs.training.imitation_settings import ImitationSettings
@@ -153,7 +153,7 @@ def distill_any(
         MissingExtraError: pycma is not installed; or Stable-Baselines3 is not, and there is no
             linear policy.
     """
-    started, folder = time.monotonic(), Path(output).expanduser()
+    started, folder = time.monotonic(), given_path(output)
     world = world_of(
         settings.env_id, settings.env_kwargs, max_episode_steps=settings.max_episode_steps
     )

@@ -20,7 +20,7 @@ from torch.nn.functional import cross_entropy
 from distilled_envs.errors import PolicyError, SettingsError
 from distilled_envs.learners.actions import comparable
 from distilled_envs.spec import TaskSpec
-from distilled_envs.storage.files import atomic_path
+from distilled_envs.storage.files import atomic_path, given_path
 
 _LINEAR = 1e-4
 """Share of the targets' variance up to which least squares counts as exact."""
@@ -102,7 +102,7 @@ class LinearPolicy:
             PolicyError: There is no such file, or it holds no linear policy.
         """
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with np.load(given_path(path), allow_pickle=False) as file:
                 found = {
                     name: torch.from_numpy(np.asarray(file[name], dtype=np.float64))
                     for name in ("W", "b", "mean", "std")
@@ -120,7 +120,7 @@ class LinearPolicy:
 
     def save(self, path: str | Path) -> None:
         """Write it as :meth:`load` reads it, whole or not at all."""
-        path = Path(path).expanduser()
+        path = given_path(path)
         values = {"W": self.weights, "b": self.bias, "mean": self.mean, "std": self.std}
         arrays: dict[str, Any] = {
             name: value.numpy() for name, value in values.items() if value is not None

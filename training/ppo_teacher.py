@@ -21,7 +21,7 @@ from tqdm import tqdm
 from distilled_envs.errors import DivergedError, MissingExtraError, SettingsError
 from distilled_envs.formatting import written
 from distilled_envs.learners.generators import kept_generators
-from distilled_envs.storage.files import atomic_path
+from distilled_envs.storage.files import atomic_path, given_path
 from distilled_envs.training.playing import Playing
 from distilled_envs.training.teachers import as_teacher
 from distilled_envs.training.world import World
@@ -96,13 +96,14 @@ def best_ppo(
     """
     recipe, limit = recipe_of(world), world.spec.max_episode_steps
     is_short = limit is not None and 0 < limit < _LONG
-    spent, choice = 0, Path(folder) / _CHOICE
+    spent, folder = 0, given_path(folder)
+    choice = folder / _CHOICE
 
     def train(discount: float, total: float, pause: float | None = None) -> Any:
         return train_ppo(
             world,
             total,
-            Path(folder) / f"{discount:g}",
+            folder / f"{discount:g}",
             discount=discount,
             pause=pause,
             seed=seed,
@@ -193,7 +194,7 @@ def train_ppo(
             f"PPO as a teacher needs vectors and time, got {seconds} seconds of observations "
             f"{world.observations}."
         )
-    folder = Path(folder).expanduser()
+    folder = given_path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     # SB3 seeds all global generators.
     with contextlib.closing(teacher_envs(world, recipe.copies, seed)) as copies, kept_generators():

@@ -26,7 +26,7 @@ from distilled_envs.errors import DatasetError, SettingsError
 from distilled_envs.evaluation.episodes import first_episodes
 from distilled_envs.learners.expansion import mean_answers, noise, one_step_learners
 from distilled_envs.loading import load_distilled
-from distilled_envs.storage.files import atomic_path
+from distilled_envs.storage.files import atomic_path, given_path
 from distilled_envs.training.backends import make_vector_env
 from distilled_envs.training.linear_policy import LinearPolicy, fit_linear
 from distilled_envs.training.progress import step_bar
@@ -109,7 +109,7 @@ def search(
             own, or the folder holds something else.
         PolicyError: The start is no linear policy.
     """
-    folder, world = Path(output).expanduser(), vector_world_of(settings.env_id)
+    folder, world = given_path(output), vector_world_of(settings.env_id)
     if world.task.kind != "gaussian":
         raise SettingsError(
             f"Random search is for bounded Box actions; those of {settings.env_id} are "
@@ -317,7 +317,7 @@ def _play(
 def _start(name: str) -> LinearPolicy:
     """The linear policy of a file, or of a dataset's learners, with what it cost to make."""
     if name.endswith(".npz"):
-        return LinearPolicy.load(Path(name).expanduser())
+        return LinearPolicy.load(name)
     dataset = load_distilled(name)
     return dataclasses.replace(linear_policy_of(dataset), made=cost_of(dataset.spec))
 

@@ -20,6 +20,7 @@ from distilled_envs.envs.real import env_spaces
 from distilled_envs.errors import DivergedError, MissingExtraError, SettingsError
 from distilled_envs.learners.threads import torch_threads
 from distilled_envs.spec import DistillationSpec, InnerSpec, TaskSpec
+from distilled_envs.storage.files import given_path
 from distilled_envs.storage.folder import read_spec
 from distilled_envs.training.backends import checked_world, make_training_envs
 from distilled_envs.training.dataset_teachers import as_teacher, load_guide_start, load_teacher
@@ -82,7 +83,7 @@ def distill(
         settings = PRESETS[settings]
     world = checked_world(settings)
     _check_device(settings.device)
-    output = Path(output)
+    output = given_path(output)
     if resume:
         folder = RunFolder.resume(output, settings)
         if folder.dataset.exists() and folder.iteration() >= settings.iterations:

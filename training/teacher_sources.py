@@ -17,7 +17,7 @@ from distilled_envs.errors import (
     PolicyError,
 )
 from distilled_envs.loading import HUB_NAME, load_distilled, locate_model
-from distilled_envs.storage.files import sha256
+from distilled_envs.storage.files import given_path, sha256
 from distilled_envs.storage.folder import SPEC_FILE
 from distilled_envs.training.linear_policy import LinearPolicy
 from distilled_envs.training.world import World
@@ -45,9 +45,9 @@ def load_teacher_policy(source: str | Path, world: World | None = None) -> Any:
     """
     name = str(source)
     if name.endswith(".npz"):
-        return LinearPolicy.load(Path(name).expanduser())
+        return LinearPolicy.load(name)
     if name.endswith(".zip"):
-        return _load_sb3(Path(name).expanduser(), world)
+        return _load_sb3(given_path(name), world)
     if re.fullmatch(FUNCTION, name):
         return _import(name)
     try:
@@ -62,7 +62,7 @@ def load_teacher_policy(source: str | Path, world: World | None = None) -> Any:
 
 def source_of(teacher: str | Path) -> str:
     """Where a named teacher came from, in words that mean the same elsewhere."""
-    path = Path(teacher).expanduser()
+    path = given_path(teacher)
     if not path.exists():  # a name: of a dataset, a Hub repo or a function
         return str(teacher)
     file = path / SPEC_FILE if path.is_dir() else path  # a dataset's has the hashes of the others

@@ -4,6 +4,7 @@ from functools import partial
 from pathlib import Path
 
 from distilled_envs.cli.choice import Choice
+from distilled_envs.storage.files import given_path
 
 
 def compare(
@@ -42,7 +43,7 @@ def compare(
     from distilled_envs.studies.comparison_report import write_comparison
 
     dataset = choice.load()
-    folder = output or Path("runs", f"compare-{dataset.spec.name}")
+    folder = given_path(output or Path("runs", f"compare-{dataset.spec.name}"))
     settings = comparison.ComparisonSettings(
         steps, evaluations, episodes, seeds, learners, baseline
     )
@@ -85,7 +86,7 @@ def generalize(
 
     dataset = choice.load()
     name = dataset.spec.name
-    folder = output or Path("runs", f"generalize-{name}")
+    folder = given_path(output or Path("runs", f"generalize-{name}"))
     results = generalization.generalize(
         dataset,
         learners=learners,

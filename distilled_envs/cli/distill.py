@@ -24,6 +24,7 @@ from distilled_envs.evaluation.yardsticks import yardsticks
 from distilled_envs.formatting import written
 from distilled_envs.loading import load_distilled
 from distilled_envs.spec import family_of
+from distilled_envs.storage.files import given_path
 from distilled_envs.training import (
     PRESETS,
     AutomaticSettings,
@@ -70,7 +71,7 @@ def distill(
             len(settings.families),
         )
         settings = dataclasses.replace(settings, name=name)
-    output = output or Path("runs") / f"{settings.name}-seed{settings.seed}"
+    output = given_path(output or Path("runs") / f"{settings.name}-seed{settings.seed}")
     dataset = training.distill(settings, output, resume=resume, progress=progress, command=line)
     _report(dataset, output)
 
@@ -92,7 +93,8 @@ def distill_any(
         progress: Show progress bars.
         line: The whole command.
     """
-    output = output or Path("runs") / f"{family_of(settings.env_id)}-seed{settings.seed}"
+    name = f"{family_of(settings.env_id)}-seed{settings.seed}"
+    output = given_path(output or Path("runs") / name)
     dataset = training.distill_any(settings, output, resume=resume, progress=progress, command=line)
     print(f"\nChosen: {dataset.spec.provenance['choice']}.", end="")
     _report(dataset, output)
@@ -256,7 +258,7 @@ def imitate(
         progress: Show a progress bar.
         line: The whole command.
     """
-    output = output.expanduser()
+    output = given_path(output)
     _check_output(output, learners, eval_episodes)
     where: str | EnvSpec | None = env
     if dims is not None:
@@ -298,6 +300,7 @@ def refit(
         progress: Show a progress bar.
         line: The whole command.
     """
+    output = given_path(output)
     _check_output(output, learners, episodes)
     dataset = training.refit(
         load_distilled(name), command=line, progress=progress, **vars(settings)
@@ -323,7 +326,7 @@ def search(
         resume: Go on with the search in the output folder.
         progress: Show a progress bar.
     """
-    output = output or Path("runs") / f"search-{settings.env_id.split(':')[-1]}"
+    output = given_path(output or Path("runs") / f"search-{settings.env_id.split(':')[-1]}")
     training.search(settings, output, resume=resume, progress=progress)
     policy = output / POLICY
     print(

@@ -14,7 +14,7 @@ from distilled_envs.errors import HubError, MissingExtraError, SettingsError
 from distilled_envs.formatting import written_score
 from distilled_envs.spec import DistillationSpec
 from distilled_envs.storage.checks import check_rows
-from distilled_envs.storage.files import atomic_path
+from distilled_envs.storage.files import atomic_path, given_path
 from distilled_envs.storage.folder import read_folder
 from distilled_envs.storage.source import Source
 from distilled_envs.studies.reports import drawn, markdown_table
@@ -115,6 +115,7 @@ def show(choice: Choice, *, figure: Path | None = None) -> None:
         choice: Which dataset.
         figure: A .png or .svg to draw the rows into: a heat map, or frames with their targets.
     """
+    figure = None if figure is None else given_path(figure)
     if figure is not None and figure.suffix not in (".png", ".svg"):
         raise SettingsError(f"A figure ends in .png or .svg, got {figure}.")
     folder, source = choice.locate()

@@ -8,7 +8,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from distilled_envs.errors import DatasetError
+from distilled_envs.errors import DatasetError, SettingsError
+
+
+def given_path(path: str | Path) -> Path:
+    """A path as people write it, with ``~`` for their home.
+
+    Raises:
+        SettingsError: It is the home of nobody.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise SettingsError(f"{path} is in the home of a user who is not known here.") from None
 
 
 @contextmanager

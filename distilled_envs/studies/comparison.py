@@ -24,7 +24,7 @@ from distilled_envs.envs.real import make_bare_env
 from distilled_envs.errors import SettingsError
 from distilled_envs.evaluation import EVALUATION_SEED, Score
 from distilled_envs.learners.threads import torch_threads
-from distilled_envs.storage.files import atomic_path
+from distilled_envs.storage.files import atomic_path, given_path
 from distilled_envs.storage.folder import ROWS_FILE
 from distilled_envs.studies.drop_in import PPO_STEPS, train_ppo_on_bandit, train_with_adam
 from distilled_envs.studies.sb3 import check_fits, learn, make_model
@@ -89,7 +89,7 @@ def compare(
             comparison.
         MissingExtraError: Stable-Baselines3 is not installed.
     """
-    settings, output = settings or ComparisonSettings(), Path(output)
+    settings, output = settings or ComparisonSettings(), given_path(output)
     probe = make_bare_env(dataset.spec)
     for algorithm in settings.baselines:
         check_fits(algorithm, probe.action_space)
