@@ -16,6 +16,7 @@ from distilled_envs.errors import DatasetError, OneStepWarning, PolicyError, Set
 from distilled_envs.evaluation import Evaluation, EvaluationOptions, evaluate
 from distilled_envs.evaluation.visits import play
 from distilled_envs.expanded import ExpandedDataset
+from distilled_envs.learners.actions import log_deviations
 from distilled_envs.learners.diagnosis import Diagnosis, diagnose, take_step
 from distilled_envs.learners.encoder import EncodedPolicy, learner_parameters, place_encoder
 from distilled_envs.learners.expansion import mean_answers, noise, one_step_learners
@@ -295,7 +296,6 @@ class DistilledDataset(Rows):
             pairs = self.expand(seed=seed, progress=progress)
         elif pairs.spec.task != self.spec.task:
             raise SettingsError(f"{pairs.spec.name} is of another task than {self.spec.name}.")
-        log_std = self.spec.task.target_log_std
         if learning_rate is None:
             learning_rate = RATES[self.observations.dim() > 2]
         fit(
@@ -303,7 +303,7 @@ class DistilledDataset(Rows):
             self.spec.task,
             pairs.observations,
             pairs.targets,
-            None if log_std is None else torch.tensor(log_std),
+            log_deviations(self.spec.task),
             steps=steps,
             batch_size=batch_size,
             learning_rate=learning_rate,

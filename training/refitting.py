@@ -14,6 +14,7 @@ meta-PPO the consistency term would cost return there (Hopper 1,054 instead of 3
 where the behavior is known, it costs little.
 """
 
+import contextlib
 import dataclasses
 import time
 from typing import Any
@@ -26,6 +27,7 @@ from tqdm import trange
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.envs.real import env_spaces
 from distilled_envs.errors import DivergedError, SettingsError
+from distilled_envs.learners.actions import log_deviations
 from distilled_envs.learners.expansion import mean_answers
 from distilled_envs.learners.one_step import inner_loss
 from distilled_envs.learners.population import Population
@@ -225,13 +227,10 @@ def refit(
 
 def _visited(dataset: DistilledDataset, learners: Population, seed: int) -> Tensor:
     """States ``(n, n_inputs)`` that learners visit, each in an environment of its own."""
-    env, log_std = dataset.make_vec_env(len(learners)), dataset.spec.task.target_log_std
-    rollout = Actors(env, dataset.spec.task, seed).collect(
-        learners.each_at_its_own,
-        None if log_std is None else torch.tensor(log_std),
-        VISITED,
-    )
-    env.close()
+    task = dataset.spec.task
+    with contextlib.closing(dataset.make_vec_env(len(learners))) as env:
+        actors = Actors(env, task, seed)
+        rollout = actors.collect(learners.each_at_its_own, log_deviations(task), VISITED)
     return rollout.observations[:-1][rollout.valid.bool()]
 
 

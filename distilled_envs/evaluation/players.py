@@ -11,7 +11,13 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from distilled_envs.errors import PolicyError
-from distilled_envs.learners.actions import as_taken, by_number, choose_actions, within_bounds
+from distilled_envs.learners.actions import (
+    as_taken,
+    by_number,
+    choose_actions,
+    log_deviations,
+    within_bounds,
+)
 from distilled_envs.learners.layers import like_parameters
 from distilled_envs.learners.policies import policy_outputs
 from distilled_envs.learners.sb3_policies import is_sb3_model, is_sb3_policy, shares_our_outputs
@@ -54,7 +60,7 @@ def player_of_outputs(
     Raises:
         PolicyError: When it plays: outputs of another shape, or not finite.
     """
-    log_std = None if task.target_log_std is None else torch.tensor(task.target_log_std)
+    log_std = log_deviations(task)
 
     def play(observations: np.ndarray, starts: np.ndarray) -> np.ndarray:
         with torch.no_grad():

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from distilled_envs.envs.real import make_vec_env
-from distilled_envs.learners.actions import as_taken, choose_actions
+from distilled_envs.learners.actions import as_taken, choose_actions, log_deviations
 from distilled_envs.learners.expansion import mean_answers, one_step_learners
 from distilled_envs.learners.threads import torch_threads
 from distilled_envs.rows import Rows
@@ -38,7 +38,7 @@ def play(dataset: Rows, n: int, seed: int, *, progress: bool = False) -> tuple[T
         MissingExtraError: The simulator is not installed.
     """
     task, encode = dataset.spec.task, dataset.encoder or nn.Identity()
-    log_std = None if task.target_log_std is None else torch.tensor(task.target_log_std)
+    log_std = log_deviations(task)
     chance = np.random.default_rng(seed)
     env = make_vec_env(dataset.spec, PLAYERS)
     kept = np.empty((n, *task.observation_shape), env.single_observation_space.dtype)

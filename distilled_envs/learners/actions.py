@@ -74,6 +74,12 @@ def action_distribution(task: TaskSpec, outputs: Tensor, log_std: Tensor | None)
     return Independent(normal, 1, validate_args=False)
 
 
+def log_deviations(task: TaskSpec) -> Tensor | None:
+    """The log standard deviations ``(n_outputs,)`` of a gaussian task; None of a categorical."""
+    log_std = task.target_log_std
+    return None if log_std is None else torch.tensor(log_std, dtype=torch.float32)
+
+
 def comparable(task: TaskSpec, outputs: Tensor) -> Tensor:
     """Outputs ``(..., n_outputs)`` as they are, but the logits of each choice with mean 0.
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from distilled_envs.errors import PolicyError
-from distilled_envs.learners.actions import comparable
+from distilled_envs.learners.actions import comparable, log_deviations
 from distilled_envs.learners.layers import like_parameters, restored
 from distilled_envs.learners.one_step import StepSize, inner_loss, train_one_step
 from distilled_envs.learners.policies import evaluating, policy_module, read_policy
@@ -118,7 +118,7 @@ def take_step(
 ) -> None:
     """Train a policy by one step on a dataset, in place; see :func:`.one_step.train_one_step`."""
     task = rows.spec.task
-    log_std = None if task.target_log_std is None else torch.tensor(task.target_log_std)
+    log_std = log_deviations(task)
     rate = rows.spec.inner.learning_rate
     train_one_step(policy, rows.observations, rows.targets, rate, log_std, parameters, size)
 

@@ -32,7 +32,8 @@ def noise(rows: "Rows", count: int, generator: torch.Generator) -> Tensor:
     """
     fixed = rows.spec.observation_transform
     size = rows.observations.square().mean().sqrt() if fixed is None else fixed.scale
-    return size * torch.randn(count, *rows.observations.shape[1:], generator=generator)
+    shape = count, *rows.observations.shape[1:]
+    return size * torch.randn(shape, generator=generator, dtype=torch.float32)
 
 
 def one_step_learners(

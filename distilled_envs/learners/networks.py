@@ -67,7 +67,8 @@ def draw_parameters(
     for place, (name, layer) in enumerate(layers.items()):
         size_out, *incoming = layer.weight.shape
         size_in = layer.weight[0].numel()
-        shape, bias = (population, size_out, size_in), torch.zeros(population, size_out)
+        shape = population, size_out, size_in
+        bias = torch.zeros(population, size_out, dtype=torch.float32)
         if initialization.kind == "orthogonal":
             last = place == len(layers) - 1
             gain = initialization.output_gain if last else initialization.hidden_gain
@@ -75,10 +76,12 @@ def draw_parameters(
         elif initialization.kind == "xavier":
             # Of a convolution, torch counts the outputs at all places of its kernel.
             bound = (6 / (size_in + layer.weight[:, 0].numel())) ** 0.5
-            weight = torch.empty(shape).uniform_(-bound, bound, generator=generator)
+            weight = torch.empty(shape, dtype=torch.float32)
+            weight.uniform_(-bound, bound, generator=generator)
         else:
             bound = size_in**-0.5
-            weight = torch.empty(shape).uniform_(-bound, bound, generator=generator)
+            weight = torch.empty(shape, dtype=torch.float32)
+            weight.uniform_(-bound, bound, generator=generator)
             bias.uniform_(-bound, bound, generator=generator)
         parameters[f"{name}.weight"] = weight.unflatten(-1, incoming)
         parameters[f"{name}.bias"] = bias
@@ -130,16 +133,17 @@ def split_modules(
             channels, *size = observation_shape
             modules.append(Scale())
             for to, kernel, stride in CONVOLUTIONS:
-                modules += [nn.Conv2d(channels, to, kernel, stride), activation()]
+                modules.append(nn.Conv2d(channels, to, kernel, stride, dtype=torch.float32))
+                modules.append(activation())
                 channels, size = to, [(each - kernel) // stride + 1 for each in size]
             modules.append(nn.Flatten())
             inputs = channels * size[0] * size[1]
         else:
             (inputs,) = observation_shape
         for units in spec.hidden_sizes:
-            modules += [nn.Linear(inputs, units), activation()]
+            modules += [nn.Linear(inputs, units, dtype=torch.float32), activation()]
             inputs = units
-        modules.append(nn.Linear(inputs, n_outputs))
+        modules.append(nn.Linear(inputs, n_outputs, dtype=torch.float32))
     cnn, level = spec.architecture == "nature-cnn", spec.encoder_level
     cut = _CUTS[level] if cnn else _LAYER * level
     return modules[:cut], modules[cut:]
@@ -150,7 +154,7 @@ def _orthogonal(
 ) -> Tensor:
     """Orthogonal matrices ``(population, size_out, size_in)``: torch's, for many at once."""
     tall, narrow = max(size_out, size_in), min(size_out, size_in)
-    drawn = torch.randn(population, tall, narrow, generator=generator)
+    drawn = torch.randn(population, tall, narrow, generator=generator, dtype=torch.float32)
     if narrow >= 256 and tall >= 2 * narrow:
         # Far from singular, so that Cholesky's factor serves, in a quarter of the time.
         r = torch.linalg.cholesky(drawn.mT @ drawn, upper=True)

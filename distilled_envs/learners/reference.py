@@ -62,7 +62,7 @@ class Reference:
         count = _CNN_LEARNERS if frames else LEARNERS
         learners = one_step_learners(rows, generator, count)
         answers = mean_answers(rows, learners, inputs)
-        task, kernel = rows.spec.task, torch.zeros(len(rows), len(inputs))
+        task, kernel = rows.spec.task, torch.zeros(len(rows), len(inputs), dtype=torch.float32)
         seen = inputs if rows.encoder is None else rows.encoder(inputs)
         spread = 0.0
         if rows.spec.is_for_relu:
