@@ -10,6 +10,7 @@
 What networks get most from after their one step is the dataset.
 """
 
+import contextlib
 import dataclasses
 import json
 import logging
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from distilled_envs.dataset import DistilledDataset
+from distilled_envs.envs.preprocessing import make_vec
 from distilled_envs.errors import DivergedError, MissingExtraError, SettingsError
 from distilled_envs.formatting import written
 from distilled_envs.learners.threads import torch_threads
@@ -31,7 +33,7 @@ from distilled_envs.training.imitation_settings import ImitationSettings
 from distilled_envs.training.linear_policy import LinearPolicy
 from distilled_envs.training.playing import COPIES
 from distilled_envs.training.policy_distillation import imitate
-from distilled_envs.training.ppo_teacher import best_ppo
+from distilled_envs.training.ppo_teacher import train_ppo
 from distilled_envs.training.provenance import made_with
 from distilled_envs.training.run_folder import make_folder
 from distilled_envs.training.sure_returns import NETWORKS, own_return, score
@@ -52,8 +54,9 @@ SOFTER = (1.0, 0.4, 0.1)
 """Factors on the logits of a linear policy that are tried: networks follow small ones more closely,
 and sampled actions follow large ones. On Acrobot-v1 likeliest actions get -137 with 1, -86 with 0.4
 and -81 with 0.04, and sampled ones -92, -105 and -393."""
-_FITTING = 90.0
-"""Seconds in which an encoder is fitted."""
+_FITTING, _TIMED, _LEAST = 90.0, 1.0, 0.3
+"""Seconds in which an encoder is fitted, and for which play is timed; and share of the time that
+PPO has in the slowest environments."""
 _LINEAR, _PPO, _RUN, _DATASET = "linear.npz", "ppo", "run.json", "dataset"
 _FREE = {"minutes", "eval_learners", "eval_episodes"}
 """Settings that may change on resuming."""
@@ -248,35 +251,39 @@ def _with_ppo(
     world: World, settings: AutomaticSettings, folder: Path, linear: _Tried, progress: bool
 ) -> Iterator[_Tried]:
     """PPO, followed by a linear policy and, where that is not enough, behind an encoder."""
-    # What linear policies have left of their time is PPO's, and what play takes beyond a quarter of
-    # all time is not.
+    # What linear policies have left of their time is PPO's; what slow environments need later is
+    # not.
     whole = 60 * settings.minutes
-    seconds = max((SEARCH + PPO) * whole - linear.seconds, PPO * whole)
-    model, spent = best_ppo(
-        world,
-        seconds,
-        folder / _PPO,
-        later=_episodes(settings),
-        spare=ALL * whole - linear.seconds - seconds - _FITTING,
-        seed=settings.seed,
-        progress=progress,
-    )
+    left = max((SEARCH + PPO) * whole - linear.seconds, PPO * whole)
+    after = ALL * whole - linear.seconds - _FITTING - _playing(world, settings)
+    seconds = max(min(left, after), _LEAST * whole)
+    model = train_ppo(world, seconds, folder / _PPO, seed=settings.seed, progress=progress)
     if linear.dataset is not None:
         followed = _imitated("PPO, followed by a linear policy", model, world, settings, progress)
         own = own_return(model, world, settings.seed)
-        yield dataclasses.replace(followed, env_steps=followed.env_steps + spent, teacher=own)
-        spent = 0
+        yield dataclasses.replace(followed, teacher=own)
         if _reaches(max(linear.networks, followed.networks), own):
             return
-    encoded = _imitated("PPO, behind an encoder", model, world, settings, progress, encoder=ENCODER)
-    yield dataclasses.replace(encoded, env_steps=encoded.env_steps + spent)
+    yield _imitated("PPO, behind an encoder", model, world, settings, progress, encoder=ENCODER)
 
 
-def _episodes(settings: AutomaticSettings) -> int:
-    """Episodes that are played after PPO: by teachers, in rounds, for scores, and at the end."""
-    imitated = 2 * NETWORKS + (ImitationSettings().rounds + 1) * COPIES
-    # The evaluation has two modes, and Gymnasium's environments, which are half as fast.
-    return 2 * imitated + 4 * settings.eval_learners * settings.eval_episodes
+def _playing(world: World, settings: AutomaticSettings) -> float:
+    """Seconds of play after PPO, if all episodes last to their time limit.
+
+    BipedalWalker-v3 takes three minutes for it, and its fallen walkers never show that before.
+    """
+    limit, steps, started = world.spec.max_episode_steps, 0, time.monotonic()
+    if limit is None or limit < 0:  # nobody knows
+        return 0.0
+    with contextlib.closing(make_vec(world.spec, COPIES, world.preprocessing)) as env:
+        env.reset(seed=settings.seed)
+        while time.monotonic() - started < _TIMED:
+            env.step(env.action_space.sample())
+            steps += COPIES
+    pace = steps / (time.monotonic() - started)
+    # Two imitations, in each a teacher, rounds and a score; and both action modes at the end.
+    imitated = 2 * (2 * NETWORKS + (ImitationSettings().rounds + 1) * COPIES)
+    return (imitated + 2 * settings.eval_learners * settings.eval_episodes) * limit / pace
 
 
 def _imitated(

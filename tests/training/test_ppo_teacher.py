@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 import torch
 
-from distilled_envs.errors import DivergedError, MissingExtraError, SettingsError
+from distilled_envs.errors import MissingExtraError, SettingsError
 from distilled_envs.training import ppo_teacher
 from distilled_envs.training.picture_features import PictureFeatures
 from distilled_envs.training.playing import Playing
-from distilled_envs.training.ppo_teacher import best_ppo, train_ppo
+from distilled_envs.training.ppo_teacher import train_ppo
 from distilled_envs.training.teachers import as_teacher
 from distilled_envs.training.world import vector_world_of, world_of
 
@@ -43,9 +43,7 @@ def test_it_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
     assert longer.num_timesteps > steps
     answers = as_teacher(longer, world).answer(torch.eye(16))
     assert len(answers.argmax(1).unique()) > 1
-    assert (
-        longer.learning_rate(0.0) < ppo_teacher.VECTORS.learning_rate / 2
-    )  # the clock goes on, too
+    assert longer.learning_rate(0.0) < ppo_teacher.SHORT.learning_rate / 2  # the clock goes on, too
 
 
 def test_ctrl_c_keeps_what_was_learned(tmp_path, monkeypatch):
@@ -71,8 +69,6 @@ def test_bad_input_is_refused_in_words(tmp_path, monkeypatch):
     world = vector_world_of("CartPole-v1")
     with pytest.raises(SettingsError, match="vectors and time, got 0 seconds"):
         train_ppo(world, 0, tmp_path)
-    with pytest.raises(SettingsError, match=r"discount must be one of \[0.99, 0.999\], got 0.5"):
-        train_ppo(world, 1.0, tmp_path, discount=0.5)
     pictures = dataclasses.replace(
         world, task=dataclasses.replace(world.task, observation_shape=(4, 84, 84))
     )
@@ -107,48 +103,18 @@ def test_global_generators_stay(tmp_path):
     assert (torch.rand(1), np.random.rand(), random.random()) == wanted  # noqa: NPY002
 
 
-def test_where_episodes_are_long_the_discount_is_tried(tmp_path, monkeypatch):
-    trained = []
-
-    def fake(world, seconds, folder, *, discount, pause, seed, progress):
-        trained.append((seconds, pause, folder.name, discount))
-
-        def answer(observations):
-            # The pole stays up by the second one's answers: it pushes where the pole leans.
-            return 20 * observations[..., 1:2] * (discount > 0.99)
-
-        answer.num_timesteps = 1_000
-        return answer
-
-    monkeypatch.setattr(ppo_teacher, "train_ppo", fake)
-    model, spent = best_ppo(vector_world_of("InvertedPendulum-v5"), 10.0, tmp_path, progress=False)
-    assert trained == [
-        (7.5, 2.5, "0.99", 0.99),
-        (7.5, 2.5, "0.999", 0.999),
-        (7.5, None, "0.999", 0.999),
-    ]
-    assert model(torch.ones(4)) == 20
-    assert spent > 1_000  # the other's, and those of the choice
-    trained.clear()
-    # Play that comes later shortens what is left, but not by more than a half.
-    short = {"later": 10**9, "spare": 1.0, "progress": False}
-    (tmp_path / "choice.json").unlink()
-    for _ in range(2):
-        best_ppo(vector_world_of("InvertedPendulum-v5"), 10.0, tmp_path, **short)
-    assert [total for total, pause, *_ in trained if pause is None] == [3.75, 3.75]
-    trained.clear()
-    (tmp_path / "choice.json").unlink()
-    free = {"later": 1, "spare": 1e6, "progress": False}
-    best_ppo(vector_world_of("InvertedPendulum-v5"), 10.0, tmp_path, **free)
-    assert trained[-1][0] == 7.5
-    trained.clear()
-    # What was chosen stays so.
-    again = best_ppo(vector_world_of("InvertedPendulum-v5"), 10.0, tmp_path, progress=False)
-    assert trained == [(7.5, None, "0.999", 0.999)]
-    assert again[1] == spent
-    trained.clear()
-    assert best_ppo(vector_world_of("Pendulum-v1"), 10.0, tmp_path)[1] == 0
-    assert trained == [(10.0, None, "0.99", 0.99)]
+@pytest.mark.parametrize(
+    ("env_id", "limit", "discount"),
+    [
+        ("Pendulum-v1", None, 0.99),
+        ("CartPole-v1", 2_000, 0.995),
+        ("InvertedPendulum-v5", None, 0.995),
+        ("Blackjack-v1", None, 0.995),  # it has no time limit
+    ],
+)
+def test_where_episodes_are_long_it_looks_further_ahead(env_id, limit, discount):
+    world = world_of(env_id, max_episode_steps=limit)
+    assert ppo_teacher.recipe_of(world).discount == discount
 
 
 class Pictured(gym.Env):
@@ -229,33 +195,3 @@ def test_filters_are_further_apart_in_larger_pictures(shape, sides):
 def test_pictures_are_told_from_other_spaces(shown, is_picture):
     world = dataclasses.replace(vector_world_of("FrozenLake-v1"), shown=shown)
     assert world.is_picture == is_picture
-
-
-def test_a_pause_keeps_the_pace(tmp_path):
-    world = vector_world_of("CartPole-v1")
-    model = train_ppo(world, 8.0, tmp_path, pause=2.0, progress=False)
-    assert 2 <= json.loads((tmp_path / "ppo.json").read_text())["seconds"] < 5
-    assert model.learning_rate(0.0) > ppo_teacher.VECTORS.learning_rate / 3
-    model = train_ppo(world, 8.0, tmp_path, progress=False)
-    assert json.loads((tmp_path / "ppo.json").read_text())["seconds"] >= 8
-    assert model.learning_rate(0.0) == 0
-
-
-def test_one_that_diverges_leaves_the_other(tmp_path, monkeypatch):
-    world, failing = vector_world_of("InvertedPendulum-v5"), {0.99}
-
-    def fake(world, seconds, folder, *, discount, pause, seed, progress):
-        if discount in failing:
-            raise DivergedError(f"PPO diverged with {discount}.")
-
-        def answer(observations):
-            return 0 * observations[..., :1]
-
-        answer.num_timesteps, answer.discount = 1_000, discount
-        return answer
-
-    monkeypatch.setattr(ppo_teacher, "train_ppo", fake)
-    assert best_ppo(world, 10.0, tmp_path, progress=False)[0].discount == 0.999
-    failing.add(0.999)
-    with pytest.raises(DivergedError, match=r"diverged with 0\.99"):
-        best_ppo(world, 10.0, tmp_path / "new", progress=False)
