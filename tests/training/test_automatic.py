@@ -196,6 +196,7 @@ def test_what_diverges_leaves_what_there_is(tmp_path, monkeypatch):
 
     monkeypatch.setattr(automatic, "_imitated", imitated)
     monkeypatch.setattr(automatic, "train_ppo", lambda *_, **__: None)
+    monkeypatch.setattr(automatic, "own_return", lambda *_: 0.0)
     monkeypatch.setattr(automatic, "_reaches", is_no_teacher)
     settings = AutomaticSettings("Pendulum-v1", minutes=0.05, eval_learners=2)
     dataset = distill_any(settings, tmp_path / "run", progress=False)
