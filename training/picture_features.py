@@ -7,7 +7,6 @@ Asterix PPO gets 3.5 with it in two minutes, and 1.9 with two layers of 64 units
 
 import torch
 from gymnasium import spaces
-from stable_baselines3.common.preprocessing import is_image_space_channels_first
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import Tensor, nn
 
@@ -27,7 +26,8 @@ class PictureFeatures(BaseFeaturesExtractor):
     def __init__(self, observation_space: spaces.Box, shown: spaces.Box):
         super().__init__(observation_space, UNITS)
         self._shape, self._brightest = shown.shape, float(shown.high.max())
-        self._channels_first = is_image_space_channels_first(shown)
+        # Where they are as many as a side has places, as in MinAtar's Seaquest, they are the last.
+        self._channels_first = self._shape[0] < min(self._shape[1:])
         channels = self._shape[0 if self._channels_first else 2]
         sides = self._shape[1:] if self._channels_first else self._shape[:2]
         # Filters are larger, and further apart, in larger pictures.

@@ -31,8 +31,8 @@ from distilled_envs.spec import Preprocessing, TaskSpec
 
 logger = logging.getLogger(__name__)
 
-_SMALLEST = 3
-"""Side of a picture, at least."""
+_SMALLEST, _BRIGHTEST = 3, 65_535
+"""Side of a picture, at least, and value of a pixel at most."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,8 @@ class World:
         shown = self.shown
         if self.preprocessing != "flatten" or not isinstance(shown, spaces.Box):
             return False
-        bounded = shown.is_bounded() and (shown.low >= 0).all()
-        return bool(bounded and len(shown.shape) == 3 and sorted(shown.shape)[1] >= _SMALLEST)
+        sized = len(shown.shape) == 3 and sorted(shown.shape)[1] >= _SMALLEST
+        return bool(sized and (shown.low >= 0).all() and 0 < shown.high.max() <= _BRIGHTEST)
 
     @property
     def bounds(self) -> tuple[Tensor, Tensor]:

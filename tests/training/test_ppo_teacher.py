@@ -170,15 +170,30 @@ def test_small_pictures_are_seen_by_a_cnn(tmp_path, pictured, shape):
 
 
 @pytest.mark.parametrize(
-    ("shape", "sides"), [((3, 3, 1), (1, 1)), ((10, 10, 4), (8, 8)), ((60, 40, 3), (14, 9))]
+    ("shape", "sides"),
+    [
+        ((3, 3, 1), (1, 1)),
+        ((10, 10, 4), (8, 8)),
+        ((10, 10, 10), (8, 8)),
+        ((60, 40, 3), (14, 9)),
+        ((3, 40, 60), (9, 14)),
+    ],
 )
 def test_filters_are_further_apart_in_larger_pictures(shape, sides):
     shown = gym.spaces.Box(0, 255, shape, np.uint8)
     vectors = gym.spaces.utils.flatten_space(shown)
     features = PictureFeatures(vectors, shown)
-    assert features(torch.rand(5, vectors.shape[0])).shape == (5, 128)
     (filters,) = (each for each in features.modules() if isinstance(each, torch.nn.Conv2d))
-    assert filters(torch.zeros(1, shape[2], *shape[:2])).shape[2:] == sides
+    met = []
+    filters.register_forward_hook(lambda module, given, found: met.append((given[0], found)))
+    picture = np.zeros(shape, np.float32)
+    picture[1, 2, 0] = 255  # in a row, a column and a channel, or a channel, a row and a column
+    assert features(torch.from_numpy(picture).flatten()[None]).shape == (1, 128)
+    ((given, found),) = met
+    assert found.shape[2:] == sides
+    place = (0, 1, 2, 0) if shape[0] < shape[2] else (0, 0, 1, 2)
+    assert given.nonzero().tolist() == [list(place)]
+    assert given.max() == 1
 
 
 @pytest.mark.parametrize(
@@ -188,6 +203,8 @@ def test_filters_are_further_apart_in_larger_pictures(shape, sides):
         (gym.spaces.Box(0, 255, (7, 7), np.uint8), False),  # perhaps a table
         (gym.spaces.Box(-1.0, 1.0, (10, 10, 4)), False),
         (gym.spaces.Box(0.0, np.inf, (10, 10, 4)), False),
+        (gym.spaces.Box(0.0, float(np.finfo(np.float32).max), (10, 10, 4)), False),
+        (gym.spaces.Box(0, 0, (10, 10, 4), np.uint8), False),
         (gym.spaces.Box(0, 1, (10, 2, 2), bool), False),
         (gym.spaces.Discrete(5), False),
     ],
