@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from distilled_envs.catalog import Entry, Instances, entries, find
+from distilled_envs.envs.registering import is_same
 from distilled_envs.errors import (
     DatasetError,
     HubError,
@@ -155,7 +156,7 @@ def _fetch(entry: Entry, namespace: str | None, revision: str | None) -> tuple[P
     try:
         folder, source = download(repo_id, entry.variant, revision=revision)
         theirs, ours = read_spec(folder).env, entry.spec.env
-        if (theirs.id, theirs.kwargs) != (ours.id, ours.kwargs):
+        if not is_same(theirs, ours):
             raise HubError(
                 f"{repo_id}/{entry.variant} is of {theirs.id} with the arguments {theirs.kwargs}, "
                 f"and not of {ours.id} with {ours.kwargs}: name it in full to load it."

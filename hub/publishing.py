@@ -9,6 +9,7 @@ from huggingface_hub.hf_api import DatasetInfo
 
 from distilled_envs import catalog
 from distilled_envs.dataset import DistilledDataset
+from distilled_envs.envs.registering import is_same
 from distilled_envs.errors import DatasetError, HubError
 from distilled_envs.hub.cards import make_card, picture_path
 from distilled_envs.hub.clients import dataset_info, explained, files_of, patiently
@@ -154,7 +155,7 @@ def _check_belongs(repo_id: str, there: dict[str, DistillationSpec], new: Distil
             f"{new.env.id}: give it a repo of its own."
         )
     before = there.get(new.variant)
-    if before is not None and before.env.kwargs != new.env.kwargs:
+    if before is not None and not is_same(before.env, new.env):
         raise HubError(
             f"{repo_id} holds a variant {new.variant!r} of {new.env.id} with the arguments "
             f"{before.env.kwargs}, and {new.name} has {new.env.kwargs}: give it another name."

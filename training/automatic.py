@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from distilled_envs.dataset import DistilledDataset
+from distilled_envs.envs.making import ending
 from distilled_envs.envs.preprocessing import make_vec
 from distilled_envs.errors import DivergedError, MissingExtraError, SettingsError
 from distilled_envs.formatting import written
@@ -54,9 +55,10 @@ SOFTER = (1.0, 0.4, 0.1)
 """Factors on the logits of a linear policy that are tried: networks follow small ones more closely,
 and sampled actions follow large ones. On Acrobot-v1 likeliest actions get -137 with 1, -86 with 0.4
 and -81 with 0.04, and sampled ones -92, -105 and -393."""
-_FITTING, _TIMED, _LEAST = 90.0, 1.0, 0.3
-"""Seconds in which an encoder is fitted, and for which play is timed; and share of the time that
-PPO has in the slowest environments."""
+_FITTING, _TIMED = 90.0, 1.0
+"""Seconds in which an encoder is fitted, and for which play is timed."""
+_LEAST = 0.3
+"""Share of the time that PPO has at least, where the rest would take all of it."""
 _LINEAR, _PPO, _RUN, _DATASET = "linear.npz", "ppo", "run.json", "dataset"
 _FREE = {"minutes", "eval_learners", "eval_episodes"}
 """Settings that may change on resuming."""
@@ -75,7 +77,7 @@ class AutomaticSettings:
     """Steps after which an episode is cut; None takes the environment's own time limit."""
     minutes: float = 8.0
     """Of training, about: a fifth at most for linear policies, what is left of three quarters for
-    PPO where those are not enough, and the rest for its encoder."""
+    PPO where those are not enough, less where play is slow, and the rest for its encoder."""
     seed: int = 0
     """Seed of everything random."""
     eval_learners: int = 100
@@ -272,18 +274,21 @@ def _playing(world: World, settings: AutomaticSettings) -> float:
 
     BipedalWalker-v3 takes three minutes for it, and its fallen walkers never show that before.
     """
-    limit, steps, started = world.spec.max_episode_steps, 0, time.monotonic()
-    if limit is None or limit < 0:  # nobody knows
+    limit, steps = ending(world.spec).max_episode_steps, 0
+    if world.spec.max_episode_steps in (None, -1, 0) or limit is None:  # nobody knows
         return 0.0
     with contextlib.closing(make_vec(world.spec, COPIES, world.preprocessing)) as env:
         env.reset(seed=settings.seed)
-        while time.monotonic() - started < _TIMED:
+        started = time.monotonic()
+        while steps == 0 or time.monotonic() - started < _TIMED:
             env.step(env.action_space.sample())
             steps += COPIES
-    pace = steps / (time.monotonic() - started)
-    # Two imitations, in each a teacher, rounds and a score; and both action modes at the end.
-    imitated = 2 * (2 * NETWORKS + (ImitationSettings().rounds + 1) * COPIES)
-    return (imitated + 2 * settings.eval_learners * settings.eval_episodes) * limit / pace
+        pace = steps / (time.monotonic() - started)
+    # Two imitations, in each a teacher, rounds and a score of two episodes; PPO's own return; and
+    # both action modes at the end.
+    imitated = 2 * (3 * NETWORKS + (ImitationSettings().rounds + 1) * COPIES)
+    evaluated = 2 * settings.eval_learners * settings.eval_episodes
+    return (imitated + 2 * NETWORKS + evaluated) * limit / pace
 
 
 def _imitated(

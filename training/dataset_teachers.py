@@ -8,6 +8,7 @@ from gymnasium.envs.registration import EnvSpec
 from torch import Tensor, nn
 
 from distilled_envs.dataset import DistilledDataset
+from distilled_envs.envs.registering import is_same
 from distilled_envs.errors import SettingsError
 from distilled_envs.learners.population import Population
 from distilled_envs.loading import load_distilled
@@ -32,7 +33,7 @@ def load_teacher(name: str | Path, env_spec: EnvSpec) -> DistilledDataset:
     """
     dataset = load_distilled(name)
     spec = dataset.spec
-    if (spec.env.id, spec.env.kwargs) != (env_spec.id, env_spec.kwargs):
+    if not is_same(spec.env, env_spec):
         raise SettingsError(
             f"The teacher {name} is for {spec.env.id} with {spec.env.kwargs}, and the run for "
             f"{env_spec.id} with {env_spec.kwargs}."

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 FILTERS, UNITS = 16, 128
 _KERNEL, _PLACES = 3, 10
-"""Side of a filter, and places along a picture's shorter side from which filters stride."""
+"""Side of a filter in pictures of less than twice so many pixels; in larger ones filters are larger
+and further apart, so that they stand in about so many places."""
 
 
 class PictureFeatures(BaseFeaturesExtractor):

@@ -46,7 +46,10 @@ class Playing:
     """
 
     def __init__(self, world: World, steps: int, seed: int):
-        self._world = dataclasses.replace(world, spec=ending(world.spec))
+        spec = ending(world.spec)
+        if spec is not world.spec:  # an environment's own vector form may know no limit
+            spec = dataclasses.replace(spec, vector_entry_point=None)
+        self._world = dataclasses.replace(world, spec=spec)
         self._steps, self._seed = steps, seed
         self.env_steps = 0
 

@@ -27,23 +27,25 @@ played; and those of more than one episode in the evaluation at the end."""
 def score(dataset: DistilledDataset, learners: int) -> tuple[float, float, int]:
     """Mean return of networks after one step, that of the worst, and episodes for the end.
 
-    The imitation has played one. At the end so many ``learners`` play as many as were needed here,
-    in both action modes, if it takes no minute.
+    The imitation has played one, with networks of which there are others in each round here; the
+    worst is of the last round. At the end so many ``learners`` play as many as were needed here, in
+    both action modes, if that takes no more than half a minute.
     """
     found = dataset.spec.provenance["imitation"]
-    least = [found["least"]]
+    least = found["least"]
 
     def play(count: int) -> np.ndarray:
+        nonlocal least
         # Other networks than those of the evaluation at the end.
         seed = EVALUATION_SEED + 1_000 * (1 + count)
         returns = one_step_returns(dataset, NETWORKS, count // NETWORKS, seed)
-        least.append(float(returns.mean(1).min()))
+        least = float(returns.mean(1).min())
         return returns
 
     mean, count, spent = _sure_mean(play, found["return"], found["std"] ** 2, NETWORKS)
     episodes, pace = count // NETWORKS, (count - NETWORKS) / spent if spent else 0.0
     affordable = int(_EVALUATION * pace / (2 * learners))
-    return mean, least[-1], max(1, min(episodes, affordable))
+    return mean, least, max(1, min(episodes, affordable))
 
 
 def own_return(teacher: Any, world: World, seed: int) -> float:

@@ -88,7 +88,11 @@ def make_ending_vec_env(spec: DistillationSpec, num_envs: int) -> gym.vector.Vec
     Raises:
         What :func:`make_vec_env` does.
     """
-    return make_vec_env(spec.replace(env=ending(spec.env)), num_envs)
+    limited = ending(spec.env)
+    if limited is spec.env:
+        return make_vec_env(spec, num_envs)
+    # An environment's own vector form may know no limit.
+    return make_vec_env(spec.replace(env=limited), num_envs, vectorization_mode="sync")
 
 
 def transform_function(fixed: ObservationTransform) -> Callable[[np.ndarray], np.ndarray]:

@@ -3,10 +3,12 @@
 import dataclasses
 import importlib
 import inspect
+import json
 import os
 import re
 import sys
 from types import ModuleType
+from typing import Any
 
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
@@ -40,6 +42,16 @@ def missing_simulator(env_id: str, error: Exception) -> MissingExtraError:
     """What an environment's own complaint about a missing package is to a user."""
     extra = "mujoco" if "mujoco" in str(error).lower() else "all"
     return MissingExtraError(f"more packages ({error})", env_id, extra)
+
+
+def is_same(one: EnvSpec, other: EnvSpec) -> bool:
+    """Whether two specs are of the same id and arguments, those that they leave out among them."""
+    return one.id == other.id and _arguments(one) == _arguments(other)
+
+
+def _arguments(spec: EnvSpec) -> Any:
+    usual = gym.registry[spec.id].kwargs if spec.id in gym.registry else {}
+    return json.loads(json.dumps(usual | spec.kwargs, default=str))  # as a file has them
 
 
 _registered_by: dict[str, str] = {}

@@ -126,6 +126,8 @@ class EvaluationOptions(TypedDict, total=False):
     progress: bool
 
 
+# Small networks gain nothing from more threads, and lose much on a busy machine.
+@torch_threads(1)
 def evaluate(
     dataset: Rows,
     policy: nn.Module | object | Sequence[nn.Module | object] | None = None,
@@ -138,7 +140,8 @@ def evaluate(
 ) -> Evaluation:
     """Play in the real environment with its own reward, in both action modes.
 
-    Without a time limit, an episode is cut after 10,000 steps, and its return is what it has got.
+    Episodes are cut after 10,000 steps where there is no time limit, and after 100,000 in any
+    case; their return is what they have got until then.
 
     Args:
         dataset: The distilled dataset; its spec names the environment.
@@ -209,7 +212,6 @@ def evaluate(
     rounds = -(-episodes * learners // copies)
     scores = {}
     with (
-        torch_threads(1),  # small networks gain nothing from more, and lose much on a busy machine
         tqdm(
             total=2 * copies * rounds,
             unit=" episodes",
@@ -239,6 +241,7 @@ def evaluate(
     return Evaluation(**scores, learners=learners, episodes=episodes, seed=seed)
 
 
+@torch_threads(1)
 def one_step_returns(
     dataset: Rows, learners: int, episodes: int = 1, seed: int = EVALUATION_SEED
 ) -> np.ndarray:
@@ -254,7 +257,6 @@ def one_step_returns(
     """
     outputs = _fresh_learners(dataset, dataset.spec.learner, learners, seed)
     with (
-        torch_threads(1),
         contextlib.closing(make_ending_vec_env(dataset.spec, learners)) as env,
         tqdm(disable=True) as bar,
     ):

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from gymnasium import spaces
 
-from distilled_envs.envs.real import env_spaces, make_vec_env
+from distilled_envs.envs.making import ending
+from distilled_envs.envs.real import env_spaces, make_ending_vec_env
 from distilled_envs.evaluation.episodes import first_episodes
 from distilled_envs.formatting import written
 from distilled_envs.spaces import Actions
@@ -18,12 +19,12 @@ EPISODES = 20
 _TRIED, _TRIAL = 32, 4
 """Constant actions that are tried at most, and episodes of each, before the best plays anew."""
 _MAX_STEPS = 2_000
-"""Steps after which an episode without a time limit is cut: what never acts may never end."""
+"""Steps after which an episode of a trial is cut, and of a game: what never acts may never end."""
 
 
 @dataclass(frozen=True)
 class Yardsticks:
-    """Mean returns over :data:`EPISODES` episodes, cut after 2,000 steps without a time limit.
+    """Mean returns over :data:`EPISODES` episodes, cut as in evaluations, games after 2,000 steps.
 
     Attributes:
         random: Of uniformly random actions.
@@ -76,13 +77,15 @@ def yardsticks(spec: DistillationSpec, seed: int = 0) -> Yardsticks:
     def at_random(copies: int) -> np.ndarray:
         return np.stack([space.sample() for _ in range(copies)])
 
-    random = _returns(spec, at_random, EPISODES, seed).mean()
+    limit = ending(spec.env).max_episode_steps or _MAX_STEPS
+    random = _returns(spec, at_random, EPISODES, limit, seed).mean()
     candidates = _constants(space, chance)
     players = np.repeat(candidates, _TRIAL, axis=0)
-    tried = _returns(spec, lambda copies: players, len(players), seed + 1)
+    longest = min(limit, _MAX_STEPS)
+    tried = _returns(spec, lambda copies: players, len(players), longest, seed + 1)
     best = candidates[tried.reshape(len(candidates), _TRIAL).mean(1).argmax()]
     again = np.repeat(best[None], EPISODES, axis=0)
-    constant = _returns(spec, lambda copies: again, EPISODES, seed + 2).mean()
+    constant = _returns(spec, lambda copies: again, EPISODES, limit, seed + 2).mean()
     return Yardsticks(float(random), float(constant), best, spec.env.reward_threshold)
 
 
@@ -99,10 +102,12 @@ def _constants(space: Actions, chance: np.random.Generator) -> np.ndarray:
 
 
 def _returns(
-    spec: DistillationSpec, act: Callable[[int], np.ndarray], copies: int, seed: int
+    spec: DistillationSpec,
+    act: Callable[[int], np.ndarray],
+    copies: int,
+    longest: int,
+    seed: int,
 ) -> np.ndarray:
-    """Returns ``(copies,)`` of the first episode in each copy."""
-    limit = spec.env.max_episode_steps or 0  # Gymnasium's -1 means no limit, too
-    with contextlib.closing(make_vec_env(spec, copies)) as env:
-        longest = limit if limit > 0 else _MAX_STEPS
+    """Returns ``(copies,)`` of the first episode in each copy, of so many steps at most."""
+    with contextlib.closing(make_ending_vec_env(spec, copies)) as env:
         return first_episodes(env, lambda seen, going: act(copies), longest, seed).returns

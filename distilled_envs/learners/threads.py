@@ -14,9 +14,13 @@ def torch_threads(count: int) -> Iterator[None]:
     torch's pool of threads in a process that was forked from one that had used it never returns,
     as in the workers of ``gym.make_vec(..., vectorization_mode="async")``.
 
-    It decorates functions, too.
+    It decorates functions, too. The number is one for all threads of a program: where several use
+    this at once, it may stay at ``count``.
     """
     before = torch.get_num_threads()
+    if before == count:
+        yield
+        return
     torch.set_num_threads(count)
     try:
         yield

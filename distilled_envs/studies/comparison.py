@@ -20,6 +20,7 @@ import numpy as np
 from tqdm import tqdm
 
 from distilled_envs.dataset import DistilledDataset
+from distilled_envs.envs.making import ending
 from distilled_envs.envs.real import make_bare_env
 from distilled_envs.errors import SettingsError
 from distilled_envs.evaluation import EVALUATION_SEED, Score
@@ -254,7 +255,8 @@ def _run(
         return {"returns": returns.tolist(), "seconds": seconds}
     model: BaseAlgorithm
     callbacks: tuple[BaseCallback, ...]
-    callbacks, make_env = (), lambda: make_bare_env(spec)
+    ends = spec.replace(env=ending(spec.env))
+    callbacks, make_env = (), lambda: make_bare_env(ends)
     if player == "ppo-warm":
         make_env = dataset.make_env
         model, callbacks = make_warm_model(dataset, seed)
@@ -283,7 +285,7 @@ def _trainings(made: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _random_returns(dataset: DistilledDataset, episodes: int) -> list[list[float]]:
-    env = make_bare_env(dataset.spec)
+    env = make_bare_env(dataset.spec.replace(env=ending(dataset.spec.env)))
     env.action_space.seed(EVALUATION_SEED)
     returns = []
     for episode in range(episodes):

@@ -56,6 +56,7 @@ def test_workers_load_train_fit_and_evaluate(name):
             dataset.new_learners(4)
             if "{name}".startswith("pong"):
                 return len(dataset)
+            assert dataset.evaluate(learners=100, episodes=1).learners == 100
             dataset.fit(policy, dataset.expand(64), steps=3)
             return dataset.evaluate(policy, episodes=2).greedy.returns.shape[1]
 

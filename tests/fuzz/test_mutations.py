@@ -30,7 +30,10 @@ def test_mutated_datasets_are_used_or_refused_in_words(name, tmp_path, capsys):
     while number < last:
         arguments = [tmp_path / "set", SEED, number, last]
         ran = subprocess.run(
-            [sys.executable, WORKER, *map(str, arguments)], capture_output=True, text=True
+            [sys.executable, WORKER, *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            timeout=60 + MUTATIONS,
         )
         done = ""
         for line in map(json.loads, ran.stdout.splitlines()):

