@@ -70,7 +70,7 @@ class Alternating(gym.vector.VectorEnv):
 
 
 def test_short_episodes_do_not_count_more(dataset, monkeypatch):
-    monkeypatch.setattr(protocol, "make_vec_env", lambda spec, count: Alternating(count))
+    monkeypatch.setattr(protocol, "make_ending_vec_env", lambda spec, count: Alternating(count))
     result = evaluate(dataset, learners=4, episodes=3)
     expected = [[9, 1, 9], [1, 9, 1]] * 2
     np.testing.assert_array_equal(result.greedy.returns, expected)
@@ -85,7 +85,7 @@ def test_the_bar_counts_the_episodes_of_both_modes(dataset, monkeypatch):
             super().close()
 
     monkeypatch.setattr(protocol, "tqdm", Bar)
-    monkeypatch.setattr(protocol, "make_vec_env", lambda spec, count: Alternating(count))
+    monkeypatch.setattr(protocol, "make_ending_vec_env", lambda spec, count: Alternating(count))
     assert evaluate(dataset, learners=np.int64(4), episodes=3, progress=True).learners == 4
     assert bars[0] == (24, 24, False)
     bars.clear()
