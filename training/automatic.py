@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from distilled_envs.dataset import DistilledDataset
-from distilled_envs.envs.making import ending
+from distilled_envs.envs.making import LONGEST, time_limit
 from distilled_envs.envs.preprocessing import make_vec
 from distilled_envs.errors import DivergedError, MissingExtraError, SettingsError
 from distilled_envs.formatting import written
@@ -274,8 +274,8 @@ def _playing(world: World, settings: AutomaticSettings) -> float:
 
     BipedalWalker-v3 takes three minutes for it, and its fallen walkers never show that before.
     """
-    limit, steps = ending(world.spec).max_episode_steps, 0
-    if world.spec.max_episode_steps in (None, -1, 0) or limit is None:  # nobody knows
+    limit, steps = time_limit(world.spec), 0
+    if limit is None:  # nobody knows
         return 0.0
     with contextlib.closing(make_vec(world.spec, COPIES, world.preprocessing)) as env:
         env.reset(seed=settings.seed)
@@ -288,7 +288,7 @@ def _playing(world: World, settings: AutomaticSettings) -> float:
     # both action modes at the end.
     imitated = 2 * (3 * NETWORKS + (ImitationSettings().rounds + 1) * COPIES)
     evaluated = 2 * settings.eval_learners * settings.eval_episodes
-    return (imitated + 2 * NETWORKS + evaluated) * limit / pace
+    return (imitated + 2 * NETWORKS + evaluated) * min(limit, LONGEST) / pace
 
 
 def _imitated(

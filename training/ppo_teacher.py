@@ -17,6 +17,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from distilled_envs.envs.making import time_limit
 from distilled_envs.errors import DivergedError, MissingExtraError, SettingsError
 from distilled_envs.learners.generators import kept_generators
 from distilled_envs.storage.files import atomic_path, given_path
@@ -64,8 +65,8 @@ def recipe_of(world: World) -> Recipe:
     """The recipe that suits an environment."""
     if world.is_picture:
         return PICTURES
-    limit = world.spec.max_episode_steps
-    return SHORT if limit is not None and 0 < limit < _LONG else LONG
+    limit = time_limit(world.spec)
+    return SHORT if limit is not None and limit < _LONG else LONG
 
 
 def train_ppo(
@@ -168,10 +169,8 @@ def _trained(
     def save() -> None:
         if not _is_finite(model):
             return  # what was kept before is better
-        model.learning_rate, model.lr_schedule = (
-            recipe.learning_rate,
-            float,
-        )  # a clock can't be kept
+        # A clock can't be kept.
+        model.learning_rate, model.lr_schedule = recipe.learning_rate, float
         with atomic_path(folder / _STATISTICS) as path:
             env.save(str(path))
         with atomic_path(folder / _MODEL) as path, path.open("wb") as file:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from distilled_envs.envs import atari
 from distilled_envs.envs.checked import tried
-from distilled_envs.envs.making import UNLIMITED, make
+from distilled_envs.envs.making import UNLIMITED, make, time_limit
 from distilled_envs.envs.preprocessing import preprocess, preprocessing_of
 from distilled_envs.envs.registering import (
     import_module,
@@ -175,7 +175,7 @@ def vector_world_of(env: str | EnvSpec | gym.Env) -> World:
 
 def say_if_unending(world: World) -> None:
     """Tell people at the start that episodes may never end."""
-    if world.spec.max_episode_steps in (None, -1) and world.preprocessing != "atari":
+    if time_limit(world.spec) is None and world.preprocessing != "atari":
         logger.info(
             "%s has no time limit: its scores are of %s steps at most, unless max_episode_steps "
             "sets one",

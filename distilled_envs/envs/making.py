@@ -24,6 +24,12 @@ def make(spec: EnvSpec, **kwargs: Any) -> gym.Env:
     return gym.make(spec, **kwargs)
 
 
+def time_limit(spec: EnvSpec) -> int | None:
+    """Steps after which an environment cuts an episode; None if it never does, for Gymnasium -1."""
+    limit = spec.max_episode_steps
+    return limit if limit is not None and limit > 0 else None
+
+
 def ending(spec: EnvSpec) -> EnvSpec:
     """An environment whose episodes all end, for scores: what is never scored is never done.
 
@@ -34,11 +40,10 @@ def ending(spec: EnvSpec) -> EnvSpec:
         The same with a time limit of at most :data:`LONGEST` steps, :data:`UNLIMITED` where it has
         none.
     """
-    limit = spec.max_episode_steps
-    if spec.id.startswith("ALE/") or (limit is not None and 0 < limit <= LONGEST):
+    limit = time_limit(spec)
+    if spec.id.startswith("ALE/") or (limit is not None and limit <= LONGEST):
         return spec
-    limit = LONGEST if limit is not None and limit > 0 else UNLIMITED
-    return dataclasses.replace(spec, max_episode_steps=limit)
+    return dataclasses.replace(spec, max_episode_steps=UNLIMITED if limit is None else LONGEST)
 
 
 def keep_mujoco_quiet(spec: EnvSpec) -> None:

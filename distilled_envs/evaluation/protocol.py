@@ -126,7 +126,6 @@ class EvaluationOptions(TypedDict, total=False):
     progress: bool
 
 
-# Small networks gain nothing from more threads, and lose much on a busy machine.
 @torch_threads(1)
 def evaluate(
     dataset: Rows,
