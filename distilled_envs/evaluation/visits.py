@@ -10,7 +10,6 @@ from tqdm import tqdm
 from distilled_envs.envs.real import make_vec_env
 from distilled_envs.learners.actions import as_taken, choose_actions, log_deviations
 from distilled_envs.learners.expansion import mean_answers, one_step_learners
-from distilled_envs.learners.threads import torch_threads
 from distilled_envs.rows import Rows
 
 PLAYERS = 16
@@ -46,7 +45,6 @@ def play(dataset: Rows, n: int, seed: int, *, progress: bool = False) -> tuple[T
     playing = np.ones(PLAYERS, dtype=bool)
     with (
         torch.random.fork_rng(devices=[]),
-        torch_threads(1),
         tqdm(unit=" steps", leave=False, dynamic_ncols=True, disable=not progress) as bar,
         contextlib.closing(env),
     ):
