@@ -16,6 +16,7 @@ from distilled_envs.errors import DatasetError, OneStepWarning, PolicyError, Set
 from distilled_envs.evaluation import Evaluation, EvaluationOptions, evaluate
 from distilled_envs.evaluation.visits import play
 from distilled_envs.expanded import ExpandedDataset
+from distilled_envs.learners.acceptance import accept
 from distilled_envs.learners.actions import log_deviations
 from distilled_envs.learners.diagnosis import Diagnosis, diagnose, take_step
 from distilled_envs.learners.encoder import EncodedPolicy, learner_parameters, place_encoder
@@ -25,14 +26,10 @@ from distilled_envs.learners.initialization import initialize
 from distilled_envs.learners.layers import restored
 from distilled_envs.learners.networks import make_policy
 from distilled_envs.learners.one_step import PLAIN, trainable
-from distilled_envs.learners.policies import (
-    check_action_space,
-    policy_module,
-    policy_parameters,
-    sb3_policy_kwargs,
-)
+from distilled_envs.learners.policies import policy_module, policy_parameters, sb3_policy_kwargs
 from distilled_envs.learners.population import Population
 from distilled_envs.learners.reference import Reference
+from distilled_envs.learners.seeds import checked_seed
 from distilled_envs.learners.threads import torch_threads
 from distilled_envs.rows import Rows
 from distilled_envs.spec import LearnerSpec
@@ -163,7 +160,6 @@ class DistilledDataset(Rows):
             return policy
         if seed is not None:
             raise ValueError("seed is for a fresh network: leave it out when you give a policy.")
-        check_action_space(policy, self.spec.task, self.spec.name)
         diagnosis, parameters = self._diagnosed(policy)
         if not diagnosis.learns:
             warnings.warn(
@@ -208,12 +204,12 @@ class DistilledDataset(Rows):
         Raises:
             PolicyError: The policy does not fit the dataset, or has no such layer.
         """
-        check_action_space(policy, self.spec.task, self.spec.name)
+        accept(policy, self)
         parameters = self._trained_parameters(policy)
         trained = {*(policy_parameters(policy) if parameters is None else parameters)}
         with torch.random.fork_rng(devices=[], enabled=seed is not None):
             if seed is not None:
-                torch.manual_seed(seed)
+                torch.manual_seed(checked_seed(seed))
             self._place_encoder(policy)
             initialize(policy, self, self._reference, trained)
         return policy
@@ -244,6 +240,7 @@ class DistilledDataset(Rows):
         """
         if n < 1:
             raise SettingsError(f"n must be at least 1, got {n}.")
+        seed = checked_seed(seed)
         generator = torch.Generator().manual_seed(seed)
         if source is None:
             source = self._usual_source
@@ -291,7 +288,7 @@ class DistilledDataset(Rows):
             PolicyError: The policy does not fit the dataset, or its loss is not finite.
             SettingsError: Numbers below 1, or pairs of another task.
         """
-        check_action_space(policy, self.spec.task, self.spec.name)
+        accept(policy, self)
         if pairs is None:
             pairs = self.expand(seed=seed, progress=progress)
         elif pairs.spec.task != self.spec.task:
@@ -326,6 +323,7 @@ class DistilledDataset(Rows):
 
     def _diagnosed(self, policy: nn.Module | object) -> tuple[Diagnosis, list[nn.Parameter]]:
         """The diagnosis, and what the step trains."""
+        accept(policy, self)
         parameters = trainable(policy, self._trained_parameters(policy))
         with restored(policy_module(policy)):
             self._place_encoder(policy)

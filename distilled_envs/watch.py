@@ -16,6 +16,7 @@ from distilled_envs.dataset import DistilledDataset
 from distilled_envs.errors import DistilledEnvsError, MissingExtraError, SettingsError
 from distilled_envs.learners.actions import as_taken, choose_actions
 from distilled_envs.learners.policies import policy_outputs
+from distilled_envs.learners.seeds import checked_seed
 from distilled_envs.storage.files import atomic_path, given_path
 
 OFFSCREEN_HELP = (
@@ -67,6 +68,7 @@ def watch(
         )
     if video is not None and not video.resolve().parent.is_dir():
         raise SettingsError(f"There is no folder {video.parent} to write the video into.")
+    seed = checked_seed(seed)
     policy = dataset.train(seed=seed)
     frames: list[np.ndarray] = []
     with _drawable(dataset):

@@ -18,6 +18,7 @@ from gymnasium.vector.utils import batch_space
 from distilled_envs.envs.making import make
 from distilled_envs.envs.preprocessing import make_vec
 from distilled_envs.errors import SettingsError
+from distilled_envs.learners.seeds import small_seed
 from distilled_envs.training.settings import GameSettings, Settings
 from distilled_envs.training.world import World, say_if_unending, world_of
 
@@ -42,7 +43,11 @@ class EnvPoolVectorEnv(VectorEnv):
         with warnings.catch_warnings():  # of bounds that EnvPool has in float64
             warnings.filterwarnings("ignore", ".*precision lowered", UserWarning)
             self._pool = envpool.make(
-                env_id, env_type="gymnasium", num_envs=num_envs, seed=seed, num_threads=threads
+                env_id,
+                env_type="gymnasium",
+                num_envs=num_envs,
+                seed=small_seed(seed),
+                num_threads=threads,
             )
             self._dtype = self._pool.action_space.dtype
             _ = self._pool.observation_space  # made, and warned about, when it is first asked for

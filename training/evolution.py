@@ -24,6 +24,7 @@ from distilled_envs.errors import MissingExtraError, SettingsError
 from distilled_envs.evaluation.episodes import first_episodes
 from distilled_envs.learners.actions import as_taken, choose_actions
 from distilled_envs.learners.generators import kept_generators
+from distilled_envs.learners.seeds import small_seed
 from distilled_envs.training.backends import make_vector_env
 from distilled_envs.training.linear_policy import LinearPolicy
 from distilled_envs.training.progress import step_bar
@@ -117,7 +118,7 @@ def evolve(
 
     with bar, contextlib.closing(env), kept_generators():  # pycma seeds numpy's
         arena, steps = _Arena(env, world, seed), FIRST_STEPS * env.num_envs
-        options = {"seed": seed + 1, "popsize": candidates, "verbose": -9}
+        options = {"seed": small_seed(seed) + 1, "popsize": candidates, "verbose": -9}
         options["CMA_diagonal"] = size > _LARGE
         strategy, began = cma.CMAEvolutionStrategy(np.zeros(size), 1.0, options), time.monotonic()
         while best is None or not (steps >= total_steps or late() or strategy.stop()):

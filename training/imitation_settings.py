@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from distilled_envs.errors import SettingsError
+from distilled_envs.learners.seeds import checked_seed
 from distilled_envs.spec import MAX_DEPTH, MAX_WIDTH
 
 
@@ -36,12 +37,13 @@ class ImitationSettings:
     """Seed of everything random."""
 
     def __post_init__(self):
+        checked_seed(self.seed)
         if self.instances is not None and self.instances < 2:
             raise SettingsError(f"Imitation needs two instances at least, got {self.instances}.")
-        if self.visits < 1 or min(self.rounds, self.episodes, self.seed) < 0:
+        if self.visits < 1 or min(self.rounds, self.episodes) < 0:
             raise SettingsError(
-                "Imitation needs visits of at least 1, and rounds, episodes and a seed of at least "
-                f"0, got {self.visits}, {self.rounds}, {self.episodes} and {self.seed}."
+                "Imitation needs visits of at least 1, and rounds and episodes of at least 0, got "
+                f"{self.visits}, {self.rounds} and {self.episodes}."
             )
         if not 0 <= self.enough <= 1:
             raise SettingsError(f"enough must lie in 0..1, got {self.enough}.")
@@ -95,6 +97,7 @@ class RefitSettings:
     """Seed of rows, learners and environments."""
 
     def __post_init__(self):
+        checked_seed(self.seed)
         if (
             min(self.instances, self.steps) < 1
             or not 0 <= self.visited <= 1

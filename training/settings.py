@@ -6,6 +6,7 @@ from typing import Any
 
 from distilled_envs.errors import SettingsError
 from distilled_envs.learners.families import FAMILIES, of_family
+from distilled_envs.learners.seeds import checked_seed
 from distilled_envs.spec import ENCODER_LEVELS, LearnerSpec, family_of
 
 
@@ -116,6 +117,7 @@ class Settings:
     """Episodes of each of them, in each action mode."""
 
     def __post_init__(self):
+        checked_seed(self.seed)
         for name, lowest, above in _BOUNDS:
             value = getattr(self, name, None)  # some are a game's
             if value is None:
@@ -323,7 +325,7 @@ _POSITIVE = (
     "learning_rate target_learning_rate critic_learning_rate encoder_learning_rate clip "
     "max_grad_norm target_kl initial_inner_learning_rate observation_scale initial_std"
 )
-_NOT_NEGATIVE = "seed consistency entropy min_std value_weight checkpoint_seconds"
+_NOT_NEGATIVE = "consistency entropy min_std value_weight checkpoint_seconds"
 _BOUNDS = (
     *((name, 1, False) for name in _COUNTS.split()),
     *((name, 0, True) for name in _POSITIVE.split()),

@@ -48,6 +48,7 @@ from distilled_envs.learners.sb3_policies import (
     is_recurrent,
     is_sb3_model,
     is_sb3_policy,
+    normalizer_of,
 )
 from distilled_envs.spec import TaskSpec
 from distilled_envs.training.linear_policy import LinearPolicy
@@ -93,8 +94,8 @@ def as_teacher(policy: Any, world: World) -> Teacher:
         return teacher
     if policy.num_timesteps:
         teacher = dataclasses.replace(teacher, made={"env_steps": int(policy.num_timesteps)})
-    around = policy.get_vec_normalize_env()
-    if around is None or not around.norm_obs:
+    around = normalizer_of(policy)
+    if around is None:
         return teacher
     if world.preprocessing is not None and around.observation_space != world.observations:
         raise PolicyError(

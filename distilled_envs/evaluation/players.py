@@ -20,7 +20,13 @@ from distilled_envs.learners.actions import (
 )
 from distilled_envs.learners.layers import like_parameters
 from distilled_envs.learners.policies import policy_outputs
-from distilled_envs.learners.sb3_policies import is_sb3_model, is_sb3_policy, shares_our_outputs
+from distilled_envs.learners.sb3_policies import (
+    inside_model,
+    is_sb3_model,
+    is_sb3_policy,
+    normalizer_of,
+    shares_our_outputs,
+)
 from distilled_envs.spec import TaskSpec
 
 Player = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -30,7 +36,7 @@ actions ``(n, ...)`` within the environment's bounds."""
 
 def policy_in(policy: object) -> nn.Module | None:
     """The module of a policy, or of the model around it; None if there is none."""
-    inside = policy.policy if is_sb3_model(policy) else policy
+    inside = inside_model(policy)
     return inside if isinstance(inside, nn.Module) else None
 
 
@@ -160,10 +166,19 @@ def _described(seen: Any) -> str:
 
 
 def player_of(policy: Any, task: TaskSpec, space: spaces.Space[Any], greedy: bool) -> Player:
-    """Actions of a policy: by its outputs where it has them, else by its ``predict``."""
+    """Actions of a policy: by its outputs where it has them, else by its ``predict``.
+
+    A model that learned behind SB3's VecNormalize sees observations normalized as there.
+    """
+    player: Player
     if plays_by_outputs(policy):
-        return player_of_outputs(outputs_of(policy), task, space, greedy=greedy)
-    return PredictingPlayer(policy, space, greedy=greedy)
+        player = player_of_outputs(outputs_of(policy), task, space, greedy=greedy)
+    else:
+        player = PredictingPlayer(policy, space, greedy=greedy)
+    around = normalizer_of(policy)
+    if around is None:
+        return player
+    return lambda observations, starts: player(around.normalize_obs(observations), starts)
 
 
 def together(policies: Sequence[object]) -> Callable[[Tensor], Tensor] | None:

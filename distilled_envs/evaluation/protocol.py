@@ -30,6 +30,7 @@ from distilled_envs.learners.generators import kept_generators
 from distilled_envs.learners.policies import evaluating
 from distilled_envs.learners.population import Population
 from distilled_envs.learners.sb3_policies import is_sb3_model
+from distilled_envs.learners.seeds import checked_seed
 from distilled_envs.learners.threads import torch_threads
 from distilled_envs.rows import Rows
 from distilled_envs.spec import LearnerSpec
@@ -181,16 +182,16 @@ def evaluate(
     learners = usual[0] if learners is None else learners
     episodes = usual[1] if episodes is None else episodes
     try:
-        learners, episodes, seed = map(operator.index, (learners, episodes, seed))
+        learners, episodes = map(operator.index, (learners, episodes))
     except TypeError:
         raise SettingsError(
-            f"learners, episodes and seed are whole numbers, got {learners}, {episodes} and {seed}."
+            f"learners and episodes are whole numbers, got {learners} and {episodes}."
         ) from None
-    if learners < 1 or episodes < 1 or seed < 0:
+    if learners < 1 or episodes < 1:
         raise SettingsError(
-            "learners and episodes must be at least 1 and seed at least 0, "
-            f"got {learners}, {episodes} and {seed}."
+            f"learners and episodes must be at least 1, got {learners} and {episodes}."
         )
+    seed = checked_seed(seed)
     outputs: Callable[[Tensor], Tensor] | None = None
     if policy is None:
         own = dataset.spec.learner

@@ -12,13 +12,15 @@ from tqdm import tqdm
 from distilled_envs.errors import FitWarning, PolicyError, SettingsError
 from distilled_envs.learners.actions import comparable
 from distilled_envs.learners.layers import like_parameters
+from distilled_envs.learners.one_step import trainable
 from distilled_envs.learners.policies import (
+    check_gradient,
     finish_training,
     policy_module,
     policy_outputs,
-    policy_parameters,
     read_policy,
 )
+from distilled_envs.learners.seeds import checked_seed
 from distilled_envs.learners.threads import torch_threads
 from distilled_envs.spec import TaskSpec
 
@@ -83,10 +85,7 @@ def fit(
             "steps and batch_size must be at least 1 and learning_rate above 0, "
             f"got {steps}, {batch_size} and {learning_rate}."
         )
-    module = policy_module(policy)
-    parameters = policy_parameters(policy)
-    if not parameters:
-        raise PolicyError(f"{type(policy).__name__} has no parameters that require a gradient.")
+    module, parameters = policy_module(policy), trainable(policy, None)
     before = {name: value.detach().clone() for name, value in module.state_dict().items()}
     threads = 1 if observations.dim() == 2 else torch.get_num_threads()  # vectors gain from no more
     bar = tqdm(total=steps, unit=" batches", leave=False, dynamic_ncols=True, disable=not progress)
@@ -94,13 +93,14 @@ def fit(
         with bar, torch_threads(threads), _training_in_full_precision(module):
             optimizer = torch.optim.Adam(parameters, learning_rate)
             schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 1e-3, steps)
-            generator = torch.Generator().manual_seed(seed)
+            generator = torch.Generator().manual_seed(checked_seed(seed))
             targets = read_policy(policy).reachable(targets)
             unit, left = comparable(task, targets).square().mean().item() or 1.0, 1.0
             for _ in range(steps):
                 batch = torch.randint(len(targets), (batch_size,), generator=generator)
                 seen = like_parameters(module, observations[batch])
                 outputs = policy_outputs(policy, seen)
+                check_gradient(policy, outputs)
                 _check(policy, outputs, (batch_size, task.n_outputs))
                 wanted = targets[batch].to(outputs)
                 loss = comparable(task, outputs - wanted).square().mean() / unit

@@ -1,11 +1,11 @@
 """The learner's network: its layers, where they are split, and how they are drawn."""
 
-import operator
 from typing import TypeGuard
 
 import torch
 from torch import Tensor, nn
 
+from distilled_envs.learners.seeds import checked_seed
 from distilled_envs.spec import LearnerSpec
 
 CONVOLUTIONS = ((32, 8, 4), (64, 4, 2), (64, 3, 1))
@@ -104,7 +104,7 @@ def make_policy(
         n_outputs: Outputs.
         seed: Seed of the initialization; None draws from torch's global generator.
     """
-    generator = None if seed is None else torch.Generator().manual_seed(operator.index(seed))
+    generator = None if seed is None else torch.Generator().manual_seed(checked_seed(seed))
     parameters = draw_parameters(spec, observation_shape, n_outputs, 1, generator)
     policy = nn.Sequential(*split_modules(spec, observation_shape, n_outputs)[1])
     policy.to_empty(device="cpu")

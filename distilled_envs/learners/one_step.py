@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from distilled_envs.errors import PolicyError
 from distilled_envs.learners.layers import like_parameters, used_layers
 from distilled_envs.learners.policies import (
+    check_gradient,
     finish_training,
     policy_module,
     policy_regression,
@@ -113,6 +114,7 @@ def train_one_step(
         output_bias = biases[-1] if biases else None
     with torch.enable_grad():
         outputs, wanted = policy_regression(policy, seen, targets.to(seen))
+        check_gradient(policy, outputs)
         loss = inner_loss(outputs, wanted)
         gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
     with torch.no_grad():

@@ -33,11 +33,11 @@ from distilled_envs.errors import PolicyError
 from distilled_envs.learners.networks import ACTIVATIONS
 from distilled_envs.learners.sb3_policies import (
     PlainPolicy,
-    is_sb3_model,
+    inside_model,
     is_sb3_policy,
     read_sb3_policy,
 )
-from distilled_envs.spec import LearnerSpec, TaskSpec
+from distilled_envs.spec import LearnerSpec
 
 
 def sb3_policy_for(space: spaces.Space[Any]) -> str:
@@ -62,16 +62,26 @@ def read_policy(policy: nn.Module | object) -> PlainPolicy:
 
     Raises:
         PolicyError: It is neither a module nor a model or policy of Stable-Baselines3 or
-            sb3-contrib, or one that a dataset can't train.
+            sb3-contrib, or one that a dataset can't train; or its parameters are no real numbers.
     """
-    module = policy.policy if is_sb3_model(policy) else policy
+    module, name = inside_model(policy), type(policy).__name__
     if not isinstance(module, nn.Module):
         raise PolicyError(
-            f"A policy must be a torch.nn.Module or a Stable-Baselines3 model, "
-            f"got {type(policy).__name__}."
+            f"A policy must be a torch.nn.Module or a Stable-Baselines3 model, got {name}."
         )
+    for key, parameter in module.named_parameters():
+        if parameter.is_meta:
+            raise PolicyError(
+                f"{name}'s parameter {key} is on torch's meta device, which holds no numbers: make "
+                "the policy on a real one."
+            )
+        if not parameter.is_floating_point():
+            raise PolicyError(
+                f"{name}'s parameter {key} is {parameter.dtype}, and a dataset's numbers are real: "
+                "make the policy of a floating-point type."
+            )
     if is_sb3_policy(module):
-        return read_sb3_policy(module, type(policy).__name__)
+        return read_sb3_policy(module, name)
     return PlainPolicy(module)
 
 
@@ -151,35 +161,16 @@ def finish_training(policy: nn.Module | object, target_log_std: Tensor | None) -
     read_policy(policy).finish(target_log_std)
 
 
-def check_action_space(policy: nn.Module | object, task: TaskSpec, name: str) -> None:
-    """Refuse a policy whose own action space is not the dataset's.
-
-    Args:
-        policy: What :func:`read_policy` accepts; a plain module has no space, and passes.
-        task: The dataset's.
-        name: The dataset's name, for errors.
+def check_gradient(policy: nn.Module | object, outputs: Tensor) -> None:
+    """Refuse outputs that were made with gradients on, and yet have none.
 
     Raises:
-        PolicyError: It has discrete actions where the dataset has continuous ones or the other way
-            round, or another number of them.
+        PolicyError: They are such.
     """
-    module = policy_module(policy)
-    if not is_sb3_policy(module):
-        return
-    space = module.action_space
-    if task.kind == "categorical":
-        wanted = f"Discrete({task.n_outputs})"
-        fits = isinstance(space, spaces.Discrete) and space.n == task.n_outputs
-        if task.choices is not None:
-            wanted = f"MultiDiscrete({list(task.choices)})"
-            fits = isinstance(space, spaces.MultiDiscrete) and tuple(space.nvec) == task.choices
-    else:
-        fits = isinstance(space, spaces.Box) and space.shape == (task.n_outputs,)
-        wanted = f"a Box of shape ({task.n_outputs},)"
-    if not fits:
+    if not outputs.requires_grad:
         raise PolicyError(
-            f"{type(policy).__name__} has the action space {space}, and {name} needs {wanted}: "
-            "make the model on dataset.make_env()."
+            f"{type(policy).__name__} gives outputs without gradients, as under torch.no_grad, "
+            "torch.inference_mode or detach in its forward: training needs them."
         )
 
 

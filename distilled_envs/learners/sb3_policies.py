@@ -78,9 +78,9 @@ class ActorCritic(PlainPolicy):
     def outputs(self, observations: Tensor) -> Tensor:
         """Logits or means."""
         policy = cast(Any, self.module)
-        features = policy.extract_features(observations)
-        if not policy.share_features_extractor:
-            features, _ = features  # the second are the critic's
+        # Not the actor-critic's own method, which extracts the critic's features as well.
+        extract = sys.modules[f"{_SB3}.common.policies"].BasePolicy.extract_features
+        features = extract(policy, observations, policy.pi_features_extractor)
         return policy.action_net(policy.mlp_extractor.forward_actor(features))
 
 
@@ -213,6 +213,23 @@ def is_sb3_model(policy: object) -> TypeGuard[Any]:
 def is_sb3_policy(policy: object) -> TypeGuard[Any]:
     """Whether it is a policy of Stable-Baselines3 or sb3-contrib."""
     return _is_instance(policy, f"{_SB3}.common.policies", "BasePolicy")
+
+
+def inside_model(policy: object) -> object:
+    """The policy of a model, and SB3's own where torch.compile is around it; else what is given.
+
+    Compiled is only ``forward``, which of SB3's policies samples actions and is not what is
+    trained.
+    """
+    inside = policy.policy if is_sb3_model(policy) else policy
+    compiled = getattr(inside, "_orig_mod", None)
+    return compiled if is_sb3_policy(compiled) else inside
+
+
+def normalizer_of(policy: object) -> Any:
+    """The VecNormalize through which a model sees observations; None where it sees them as is."""
+    around = policy.get_vec_normalize_env() if is_sb3_model(policy) else None
+    return around if around is not None and around.norm_obs else None
 
 
 def is_recurrent(policy: object) -> bool:

@@ -21,6 +21,7 @@ from distilled_envs.evaluation import EVALUATION_SEED, pooled
 from distilled_envs.learners.actions import as_taken
 from distilled_envs.learners.one_step import inner_loss
 from distilled_envs.learners.policies import sb3_policy_for
+from distilled_envs.learners.seeds import small_seed
 
 ADAM_STEPS = 5_000
 ADAM_LEARNING_RATE = 1e-3
@@ -71,7 +72,7 @@ def train_ppo_on_bandit(dataset: DistilledDataset, *, seed: int, steps: int = PP
     algorithm = _require_ppo()
     env = counting_from_zero(DistilledEnv(dataset))
     policy = sb3_policy_for(env.observation_space)
-    return algorithm(policy, env, seed=seed, device="cpu").learn(steps)
+    return algorithm(policy, env, seed=small_seed(seed), device="cpu").learn(steps)
 
 
 def counting_from_zero(env: gym.Env) -> gym.Env:

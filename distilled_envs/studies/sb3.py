@@ -10,6 +10,7 @@ from gymnasium import spaces
 
 from distilled_envs.errors import MissingExtraError, SettingsError
 from distilled_envs.learners.policies import sb3_policy_for
+from distilled_envs.learners.seeds import small_seed
 from distilled_envs.studies.zoo import Recipe
 
 try:
@@ -46,7 +47,9 @@ def make_model(
         observations = recipe.normalize != "rewards"
         env = VecNormalize(env, norm_obs=observations, gamma=recipe.settings.get("gamma", 0.99))
     policy = sb3_policy_for(env.observation_space)
-    return ALGORITHMS[algorithm](policy, env, seed=seed, device="cpu", **recipe.settings)
+    return ALGORITHMS[algorithm](
+        policy, env, seed=small_seed(seed), device="cpu", **recipe.settings
+    )
 
 
 def check_fits(algorithm: str, space: spaces.Space[Any]) -> None:

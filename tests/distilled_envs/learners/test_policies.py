@@ -235,18 +235,6 @@ def test_value_networks_of_games_take_the_encoder(algorithm, toy):
     torch.testing.assert_close(features, dataset.encoder(seen))
 
 
-def test_other_action_spaces_are_refused(cartpole, hopper, pendulum):
-    with pytest.raises(PolicyError, match=r"PPO has the action space Discrete\(4\), and hopper"):
-        hopper.train(make(sb3.PPO, cartpole))
-    with pytest.raises(PolicyError, match=r"SAC has .*, and cartpole-nd-2d-min needs Disc"):
-        cartpole.train(make(sb3.SAC, pendulum))
-    with pytest.raises(PolicyError, match=r"needs a Box of shape \(3,\)"):
-        hopper.train(make(sb3.TD3, pendulum))
-    with pytest.raises(PolicyError, match=r"DQNPolicy has the action space Discrete\(2\)"):
-        env = gym.make("CartPole-v1")
-        cartpole.train(sb3.DQN("MlpPolicy", env, buffer_size=10, device="cpu").policy)
-
-
 def test_what_a_dataset_can_not_train_is_refused_by_name(cartpole, hopper):
     recurrent = sb3_contrib.RecurrentPPO("MlpLstmPolicy", cartpole.make_env(), device="cpu")
     for policy, name in ((recurrent, "RecurrentPPO"), (recurrent.policy, "Recurrent.*Policy")):
