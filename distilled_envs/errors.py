@@ -33,6 +33,10 @@ class DivergedError(DistilledEnvsError, ArithmeticError):
     """A run whose numbers are no longer finite, or whose policies jump."""
 
 
+class StorageError(DistilledEnvsError, OSError):
+    """A file or a folder can't be written: the disk is full, read-only, or used by another run."""
+
+
 class HubError(DistilledEnvsError, OSError):
     """The Hugging Face Hub can't be reached, lacks what was asked for, or refuses it."""
 

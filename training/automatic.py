@@ -26,8 +26,9 @@ from distilled_envs.envs.making import LONGEST, time_limit
 from distilled_envs.envs.preprocessing import make_vec
 from distilled_envs.errors import DivergedError, MissingExtraError, SettingsError
 from distilled_envs.formatting import written
+from distilled_envs.learners.seeds import checked_seed
 from distilled_envs.learners.threads import torch_threads
-from distilled_envs.storage.files import atomic_path, given_path
+from distilled_envs.storage.files import alone_in, atomic_path, given_path
 from distilled_envs.studies.drop_in import share_of_own
 from distilled_envs.training.evolution import evolve
 from distilled_envs.training.imitation_settings import ImitationSettings
@@ -36,7 +37,7 @@ from distilled_envs.training.playing import COPIES
 from distilled_envs.training.policy_distillation import imitate
 from distilled_envs.training.ppo_teacher import train_ppo
 from distilled_envs.training.provenance import made_with
-from distilled_envs.training.run_folder import make_folder
+from distilled_envs.training.run_folder import check_free, check_run
 from distilled_envs.training.sure_returns import NETWORKS, own_return, score
 from distilled_envs.training.tabular import has_table, solve_table
 from distilled_envs.training.world import World, say_if_unending, world_of
@@ -89,11 +90,12 @@ class AutomaticSettings:
     def __post_init__(self) -> None:
         if not 0 < self.minutes < math.inf:
             raise SettingsError(f"minutes must be above 0, got {self.minutes}.")
-        if min(self.eval_learners, self.eval_episodes) < 1 or not 0 <= self.seed < 2**30:
+        if min(self.eval_learners, self.eval_episodes) < 1:
             raise SettingsError(
-                "eval_learners and eval_episodes must be at least 1, and the seed in 0..2**30, got "
-                f"{self.eval_learners}, {self.eval_episodes} and {self.seed}."
+                "eval_learners and eval_episodes must be at least 1, got "
+                f"{self.eval_learners} and {self.eval_episodes}."
             )
+        checked_seed(self.seed)
 
 
 @dataclass
@@ -155,6 +157,7 @@ def distill_any(
     Raises:
         SettingsError: The environment can't be distilled or shows frames, or ``output`` does not
             fit.
+        StorageError: ``output`` can't be written, or another run goes on there.
         MissingExtraError: pycma is not installed; or Stable-Baselines3 is not, and there is no
             linear policy.
     """
@@ -168,7 +171,21 @@ def distill_any(
             "for_environment(id)."
         )
     say_if_unending(world)
-    before = _begin(folder, settings, resume)
+    (check_run if resume else check_free)(folder)
+    with alone_in(folder):
+        before = _begin(folder, settings, resume)
+        return _made(world, settings, folder, started - before, progress, command)
+
+
+def _made(
+    world: World,
+    settings: AutomaticSettings,
+    folder: Path,
+    started: float,
+    progress: bool,
+    command: str | None,
+) -> DistilledDataset:
+    """The dataset of a run, whose folder no other process works in; ``started`` as if at once."""
     if (folder / _DATASET).exists():
         logger.info("%s is finished already", folder)
         return DistilledDataset.load(folder / _DATASET)
@@ -191,7 +208,7 @@ def distill_any(
                 progress=progress,
             )
     finally:
-        spent = before + time.monotonic() - started
+        spent = time.monotonic() - started
         _write(folder, settings, spent)
     made = dataset.spec.provenance | made_with("automatic", command, settings.seed)
     made["env_steps"] = _steps(tried)
@@ -346,7 +363,7 @@ def _begin(folder: Path, settings: AutomaticSettings, resume: bool) -> float:
     """
     asked, path = json.loads(json.dumps(dataclasses.asdict(settings))), folder / _RUN
     if not resume:
-        make_folder(folder)
+        check_free(folder)
         _write(folder, settings, 0.0)
         return 0.0
     try:

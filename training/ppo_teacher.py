@@ -9,6 +9,7 @@ that there is.
 
 import contextlib
 import dataclasses
+import io
 import json
 import time
 from dataclasses import dataclass
@@ -20,7 +21,8 @@ from tqdm import tqdm
 from distilled_envs.envs.making import time_limit
 from distilled_envs.errors import DivergedError, MissingExtraError, SettingsError
 from distilled_envs.learners.generators import kept_generators
-from distilled_envs.storage.files import atomic_path, given_path
+from distilled_envs.learners.seeds import small_seed
+from distilled_envs.storage.files import atomic_path, given_path, make_folder
 from distilled_envs.training.world import World
 
 
@@ -110,7 +112,7 @@ def train_ppo(
             f"{world.observations}."
         )
     folder = given_path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     # SB3 seeds all global generators.
     copies = teacher_envs(world, recipe_of(world).copies, seed)
     with contextlib.closing(copies), kept_generators():
@@ -162,7 +164,7 @@ def _trained(
             gae_lambda=recipe.gae_lambda,
             ent_coef=0.0 if world.task.kind == "gaussian" else 0.01,
             policy_kwargs=_network(world),
-            seed=seed,
+            seed=small_seed(seed),
             device="cpu",
         )
 
@@ -173,8 +175,10 @@ def _trained(
         model.learning_rate, model.lr_schedule = recipe.learning_rate, float
         with atomic_path(folder / _STATISTICS) as path:
             env.save(str(path))
-        with atomic_path(folder / _MODEL) as path, path.open("wb") as file:
-            model.save(file)
+        content = io.BytesIO()  # of a full disk zipfile says nothing
+        model.save(content)
+        with atomic_path(folder / _MODEL) as path:
+            path.write_bytes(content.getbuffer())
         spent = before + time.monotonic() - started
         with atomic_path(folder / _SPENT) as path:
             path.write_text(json.dumps({"seconds": round(spent, 1)}) + "\n")

@@ -7,6 +7,7 @@ the step is divided by the standard deviation of the returns that are kept. Each
 plays one episode in an environment of its own, side by side with the others.
 """
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -25,13 +26,15 @@ from distilled_envs.dataset import DistilledDataset
 from distilled_envs.errors import DatasetError, SettingsError
 from distilled_envs.evaluation.episodes import first_episodes
 from distilled_envs.learners.expansion import mean_answers, noise, one_step_learners
+from distilled_envs.learners.seeds import checked_seed
 from distilled_envs.loading import load_distilled
-from distilled_envs.storage.files import atomic_path, given_path
+from distilled_envs.storage.files import alone_in, atomic_path, given_path
 from distilled_envs.training.backends import make_vector_env
 from distilled_envs.training.linear_policy import LinearPolicy, fit_linear
 from distilled_envs.training.progress import step_bar
 from distilled_envs.training.provenance import cost_of
-from distilled_envs.training.world import vector_world_of
+from distilled_envs.training.scalars import Scalars
+from distilled_envs.training.world import World, vector_world_of
 
 _SETTINGS, _STATE, POLICY = "search.json", "state.npz", "policy.npz"
 _CHECKPOINT_SECONDS = 30.0
@@ -80,10 +83,11 @@ class SearchSettings:
                 "step_size and noise must be above 0, and the bonus a number, got "
                 f"{self.step_size}, {self.noise} and {self.bonus}."
             )
-        if min(self.total_steps, self.threads) < 1 or self.seed < 0:
+        checked_seed(self.seed)
+        if min(self.total_steps, self.threads) < 1:
             raise SettingsError(
-                "total_steps and threads must be at least 1, and the seed at least 0, got "
-                f"{self.total_steps}, {self.threads} and {self.seed}."
+                f"total_steps and threads must be at least 1, got {self.total_steps} and "
+                f"{self.threads}."
             )
 
 
@@ -107,6 +111,7 @@ def search(
     Raises:
         SettingsError: The environment has no bounded ``Box`` actions, a coordinate is none of its
             own, or the folder holds something else.
+        StorageError: The folder can't be written, or another search goes on there.
         PolicyError: The start is no linear policy.
     """
     folder, world = given_path(output), vector_world_of(settings.env_id)
@@ -122,17 +127,32 @@ def search(
             f"coordinates must be different, in 0..{inputs - 1} for {settings.env_id}, got "
             f"{settings.coordinates}."
         )
+    if resume and not (folder / _STATE).is_file():
+        raise SettingsError(f"There is no search to resume in {folder}: start it without --resume.")
+    if not resume and ((folder / _STATE).exists() or (folder.exists() and not folder.is_dir())):
+        raise SettingsError(
+            f"{folder} exists already: go on with --resume, or choose another --output."
+        )
+    with alone_in(folder):
+        return _search(settings, folder, world, seen, resume, progress)
+
+
+def _search(
+    settings: SearchSettings,
+    folder: Path,
+    world: World,
+    seen: np.ndarray,
+    resume: bool,
+    progress: bool,
+) -> LinearPolicy:
+    """A search in a folder that no other process works in; ``seen`` are the coordinates."""
     asked = json.loads(json.dumps(dataclasses.asdict(settings)))
+    inputs = world.task.observation_shape[0]
     if resume:
         state, before = _resumed(folder, asked)
     else:
-        if (folder / _STATE).exists() or (folder.exists() and not folder.is_dir()):
-            raise SettingsError(
-                f"{folder} exists already: go on with --resume, or choose another --output."
-            )
         start = None if settings.start is None else _start(settings.start)
         state = _State.first(settings, start, world.task.n_outputs, seen, inputs)
-        folder.mkdir(parents=True, exist_ok=True)
         before = None if start is None else start.made
     if before:  # what the start cost is a part of what the policy costs
         asked["teacher"] = before
@@ -142,24 +162,20 @@ def search(
     seed = settings.seed + state.iteration
     env = make_vector_env(world, 2 * settings.directions, seed, settings.threads)
     env.reset(seed=seed)
-    random, saved, log = np.random.default_rng(seed), time.monotonic(), _log(folder)
+    random, saved = np.random.default_rng(seed), time.monotonic()
     bar = step_bar(settings.env_id, settings.total_steps, done=state.steps, progress=progress)
-    try:
-        with bar:
+    with contextlib.closing(env), Scalars(folder / "tensorboard", state.steps + 1) as log, bar:
+        try:
             while state.steps < settings.total_steps:
                 steps, mean = _iterate(state, env, settings, seen, random)
                 bar.set_postfix_str(f"return {mean:.1f}, best {state.highest:.1f}", refresh=False)
                 bar.update(steps)
-                if log is not None:
-                    log.add_scalar("return", mean, state.steps)
+                log.add({"return": mean}, state.steps)
                 if time.monotonic() - saved > _CHECKPOINT_SECONDS:
                     state.save(folder, asked)
                     saved = time.monotonic()
-    finally:
-        state.save(folder, asked)
-        env.close()
-        if log is not None:
-            log.close()
+        finally:
+            state.save(folder, asked)
     return state.policy()
 
 
@@ -371,12 +387,3 @@ def _resumed(folder: Path, asked: dict[str, Any]) -> tuple[_State, dict[str, Any
     numbers = {name: float(values[name]) for name in ("count", "highest")}
     numbers |= {name: int(values[name]) for name in ("steps", "iteration")}
     return _State(**(values | numbers)), before.get("teacher")
-
-
-def _log(folder: Path) -> Any:
-    """TensorBoard's writer, if it is installed."""
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        return None
-    return SummaryWriter(str(folder / "tensorboard"))

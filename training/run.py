@@ -17,10 +17,10 @@ from gymnasium.vector import VectorEnv
 
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.envs.real import env_spaces
-from distilled_envs.errors import DivergedError, MissingExtraError, SettingsError
+from distilled_envs.errors import DivergedError, SettingsError
 from distilled_envs.learners.threads import torch_threads
 from distilled_envs.spec import DistillationSpec, InnerSpec, TaskSpec
-from distilled_envs.storage.files import given_path
+from distilled_envs.storage.files import alone_in, given_path
 from distilled_envs.storage.folder import read_spec
 from distilled_envs.training.backends import checked_world, make_training_envs
 from distilled_envs.training.dataset_teachers import as_teacher, load_guide_start, load_teacher
@@ -30,7 +30,8 @@ from distilled_envs.training.meta_ppo import MetaPPO
 from distilled_envs.training.presets import PRESETS
 from distilled_envs.training.progress import step_bar
 from distilled_envs.training.provenance import TrainingLog, provenance
-from distilled_envs.training.run_folder import RunFolder
+from distilled_envs.training.run_folder import RunFolder, check_free, check_run
+from distilled_envs.training.scalars import Scalars
 from distilled_envs.training.settings import GameSettings, Settings
 from distilled_envs.training.starts import best_constant_action, prefer
 from distilled_envs.training.views import make_view
@@ -71,7 +72,7 @@ def distill(
             doesn't fit.
         DatasetError: There is no such teacher, or a game's ROM is missing.
         DivergedError: The numbers are no longer finite; the last good checkpoint stands.
-        MissingExtraError: tensorboard is not installed.
+        StorageError: ``output`` can't be written, or another run goes on there.
     """
     if isinstance(settings, str):
         if settings not in PRESETS:
@@ -84,18 +85,44 @@ def distill(
     world = checked_world(settings)
     _check_device(settings.device)
     output = given_path(output)
+    # This call's command, not the first one's: settings may have changed on resuming.
+    again = "--resume" if command is None else f"`{command}{'' if resume else ' --resume'}`"
     if resume:
-        folder = RunFolder.resume(output, settings)
-        if folder.dataset.exists() and folder.iteration() >= settings.iterations:
-            logger.info("%s is finished already", output)
-            return DistilledDataset.load(folder.dataset)
-        source = _load_source(settings, world.spec, folder.teacher)
-    else:
-        _log_writer()  # before anything is written
-        source = _load_source(settings, world.spec)
+        check_run(output)
+        with alone_in(output):
+            folder = RunFolder.resume(output, settings)
+            if folder.dataset.exists() and folder.iteration() >= settings.iterations:
+                logger.info("%s is finished already", output)
+                return DistilledDataset.load(folder.dataset)
+            source = _load_source(settings, world.spec, folder.teacher)
+            return _run(settings, world, folder, source, progress, again)
+    check_free(output)
+    source = _load_source(settings, world.spec)  # before anything is written
+    with alone_in(output):
         folder = RunFolder.start(output, settings, command)
         if source is not None:  # whatever becomes of the name, the run goes on with this one
             source.save(folder.teacher)
+        return _run(settings, world, folder, source, progress, again)
+
+
+def _run(
+    settings: Settings,
+    world: World,
+    folder: RunFolder,
+    source: DistilledDataset | None,
+    progress: bool,
+    again: str,
+) -> DistilledDataset:
+    """What is left of a run, from its last checkpoint to the dataset.
+
+    Args:
+        settings: The run's.
+        world: Its environment.
+        folder: Its folder, in which no other process works.
+        source: The dataset that it learns from.
+        progress: Whether to show a progress bar.
+        again: What goes on with the run after Ctrl-C.
+    """
     state = folder.load_checkpoint()
     # Environments that can't go on from where they were get new episodes, not the first ones again.
     env_seed = settings.seed + (state["algorithm"]["iteration"] if state else 0)
@@ -108,23 +135,15 @@ def distill(
         algorithm = make_algorithm(settings, env, world.task, env_seed, source)
         log = TrainingLog()
         if state is not None:
-            try:
+            with folder.restoring():
                 algorithm.load_state_dict(state["algorithm"])
-            except (KeyError, RuntimeError, ValueError):
-                raise SettingsError(
-                    f"{folder.checkpoint} is of another version of distilled-envs, whose networks "
-                    "are built otherwise: go on with that one, or start again with another "
-                    "--output."
-                ) from None
-            log = TrainingLog.from_checkpoint(state)
+                log = TrainingLog.from_checkpoint(state)
         elif isinstance(settings, GameSettings) and settings.constant_start:
             started = time.monotonic()
             action, steps = best_constant_action(settings, world, progress=progress)
             logger.info("a player of action %d alone gets most, and learners start so", action)
             prefer(algorithm, action)
             log = TrainingLog(time.monotonic() - started, steps)
-        # This call's command, not the first one's: settings may have changed on resuming.
-        again = "--resume" if command is None else f"`{command}{'' if resume else ' --resume'}`"
         _train(algorithm, folder, log, progress, again)
     env.close()
     return _finish(algorithm, folder, world, log, source, progress)
@@ -195,7 +214,7 @@ def _train(
     """
     settings = algorithm.settings
     before = algorithm.iteration * settings.steps_per_iteration
-    writer = _log_writer()(str(folder.tensorboard), purge_step=before + 1)
+    scalars = Scalars(folder.tensorboard, before + 1)
     total = settings.iterations * settings.steps_per_iteration
     bar = step_bar(settings.name, total, done=before, progress=progress)
     smaller = f"--learning-rate (it was {settings.learning_rate:g})"
@@ -208,7 +227,7 @@ def _train(
         log.seconds = spent + time.monotonic() - started
         folder.save_checkpoint({"algorithm": algorithm.state_dict()} | log.to_checkpoint())
 
-    with _stop_on_signal() as stop, writer, bar:
+    with _stop_on_signal() as stop, scalars, bar:
         while algorithm.iteration < settings.iterations and not stop.is_set():
             try:
                 metrics = algorithm.iterate()
@@ -219,8 +238,7 @@ def _train(
                 ) from None
             steps = algorithm.iteration * settings.steps_per_iteration
             metrics["steps_per_second"] = (steps - before) / (time.monotonic() - started)
-            for name, value in metrics.items():
-                writer.add_scalar(name, value, steps)
+            scalars.add(metrics, steps)
             log.note(steps, metrics["return"])
             if not math.isnan(metrics["return"]):  # as long as no episode has ended
                 bar.set_postfix_str(f"return {metrics['return']:.1f}", refresh=False)
@@ -285,15 +303,6 @@ def _finish(
         folder.dataset.rename(folder.path / f"dataset-{steps}")
     dataset.save(folder.dataset)
     return DistilledDataset.load(folder.dataset)
-
-
-def _log_writer() -> type:
-    """TensorBoard's writer, which comes as an extra."""
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise MissingExtraError(error.name or "tensorboard", "Distilling", "train") from None
-    return SummaryWriter
 
 
 @contextmanager

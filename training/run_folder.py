@@ -10,14 +10,18 @@ Every file is written under a temporary name and renamed, so that none is ever h
 """
 
 import dataclasses
+import io
 import json
+import operator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from distilled_envs.errors import SettingsError
-from distilled_envs.storage.files import atomic_path
+from distilled_envs.storage.files import atomic_path, is_taken
 from distilled_envs.training.settings import GameSettings, Settings
 
 WITHOUT_EFFECT = {"threads", "device", "checkpoint_seconds", "eval_learners", "eval_episodes"}
@@ -36,17 +40,29 @@ MAY_CHANGE = {
 go on for longer. The change is recorded."""
 
 
-def make_folder(path: Path) -> None:
-    """The folder of a run that starts; one that is there must be empty.
+_RECORD = "run.json"
+
+
+def check_free(path: Path) -> None:
+    """Refuse a folder for a run that starts, where something is there.
 
     Raises:
-        SettingsError: It holds something already.
+        SettingsError: It is.
     """
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    if is_taken(path):
         raise SettingsError(
             f"{path} exists already: go on with --resume, or choose another --output."
         )
-    path.mkdir(parents=True, exist_ok=True)
+
+
+def check_run(path: Path) -> None:
+    """Refuse a folder in which there is no run that could go on.
+
+    Raises:
+        SettingsError: There is none.
+    """
+    if not (path / _RECORD).is_file():
+        raise SettingsError(f"There is no run to resume in {path}: start it without --resume.")
 
 
 class RunFolder:
@@ -72,7 +88,7 @@ class RunFolder:
         Raises:
             SettingsError: The folder holds something already.
         """
-        make_folder(path)
+        check_free(path)
         folder = cls(
             path, {"command": command, "settings": dataclasses.asdict(settings), "changes": []}
         )
@@ -86,14 +102,7 @@ class RunFolder:
         Raises:
             SettingsError: There is none, or it was started with settings that can't change.
         """
-        try:
-            record = json.loads((path / "run.json").read_text())
-        except FileNotFoundError:
-            raise SettingsError(
-                f"There is no run to resume in {path}: start it without --resume."
-            ) from None
-        except ValueError as error:
-            raise SettingsError(f"{path / 'run.json'} is damaged: {error}.") from None
+        record = _read_record(path / _RECORD)
         # A setting may be newer than the run, and those of games may be left out.
         defaults = {
             field.name: field.default_factory()
@@ -137,21 +146,45 @@ class RunFolder:
         """The last good state; None before the first one.
 
         Raises:
-            SettingsError: The file is damaged.
+            SettingsError: The file is damaged, or of something else.
         """
         if not self.checkpoint.exists():
             return None
+        with self.restoring():
+            state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
+            if not operator.index(state["algorithm"]["iteration"]) >= 0:
+                raise ValueError("its iteration is below 0")
+        return state
+
+    @contextmanager
+    def restoring(self) -> Iterator[None]:
+        """Whatever is wrong with a checkpoint, in one sentence.
+
+        torch, zipfile and pickle each have errors of their own, and so has each part of a state.
+
+        Raises:
+            SettingsError: Something is wrong with it.
+        """
         try:
-            return torch.load(self.checkpoint, map_location="cpu", weights_only=True)
-        except Exception as error:  # torch, zipfile and pickle each have errors of their own
+            yield
+        except Exception as error:
+            said = f"{type(error).__name__}: {error}".splitlines()[0]
             raise SettingsError(
-                f"{self.checkpoint} is damaged: start again with another --output ({error})."
+                f"{self.checkpoint} is damaged, or of another version of distilled-envs ({said}): "
+                "go on with that version, or start again with another --output."
             ) from error
 
     def save_checkpoint(self, state: dict[str, Any]) -> None:
-        """Replace the last good state."""
+        """Replace the last good state.
+
+        Raises:
+            StorageError: It can't be written; the last one stands.
+        """
+        # torch's own writer would say of a full disk that a file write failed, and no more.
+        content = io.BytesIO()
+        torch.save(state, content)
         with atomic_path(self.checkpoint) as path:
-            torch.save(state, path)
+            path.write_bytes(content.getbuffer())
 
     def iteration(self) -> int:
         """Iterations done at the last checkpoint."""
@@ -159,5 +192,26 @@ class RunFolder:
         return 0 if state is None else state["algorithm"]["iteration"]
 
     def _write(self) -> None:
-        with atomic_path(self.path / "run.json") as path:
+        with atomic_path(self.path / _RECORD) as path:
             path.write_text(json.dumps(self.record, indent=2) + "\n")
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    """What ``run.json`` holds.
+
+    Raises:
+        SettingsError: It is damaged, or of something else.
+    """
+    kinds = {"command": str | None, "settings": dict, "changes": list}
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise SettingsError(f"{path} is damaged: {error}.") from None
+    if not isinstance(record, dict) or not all(
+        isinstance(record.get(name), kind) for name, kind in kinds.items()
+    ):
+        raise SettingsError(
+            f"{path} is of no run of meta-PPO: go on with the flags that the run was started with, "
+            "or choose another --output."
+        )
+    return record

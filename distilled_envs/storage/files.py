@@ -1,5 +1,6 @@
-"""Files that are written whole or not at all, and their hashes."""
+"""Files that are written whole or not at all, by one process at a time, and their hashes."""
 
+import errno
 import hashlib
 import os
 import shutil
@@ -8,7 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from distilled_envs.errors import DatasetError, SettingsError
+from filelock import FileLock, Timeout
+
+from distilled_envs.errors import DatasetError, DistilledEnvsError, SettingsError, StorageError
+
+LOCK = ".lock"
+"""File in a folder that one process works in; it stays, and means nothing when none does."""
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 def given_path(path: str | Path) -> Path:
@@ -24,19 +32,88 @@ def given_path(path: str | Path) -> Path:
 
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path that takes the place of ``path`` when the block ends without an error."""
-    # The ending stays, since it tells some writers the format.
-    handle, name = tempfile.mkstemp(prefix=".", suffix=f"-{path.name}", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+def writing(path: Path) -> Iterator[None]:
+    """What keeps a file or a folder from being written, in one sentence.
+
+    Raises:
+        StorageError: The disk is full or read-only, or there can be no such path.
+    """
     try:
-        yield temporary
-        temporary.chmod(0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+        yield
+    except DistilledEnvsError:
         raise
+    except OSError as error:
+        why = f"{error.strerror or error}: choose another place"
+        if error.errno in _NO_ROOM:
+            why = (
+                "there is no room left on its disk: make some, and give the same command again "
+                "(a run goes on with --resume), since nothing that was there is lost"
+            )
+        elif error.errno in _FORBIDDEN:
+            why = "its folder is read-only: choose another place"
+        raise StorageError(f"{path} can't be written, {why}.") from error
+
+
+def make_folder(path: Path) -> None:
+    """A folder, with those that it lies in, where there is none.
+
+    Raises:
+        StorageError: It can't be made.
+    """
+    with writing(path):
+        path.mkdir(parents=True, exist_ok=True)
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """A folder, made if need be, in which no other process works inside the block.
+
+    The system itself ends a lock with the process that held it, however that ended.
+
+    Raises:
+        StorageError: Another process works there, or the folder can't be made.
+    """
+    make_folder(folder)
+    lock = FileLock(folder / LOCK)
+    with writing(folder):
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise StorageError(
+                f"Another process works in {folder}: wait until it ends, or choose another folder."
+            ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def is_taken(folder: Path) -> bool:
+    """Whether something other than a lock is there."""
+    if not folder.is_dir():
+        return folder.exists() or folder.is_symlink()
+    return any(each.name != LOCK for each in folder.iterdir())
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A temporary path that takes the place of ``path`` when the block ends without an error.
+
+    Raises:
+        StorageError: It can't be written.
+    """
+    with writing(path):
+        # The ending stays, since it tells some writers the format.
+        handle, name = tempfile.mkstemp(prefix=".", suffix=f"-{path.name}", dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            temporary.chmod(0o644)
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
 
 
 @contextmanager
@@ -45,18 +122,20 @@ def new_folder(folder: Path) -> Iterator[Path]:
 
     Raises:
         DatasetError: The folder holds something already.
+        StorageError: It can't be written.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DatasetError(f"{folder} exists already: choose another folder, or remove it first.")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
-        yield temporary
-        temporary.chmod(0o755)
-        os.replace(temporary, folder)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
+    make_folder(folder.parent)
+    with writing(folder):
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        try:
+            yield temporary
+            temporary.chmod(0o755)
+            os.replace(temporary, folder)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
 
 
 def sha256(path: Path) -> str:

@@ -25,7 +25,7 @@ from distilled_envs.envs.real import make_bare_env
 from distilled_envs.errors import SettingsError
 from distilled_envs.evaluation import EVALUATION_SEED, Score
 from distilled_envs.learners.threads import torch_threads
-from distilled_envs.storage.files import atomic_path, given_path
+from distilled_envs.storage.files import alone_in, atomic_path, given_path, is_taken, make_folder
 from distilled_envs.storage.folder import ROWS_FILE
 from distilled_envs.studies.drop_in import PPO_STEPS, train_ppo_on_bandit, train_with_adam
 from distilled_envs.studies.sb3 import check_fits, learn, make_model
@@ -88,6 +88,7 @@ def compare(
     Raises:
         SettingsError: A baseline does not fit the environment, or the folder holds another
             comparison.
+        StorageError: The folder can't be written, or another comparison goes on there.
         MissingExtraError: Stable-Baselines3 is not installed.
     """
     settings, output = settings or ComparisonSettings(), given_path(output)
@@ -95,24 +96,25 @@ def compare(
     for algorithm in settings.baselines:
         check_fits(algorithm, probe.action_space)
     probe.close()
-    _claim(output, dataset, settings)
-    parts = _parts(dataset, settings)
-    finished = {part: output / "parts" / f"{part[0]}-{part[1]}.json" for part in parts}
-    unfinished = [part for part in parts if not finished[part].exists()]
-    total = settings.steps * sum(_is_rl(player, settings) for player, _ in unfinished)
-    with tqdm(total=total, unit=" steps", dynamic_ncols=True, disable=not progress) as bar:
-        for player, seed in unfinished:
-            bar.set_description_str(f"{dataset.spec.name}: {player}, seed {seed}")
-            start = bar.n
+    with alone_in(output):
+        _claim(output, dataset, settings)
+        parts = _parts(dataset, settings)
+        finished = {part: output / "parts" / f"{part[0]}-{part[1]}.json" for part in parts}
+        unfinished = [part for part in parts if not finished[part].exists()]
+        total = settings.steps * sum(_is_rl(player, settings) for player, _ in unfinished)
+        with tqdm(total=total, unit=" steps", dynamic_ncols=True, disable=not progress) as bar:
+            for player, seed in unfinished:
+                bar.set_description_str(f"{dataset.spec.name}: {player}, seed {seed}")
+                start = bar.n
 
-            def report(step: int, mean: float, start: int = start) -> None:
-                bar.set_postfix_str(f"return {mean:.1f}", refresh=False)
-                bar.update(start + min(step, settings.steps) - bar.n)
+                def report(step: int, mean: float, start: int = start) -> None:
+                    bar.set_postfix_str(f"return {mean:.1f}", refresh=False)
+                    bar.update(start + min(step, settings.steps) - bar.n)
 
-            with torch_threads(1):  # small networks gain nothing from more
-                record = _run(dataset, settings, player, seed, report)
-            with atomic_path(finished[player, seed]) as path:
-                path.write_text(json.dumps(record) + "\n")
+                with torch_threads(1):  # small networks gain nothing from more
+                    record = _run(dataset, settings, player, seed, report)
+                with atomic_path(finished[player, seed]) as path:
+                    path.write_text(json.dumps(record) + "\n")
     records = {part: json.loads(path.read_text()) for part, path in finished.items()}
     return summarize(dataset, settings, records)
 
@@ -206,9 +208,9 @@ def _claim(output: Path, dataset: DistilledDataset, settings: ComparisonSettings
                 f"{output} holds another comparison ({'; '.join(changed)}): choose another "
                 "--output, or the same settings."
             )
-    elif output.exists() and (not output.is_dir() or any(output.iterdir())):
+    elif is_taken(output):
         raise SettingsError(f"{output} holds something else: choose another --output.")
-    (output / "parts").mkdir(parents=True, exist_ok=True)
+    make_folder(output / "parts")
     with atomic_path(file) as path:
         path.write_text(json.dumps(asked, indent=1) + "\n")
 

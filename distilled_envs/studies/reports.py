@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from distilled_envs.storage.files import atomic_path
+from distilled_envs.storage.files import atomic_path, make_folder
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -47,7 +47,7 @@ def write_report(
 
 def write_results(folder: Path, results: dict[str, Any]) -> None:
     """Write ``results.json`` alone, as a whole; the folder is made if need be."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     _write(folder / "results.json", (json.dumps(results, indent=1) + "\n").encode())
 
 

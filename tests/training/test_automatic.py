@@ -51,7 +51,7 @@ def test_states_by_number_get_the_best_policy_and_no_ppo(tmp_path):
         distill_any(CLIFF, tmp_path / "run")
     with pytest.raises(SettingsError, match="other settings \\(seed"):
         distill_any(dataclasses.replace(CLIFF, seed=1), tmp_path / "run", resume=True)
-    with pytest.raises(SettingsError, match="no run that could go on"):
+    with pytest.raises(SettingsError, match="There is no run to resume"):
         distill_any(CLIFF, tmp_path, resume=True)
 
 
@@ -245,7 +245,7 @@ def test_the_command_says_what_it_chose(tmp_path, capsys):
         ({"minutes": 0.0}, "minutes"),
         ({"eval_learners": 0}, "eval_learners"),
         ({"seed": -1}, "seed"),
-        ({"seed": 2**31}, "seed"),
+        ({"seed": 2**63}, "seed"),
     ],
 )
 def test_bad_settings_are_refused_in_words(changes, said):

@@ -157,7 +157,7 @@ def test_datasets_are_linear_policies(tmp_path):
         ({"noise": 0.0}, "step_size and noise must be above 0"),
         ({"bonus": float("nan")}, "the bonus a number"),
         ({"total_steps": 0}, "total_steps and threads"),
-        ({"seed": -1}, "the seed at least 0"),
+        ({"seed": -1}, "A seed is a whole number"),
     ],
 )
 def test_settings_that_make_no_sense(changes, sentence):

@@ -1,0 +1,160 @@
+"""Runs whose disk fills up, whose folder another run has, or whose files are something else."""
+
+import dataclasses
+import io
+import json
+import resource
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from distilled_envs.dataset import DistilledDataset
+from distilled_envs.errors import SettingsError, StorageError
+from distilled_envs.training import AutomaticSettings, Settings, distill, distill_any
+from distilled_envs.training.meta_ppo import MetaPPO
+from distilled_envs.training.scalars import Scalars
+
+TINY = Settings(
+    name="cartpole-nd-1d-min",
+    env_id="CartPoleND-v0",
+    dims=1,
+    instances=2,
+    total_steps=4 * 4 * 2 * 16,
+    threads=1,
+    learners=4,
+    envs_per_learner=2,
+    horizon=16,
+    minibatches=2,
+    eval_learners=3,
+    eval_episodes=1,
+    checkpoint_seconds=0.0,
+)
+
+
+@pytest.fixture
+def full_after(monkeypatch):
+    """Lets no file grow beyond ``room`` bytes once an iteration is done."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    iterate = MetaPPO.iterate
+
+    def limit(iteration, room):
+        def limited(algorithm):
+            metrics = iterate(algorithm)
+            if algorithm.iteration == iteration:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
+            return metrics
+
+        monkeypatch.setattr(MetaPPO, "iterate", limited)
+
+    yield limit
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("room", [0, 3_000], ids=["log", "checkpoint"])
+def test_a_full_disk_costs_no_checkpoint(tmp_path, full_after, monkeypatch, room):
+    whole = distill(TINY, tmp_path / "whole", progress=False)
+    full_after(2, room)
+    with pytest.raises(StorageError, match=r"no room left .* \(a run goes on with --resume\)"):
+        distill(TINY, tmp_path / "run", progress=False)
+    left = sorted(each.name for each in (tmp_path / "run").iterdir())
+    assert left == [".lock", "checkpoint.pt", "run.json", "tensorboard"]
+    assert torch.load(tmp_path / "run" / "checkpoint.pt")["algorithm"]["iteration"] == 1
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limits[1], limits[1]))
+    monkeypatch.undo()
+    again = distill(TINY, tmp_path / "run", resume=True, progress=False)
+    assert torch.equal(again.observations, whole.observations)
+    assert torch.equal(again.targets, whole.targets)
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_log_that_fails_at_its_end_hides_no_other_error(tmp_path, full_after):
+    with pytest.raises(ZeroDivisionError), Scalars(tmp_path / "log") as scalars:
+        scalars.add({"return": 1.0}, 1)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+        raise ZeroDivisionError
+
+
+RUN = """
+import sys
+from distilled_envs.cli import main
+sys.exit(main(["distill", "cartpole-nd-1d-min", "--output", sys.argv[1], "--total-steps", "60000",
+               "--eval-learners", "2", "--threads", "1", "--no-progress"]))
+"""
+
+
+def test_of_runs_into_one_folder_one_goes_on(tmp_path):
+    runs = [
+        subprocess.Popen(
+            [sys.executable, "-c", RUN, str(tmp_path / "run")],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    said = [each.communicate(timeout=120)[1] for each in runs]
+    assert sorted(each.returncode for each in runs) == [0, 1]
+    (refused,) = (text for each, text in zip(runs, said, strict=True) if each.returncode)
+    assert "Another process works in" in refused or "exists already" in refused
+    assert len(DistilledDataset.load(tmp_path / "run" / "dataset")) == 2
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory):
+    """A run with a checkpoint, as bytes of its two files."""
+    folder = tmp_path_factory.mktemp("stopped") / "run"
+    short = dataclasses.replace(TINY, total_steps=TINY.total_steps // 4)
+    distill(short, folder, progress=False)
+    return {name: (folder / name).read_bytes() for name in ("run.json", "checkpoint.pt")}
+
+
+def packed(value):
+    content = io.BytesIO()
+    torch.save(value, content)
+    return content.getvalue()
+
+
+FOREIGN = {
+    "run.json": [
+        *(b"", b"[]", b"{}", b"null", b"3", b'"text"', b"not json", b"\xff\xfe", b"[" * 100_000),
+        b'{"command": null, "settings": [], "changes": []}',
+        b'{"command": 3, "settings": {}, "changes": []}',
+        b'{"automatic": {}, "seconds": 1.0}',
+    ],
+    "checkpoint.pt": [
+        *(b"", b"text", bytes(1000), b"PK\x03\x04" + bytes(100)),
+        *map(packed, ([], {}, None, 3, {"algorithm": {}}, {"algorithm": {"iteration": -1}})),
+        packed({"algorithm": {"iteration": "many"}}),
+        packed({"algorithm": {"iteration": 2}}),
+        packed({"algorithm": {"iteration": 2, "batch": torch.zeros(3)}}),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("file", "place"), [(file, place) for file in FOREIGN for place in range(len(FOREIGN[file]))]
+)
+def test_files_of_something_else_are_told_and_stay(tmp_path, stopped, file, place):
+    for name, content in stopped.items():
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / file).write_bytes(FOREIGN[file][place])
+    with pytest.raises(SettingsError, match=file.replace(".", r"\.")) as caught:
+        distill(TINY, tmp_path, resume=True, progress=False)
+    assert "\n" not in str(caught.value)
+    assert (tmp_path / file).read_bytes() == FOREIGN[file][place]
+
+
+def test_a_folder_of_another_kind_of_run_is_told(tmp_path, stopped):
+    automatic = AutomaticSettings("CliffWalking-v1")
+    for name, content in stopped.items():
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(SettingsError, match="with the flags that it was started with"):
+        distill_any(automatic, tmp_path, resume=True, progress=False)
+    asked = {"automatic": dataclasses.asdict(automatic), "seconds": 1.0}
+    (tmp_path / "run.json").write_text(json.dumps(asked))
+    with pytest.raises(SettingsError, match="with the flags that the run was started with"):
+        distill(TINY, tmp_path, resume=True, progress=False)
