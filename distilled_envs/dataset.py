@@ -16,6 +16,7 @@ from distilled_envs.errors import DatasetError, OneStepWarning, PolicyError, Set
 from distilled_envs.evaluation import Evaluation, EvaluationOptions, evaluate
 from distilled_envs.evaluation.visits import play
 from distilled_envs.expanded import ExpandedDataset
+from distilled_envs.formatting import in_a_line
 from distilled_envs.learners.acceptance import accept
 from distilled_envs.learners.actions import log_deviations
 from distilled_envs.learners.diagnosis import Diagnosis, diagnose, take_step
@@ -32,7 +33,7 @@ from distilled_envs.learners.reference import Reference
 from distilled_envs.learners.seeds import checked_seed
 from distilled_envs.learners.threads import torch_threads
 from distilled_envs.rows import Rows
-from distilled_envs.spec import LearnerSpec
+from distilled_envs.spec import MAX_BYTES, LearnerSpec
 from distilled_envs.storage import folder as storage
 from distilled_envs.storage.files import given_path
 from distilled_envs.storage.source import Source
@@ -117,7 +118,7 @@ class DistilledDataset(Rows):
         except (RuntimeError, ValueError, TypeError) as error:
             raise PolicyError(
                 f"{type(learner).__name__} does not take the encoder's features of shape "
-                f"{tuple(features.shape)}: {error}"
+                f"{tuple(features.shape)}: {in_a_line(error)}"
             ) from None
         finally:
             learner.train(training)
@@ -375,7 +376,7 @@ class DistilledDataset(Rows):
         storage.write_folder(given_path(folder), *rows, self.spec, encoder)
 
     @classmethod
-    def load(cls, folder: str | Path, *, max_bytes: int = storage.MAX_BYTES) -> "DistilledDataset":
+    def load(cls, folder: str | Path, *, max_bytes: int = MAX_BYTES) -> "DistilledDataset":
         """Read and check a dataset folder.
 
         Args:

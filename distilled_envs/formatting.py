@@ -21,3 +21,15 @@ def written_score(score: Mapping[str, float]) -> str:
     '0.748 ± 0.100'
     """
     return f"{written(score['mean'])} ± {written(score['std'])}"
+
+
+def in_a_line(error: BaseException) -> str:
+    r"""Somebody else's error in one line: its first, after its kind if that line is one word.
+
+    >>> in_a_line(KeyError("rows")), in_a_line(OSError("No space\nleft"))
+    ("KeyError: 'rows'", 'No space')
+    """
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    first = lines[0].rstrip(".") if lines else ""
+    told = " " in first  # one word alone, as of a key, tells too little
+    return first if told else f"{type(error).__name__}: {first}".rstrip(": ")

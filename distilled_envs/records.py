@@ -3,14 +3,40 @@
 import dataclasses
 import json
 import math
+from dataclasses import dataclass
 from types import NoneType, UnionType
-from typing import Any, TypeVar, cast, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, cast, get_args, get_origin
 
 from distilled_envs.errors import DatasetError
 
 KEY = "key"
 """Metadata of a dataclass's field: its key in the file, where that is not its name."""
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Within:
+    """Bounds on a field's number, or on each number of its tuple: they stand in its type.
+
+    Attributes:
+        low: The lowest number.
+        high: The highest.
+        open: Whether a number must be above ``low``.
+        most: How many numbers a tuple may hold.
+    """
+
+    low: float
+    high: float
+    open: bool = False
+    most: int = 2**20
+
+    def holds(self, value: Any) -> bool:
+        """Whether a value is within the bounds; None always is."""
+        numbers = value if isinstance(value, tuple) else (() if value is None else (value,))
+        return len(numbers) <= self.most and all(
+            self.low <= each <= self.high and not (self.open and each == self.low)
+            for each in numbers
+        )
 
 
 def read_object(text: str) -> dict[str, Any]:
@@ -58,6 +84,26 @@ def number(value: Any, kind: type, path: str) -> int | float:
     return kind(value)
 
 
+def check(part: Any, where: str) -> None:
+    """Refuse a dataclass of which a field is out of the bounds or choices in its type.
+
+    Args:
+        part: It.
+        where: Its place in the file.
+
+    Raises:
+        DatasetError: One is.
+    """
+    for f in dataclasses.fields(part):
+        kind, value = f.type, getattr(part, f.name)
+        path = f"{where}.{f.metadata.get(KEY, f.name)}"
+        if get_origin(kind) is Annotated:
+            _, bounds = get_args(kind)
+            require(bounds.holds(value), path, value)
+        elif get_origin(kind) is Literal:
+            require(type(value) is str and value in get_args(kind), path, value)
+
+
 def to_record(part: Any) -> dict[str, Any]:
     """A dataclass as it stands in the file."""
     values = dataclasses.asdict(part)
@@ -87,7 +133,9 @@ def build(cls: type[T], record: Any, where: str) -> T:
 
 
 def _value(kind: Any, value: Any, path: str) -> Any:
-    """A value of a field's type."""
+    """A value of a field's type, within any bounds."""
+    if get_origin(kind) is Annotated:
+        kind, _ = get_args(kind)
     if get_origin(kind) is UnionType:  # of something and None
         if value is None:
             return None

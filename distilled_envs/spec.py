@@ -6,7 +6,6 @@ package does not lose what a newer one wrote; a newer format version is refused 
 
 import dataclasses
 import json
-import math
 import re
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
@@ -14,183 +13,45 @@ from typing import Any, Literal, get_args
 from gymnasium.envs.registration import EnvSpec
 
 from distilled_envs.errors import DatasetError
+from distilled_envs.formatting import in_a_line
 from distilled_envs.records import KEY, build, number, read_object, renamed, require, to_record
 from distilled_envs.spaces import EnvSpaces
+from distilled_envs.spec_parts import (
+    ENCODER_LEVELS,
+    LARGEST,
+    MAX_BYTES,
+    MAX_DEPTH,
+    MAX_WIDTH,
+    InitializationSpec,
+    InnerSpec,
+    LearnerSpec,
+    ObservationTransform,
+    TaskSpec,
+)
+
+__all__ = [
+    "ENCODER_LEVELS",
+    "FORMAT_VERSION",
+    "FRAMES",
+    "LARGEST",
+    "MAX_BYTES",
+    "MAX_DEPTH",
+    "MAX_WIDTH",
+    "DistillationSpec",
+    "InitializationSpec",
+    "InnerSpec",
+    "LearnerSpec",
+    "ObservationTransform",
+    "Preprocessing",
+    "TaskSpec",
+    "family_of",
+]
 
 FORMAT_VERSION = 1
 FRAMES = (4, 84, 84)
 """Shape of an observation of a game: a stack of frames, their height and width in pixels."""
-ENCODER_LEVELS = range(5)
 Preprocessing = Literal["atari", "frames", "flatten"]
 """What stands between an environment and its learners; see :mod:`.envs.preprocessing`."""
-MAX_WIDTH, MAX_DEPTH = 16_384, 256
-"""Bounds on a learner's hidden layers: a file can't ask for more memory than there is."""
-
-
-@dataclass(frozen=True)
-class TaskSpec:
-    """How a learner's outputs become actions.
-
-    Attributes:
-        kind: ``"categorical"`` (outputs are logits) or ``"gaussian"`` (outputs are action means).
-        observation_shape: Shape of one observation, as learners see it.
-        n_outputs: Number of outputs: actions, or action dimensions.
-        target_log_std: Log standard deviation of each action dimension; None when categorical.
-        choices: Numbers of alternatives, of a categorical action with several parts: each has its
-            own logits, in order. None where there is one part, of ``n_outputs`` alternatives.
-    """
-
-    kind: Literal["categorical", "gaussian"]
-    observation_shape: tuple[int, ...]
-    n_outputs: int
-    target_log_std: tuple[float, ...] | None = None
-    choices: tuple[int, ...] | None = None
-
-    def __post_init__(self) -> None:
-        require(self.kind in ("categorical", "gaussian"), "task.kind", self.kind)
-        require(self.n_outputs >= 1, "task.n_outputs", self.n_outputs)
-        stds = self.target_log_std
-        require(
-            stds is None or (self.kind == "gaussian" and len(stds) == self.n_outputs),
-            "task.target_log_std",
-            stds,
-        )
-        parts = self.choices
-        require(
-            parts is None
-            or (
-                self.kind == "categorical"
-                and min(parts, default=0) >= 1
-                and sum(parts) == self.n_outputs
-            ),
-            "task.choices",
-            parts,
-        )
-
-    @property
-    def scored_by(self) -> Literal["sampled", "greedy"]:
-        """In which action mode datasets are compared: choices are sampled, means are taken."""
-        return "sampled" if self.kind == "categorical" else "greedy"
-
-    @property
-    def parts(self) -> tuple[int, ...]:
-        """Numbers of outputs that belong together: of each choice, or of all outputs."""
-        return self.choices or (self.n_outputs,)
-
-
-@dataclass(frozen=True)
-class InnerSpec:
-    """The learner's one step.
-
-    Attributes:
-        learning_rate: Step size of the SGD step, distilled together with the data.
-        optimizer: ``"sgd"``.
-        loss: ``"mse"``, the mean over rows and outputs.
-        steps: 1.
-    """
-
-    learning_rate: float
-    optimizer: Literal["sgd"] = "sgd"
-    loss: Literal["mse"] = "mse"
-    steps: int = 1
-
-    def __post_init__(self) -> None:
-        rate = self.learning_rate
-        require(math.isfinite(rate) and rate > 0, "inner.learning_rate", rate)
-        require(self.optimizer == "sgd", "inner.optimizer", self.optimizer)
-        require(self.loss == "mse", "inner.loss", self.loss)
-        require(self.steps == 1, "inner.steps", self.steps)
-
-
-@dataclass(frozen=True)
-class InitializationSpec:
-    """How a learner's weights are drawn.
-
-    Attributes:
-        kind: ``"orthogonal"`` (Saxe et al., 2014), biases zero; ``"xavier"`` (uniform; Glorot and
-            Bengio, 2010), biases zero; or ``"pytorch"``, the default of ``torch.nn.Linear``.
-        hidden_gain: Gain of the hidden layers, if orthogonal.
-        output_gain: Gain of the last layer, if orthogonal.
-    """
-
-    kind: Literal["orthogonal", "xavier", "pytorch"] = "orthogonal"
-    hidden_gain: float = math.sqrt(2)
-    output_gain: float = 0.01
-
-    def __post_init__(self) -> None:
-        known = ("orthogonal", "xavier", "pytorch")
-        require(self.kind in known, "learner.initialisation.kind", self.kind)
-
-
-@dataclass(frozen=True)
-class LearnerSpec:
-    """The network a dataset was distilled for. The default is that of Stable-Baselines3's PPO.
-
-    Attributes:
-        architecture: ``"mlp"``, or ``"nature-cnn"``: three convolutions (Mnih et al., 2015) and one
-            layer of ``hidden_sizes``.
-        hidden_sizes: Units in each hidden layer.
-        activation: ``"tanh"`` or ``"relu"``.
-        initialization: How its weights are drawn.
-        encoder_level: How many of the first layers are shared by all learners and shipped with the
-            dataset, of a CNN up to 4, of an MLP all hidden ones; the learner is the rest.
-    """
-
-    architecture: Literal["mlp", "nature-cnn"] = "mlp"
-    hidden_sizes: tuple[int, ...] = (64, 64)
-    activation: Literal["tanh", "relu"] = "tanh"
-    initialization: InitializationSpec = field(
-        default_factory=InitializationSpec, metadata={KEY: "initialisation"}
-    )
-    encoder_level: int = 0
-
-    def __post_init__(self) -> None:
-        cnn = self.architecture == "nature-cnn"
-        require(cnn or self.architecture == "mlp", "learner.architecture", self.architecture)
-        levels = ENCODER_LEVELS if cnn else range(len(self.hidden_sizes) + 1)
-        require(self.encoder_level in levels, "learner.encoder_level", self.encoder_level)
-        require(not cnn or len(self.hidden_sizes) == 1, "learner.hidden_sizes", self.hidden_sizes)
-        require(self.activation in ("tanh", "relu"), "learner.activation", self.activation)
-        sizes = self.hidden_sizes
-        possible = all(1 <= size <= MAX_WIDTH for size in sizes) and len(sizes) <= MAX_DEPTH
-        require(possible, "learner.hidden_sizes", list(sizes))
-
-    @property
-    def encoder(self) -> tuple[str, int, tuple[int, ...]]:
-        """What its encoder is like: a learner fits behind one for which this is the same."""
-        level, convolutions = self.encoder_level, 3 if self.architecture == "nature-cnn" else 0
-        return self.architecture, level, self.hidden_sizes[: max(level - convolutions, 0)]
-
-
-@dataclass(frozen=True)
-class ObservationTransform:
-    """The fixed transform ``scale * clip((observation[coordinates] - mean) / std, -clip, clip)``.
-
-    Attributes:
-        mean: One number for each coordinate that is shown.
-        std: One positive number for each.
-        scale: Factor after clipping.
-        clip: Bound, in standard deviations.
-        coordinates: Which of the real observation's coordinates are shown; None shows all.
-    """
-
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    scale: float = 1.0
-    clip: float = 10.0
-    coordinates: tuple[int, ...] | None = None
-
-    def __post_init__(self) -> None:
-        same = len(self.mean) == len(self.std)
-        require(same and all(s > 0 for s in self.std), "observation_transform.std", self.std)
-        require(self.clip > 0, "observation_transform.clip", self.clip)
-        shown = self.coordinates
-        require(
-            shown is None
-            or (len(set(shown)) == len(self.mean) == len(shown) > 0 and min(shown) >= 0),
-            "observation_transform.coordinates",
-            shown,
-        )
 
 
 def family_of(env_id: str) -> str:
@@ -258,6 +119,12 @@ class DistillationSpec:
         shape = self.task.observation_shape
         fits = shape == FRAMES if self.has_frames else len(shape) == 1
         require(fits, "task.observation_shape", shape)
+        needed = self.learner.size(shape, self.task.n_outputs)
+        if needed > MAX_BYTES:
+            raise DatasetError(
+                f"distillation.json: learner.hidden_sizes make a learner of "
+                f"{needed / 2**20:.0f} MiB, and the limit is {MAX_BYTES / 2**20:.0f} MiB."
+            )
 
     @property
     def has_frames(self) -> bool:
@@ -327,7 +194,10 @@ class DistillationSpec:
                 json.dumps(renamed(values["env"], _HOME_IN_FILES, _HOME))
             )
         except (ValueError, TypeError, AttributeError, KeyError) as error:
-            raise DatasetError(f"distillation.json: env is not an EnvSpec: {error}.") from None
+            raise DatasetError(
+                f"distillation.json: env is not an EnvSpec: {in_a_line(error)}."
+            ) from None
+        _check_env(values["env"])
         parts = {
             "task": TaskSpec,
             "inner": InnerSpec,
@@ -360,16 +230,9 @@ class DistillationSpec:
         named = isinstance(families, list) and all(isinstance(each, str) for each in families)
         require(named, "families", families)
         values["families"] = tuple(families)
-        name, kwargs = values["name"], values["env"].kwargs
+        name, module = values["name"], values.get("env_module")
         require(isinstance(name, str) and name.isprintable(), "name", name)
-        require(isinstance(kwargs, dict), "env.kwargs", kwargs)
-        limit = values["env"].max_episode_steps
-        limited = limit is None or (type(limit) is int and (limit == -1 or limit >= 1))
-        require(limited, "env.max_episode_steps", limit)
-        module = values.get("env_module")
         require(module is None or isinstance(module, str), "env_module", module)
-        dims = kwargs.get("dims")
-        require(dims is None or type(dims) is int, "env.kwargs.dims", dims)
         for training, result in values.get("evaluation", {}).items():
             require(isinstance(result, dict), f"evaluation.{training}", result)
             for mode in {"sampled", "greedy"} & result.keys():
@@ -378,6 +241,28 @@ class DistillationSpec:
                 for part in ("mean", "std"):
                     number(score.get(part), float, f"{path}.{part}")
         return cls(**values, extra=record)
+
+
+def _check_env(env: EnvSpec) -> None:
+    """Refuse an environment's spec of which a value is of another type.
+
+    Raises:
+        DatasetError: One is.
+    """
+    threshold, limit = env.reward_threshold, env.max_episode_steps
+    require(isinstance(env.kwargs, dict), "env.kwargs", env.kwargs)
+    dims = env.kwargs.get("dims")
+    require(dims is None or type(dims) is int, "env.kwargs.dims", dims)
+    if threshold is not None:
+        number(threshold, float, "env.reward_threshold")
+    limited = limit is None or (type(limit) is int and (limit == -1 or limit >= 1))
+    require(limited, "env.max_episode_steps", limit)
+    for part in ("nondeterministic", "order_enforce", "disable_env_checker"):
+        flag = getattr(env, part)
+        require(flag is None or type(flag) is bool, f"env.{part}", flag)
+    for part in ("entry_point", "vector_entry_point"):
+        home = getattr(env, part)
+        require(home is None or isinstance(home, str), f"env.{part}", home)
 
 
 _HOME, _HOME_IN_FILES = "distilled_envs.envs.cartpole_nd:", "distilled_envs.cartpole_nd:"

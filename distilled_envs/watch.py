@@ -14,6 +14,7 @@ import torch
 
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.errors import DistilledEnvsError, MissingExtraError, SettingsError
+from distilled_envs.formatting import in_a_line
 from distilled_envs.learners.actions import as_taken, choose_actions
 from distilled_envs.learners.policies import policy_outputs
 from distilled_envs.learners.seeds import checked_seed
@@ -111,7 +112,7 @@ def _drawable(dataset: DistilledDataset) -> Iterator[None]:
         raise MissingExtraError("pygame", "Drawing", "render") from None
     except Exception as error:  # every graphics stack fails in its own way
         raise DistilledEnvsError(
-            f"{dataset.spec.env.id} can't be drawn here ({error}). {OFFSCREEN_HELP}."
+            f"{dataset.spec.env.id} can't be drawn here ({in_a_line(error)}). {OFFSCREEN_HELP}."
         ) from error
 
 

@@ -12,6 +12,7 @@ from huggingface_hub import HfApi, constants, errors
 from huggingface_hub.hf_api import DatasetInfo, RepoSibling
 
 from distilled_envs.errors import DistilledEnvsError, HubError, HubUnreachableError
+from distilled_envs.formatting import in_a_line
 
 # What the client speaks HTTP with is another package since its version 2.
 _VERSION = int(huggingface_hub.__version__.split(".")[0])
@@ -74,15 +75,26 @@ def unreachable(error: Exception) -> bool:
 
 
 @contextmanager
-def explained(repo_id: str, revision: str | None = None, what: str = "dataset") -> Iterator[None]:
-    """Turn errors of the client into :class:`~distilled_envs.errors.HubError`."""
+def explained(
+    repo_id: str, revision: str | None = None, what: str = "dataset", *, writes: bool = False
+) -> Iterator[None]:
+    """Turn errors of the client into :class:`~distilled_envs.errors.HubError`.
+
+    Args:
+        repo_id: What is asked for.
+        revision: Of it.
+        what: Its kind.
+        writes: Whether it is changed, and not only read.
+    """
     where = repo_id if revision is None else f"{repo_id} at {revision}"
     try:
         yield
     except DistilledEnvsError:  # ours already
         raise
     except errors.HFValidationError as error:
-        raise HubError(f"{repo_id!r} is no repo id, which reads user/name: {error}") from None
+        raise HubError(
+            f"{repo_id!r} is no repo id, which reads user/name: {in_a_line(error)}"
+        ) from None
     except errors.RevisionNotFoundError:
         raise HubError(f"{repo_id} has no revision {revision!r} on the Hub.") from None
     except errors.GatedRepoError:
@@ -98,12 +110,12 @@ def explained(repo_id: str, revision: str | None = None, what: str = "dataset") 
             "HF_ENDPOINT and HF_HUB_OFFLINE."
         ) from None
     except errors.EntryNotFoundError as error:
-        raise HubError(f"{where} lacks a file of a distilled dataset: {error}") from None
+        raise HubError(f"{where} lacks a file of a distilled dataset: {in_a_line(error)}") from None
     except errors.HfHubHTTPError as error:
         status = error.response.status_code
         hints = {
             401: "the token is not valid: run `hf auth login`, or set HF_TOKEN",
-            403: "this token may not write there",
+            403: f"this token may not {'write' if writes else 'read'} there",
             412: "somebody else has changed it meanwhile: publish again",
             429: "too many requests: try again in some minutes",
         }
@@ -111,8 +123,12 @@ def explained(repo_id: str, revision: str | None = None, what: str = "dataset") 
         kind = HubUnreachableError if unreachable(error) else HubError
         raise kind(f"The Hub answers with status {status} for {where}: {hint}.") from None
     except NO_WAY as error:
-        raise HubUnreachableError(f"The Hub can't be reached for {where}: {error}") from None
+        raise HubUnreachableError(
+            f"The Hub can't be reached for {where}: {in_a_line(error)}"
+        ) from None
     except OSError as error:  # a full disk, a cache that can't be written
-        raise HubError(f"The files of {where} can't be written here: {error}") from None
+        raise HubError(f"The files of {where} can't be written here: {in_a_line(error)}") from None
     except (TypeError, KeyError, ValueError) as error:  # anybody's card, a token that is no text
-        raise HubError(f"The Hub and its client don't agree on {where}: {error}") from None
+        raise HubError(
+            f"The Hub and its client don't agree on {where}: {in_a_line(error)}"
+        ) from None

@@ -12,10 +12,10 @@ from huggingface_hub.hf_api import RepoSibling
 from distilled_envs.catalog import Entry, Instances, choose
 from distilled_envs.errors import HubError
 from distilled_envs.hub.clients import dataset_info, explained, files_of, unreachable
+from distilled_envs.spec import MAX_BYTES
 from distilled_envs.storage.files import sha256
 from distilled_envs.storage.folder import (
     ENCODER_FILE,
-    MAX_BYTES,
     ROWS_FILE,
     SPEC_FILE,
     data_files,

@@ -11,6 +11,7 @@ from distilled_envs import catalog
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.envs.registering import is_same
 from distilled_envs.errors import DatasetError, HubError
+from distilled_envs.formatting import in_a_line
 from distilled_envs.hub.cards import make_card, picture_path
 from distilled_envs.hub.clients import dataset_info, explained, files_of, patiently
 from distilled_envs.hub.downloading import VARIANT, variants_among
@@ -58,7 +59,7 @@ def publish(
             "and '.'."
         )
     api = HfApi()
-    with explained(repo_id, revision), tempfile.TemporaryDirectory() as temporary:
+    with explained(repo_id, revision, writes=True), tempfile.TemporaryDirectory() as temporary:
         head = _head(repo_id, revision, create_pr)
         if head is not None and private and not head.private:
             raise HubError(f"{repo_id} is public already: publish to another repo.")
@@ -84,7 +85,7 @@ def publish(
         try:
             patiently(lambda: DatasetCard(card).validate(repo_type="dataset"))
         except ValueError as error:
-            raise HubError(f"The Hub refuses the card of {repo_id}: {error}") from None
+            raise HubError(f"The Hub refuses the card of {repo_id}: {in_a_line(error)}") from None
         if head is None:
             patiently(
                 lambda: api.create_repo(

@@ -369,16 +369,21 @@ def _begin(folder: Path, settings: AutomaticSettings, resume: bool) -> float:
     try:
         record = json.loads(path.read_text())
         before, spent = record["automatic"], float(record["seconds"])
-        changed = [key for key in asked if asked[key] != before[key] and key not in _FREE]
+        changed = [key for key in asked if asked[key] != before[key]]
     except (OSError, ValueError, KeyError, TypeError):
         raise SettingsError(
             f"{folder} holds no run that could go on: start without --resume, or, if it is one of "
             "meta-PPO, with the flags that it was started with."
         ) from None
-    if changed:
+    if not _FREE.issuperset(changed):
         raise SettingsError(
             f"{folder} was started with other settings ({', '.join(changed)}): choose another "
             "--output."
+        )
+    if changed and (folder / _DATASET).exists():
+        raise SettingsError(
+            f"The run in {folder} is finished, and another {' and '.join(changed)} would change "
+            "nothing: choose another --output."
         )
     return spent
 

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from distilled_envs.errors import MissingExtraError, SettingsError
 from distilled_envs.evaluation.episodes import first_episodes
+from distilled_envs.formatting import written
 from distilled_envs.learners.actions import as_taken, choose_actions
 from distilled_envs.learners.generators import kept_generators
 from distilled_envs.learners.seeds import small_seed
@@ -129,7 +130,7 @@ def evolve(
             means = returns.reshape(candidates, EPISODES).mean(1)
             strategy.tell(asked, -means)
             steps += taken
-            bar.set_postfix_str(f"return {means.mean():.1f}", refresh=False)
+            bar.set_postfix_str(f"return {written(means.mean())}", refresh=False)
             bar.update(taken)
             # 2. The distribution's mean is kept where a generation was better than all before.
             if best is None or means.mean() > best[0]:

@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from distilled_envs.errors import PolicyError, SettingsError
+from distilled_envs.formatting import in_a_line
 from distilled_envs.learners.actions import comparable
 from distilled_envs.spec import TaskSpec
 from distilled_envs.storage.files import atomic_path, given_path
@@ -58,7 +59,7 @@ class LinearPolicy:
                     number = torch.as_tensor(value, dtype=torch.float64).detach().cpu()
                 except (TypeError, ValueError, RuntimeError) as error:
                     raise PolicyError(
-                        f"The {name} of a linear policy must be numbers: {error}"
+                        f"The {name} of a linear policy must be numbers: {in_a_line(error)}"
                     ) from None
                 object.__setattr__(self, name, number)
         weights, bias = self.weights, self.bias

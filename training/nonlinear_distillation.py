@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from distilled_envs.errors import DivergedError
+from distilled_envs.formatting import written
 from distilled_envs.learners.actions import comparable
 from distilled_envs.learners.encoder import make_encoder, rounded_state
 from distilled_envs.learners.population import Population
@@ -125,7 +126,7 @@ def learn_from_play(
             # 2. Fresh learners play with what was learned, and the best round stays.
             visited, got = play(found)
             logger.info("round %d: learners get %.1f", number, got)
-            bar.set_postfix_str(f"return {got:.1f}", refresh=False)
+            bar.set_postfix_str(f"return {written(got)}", refresh=False)
             if best is None or got > highest:
                 best, highest = found, got
             # 3. The teacher answers where they came.

@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from distilled_envs.envs.making import time_limit
 from distilled_envs.errors import DivergedError, MissingExtraError, SettingsError
+from distilled_envs.formatting import in_a_line, written
 from distilled_envs.learners.generators import kept_generators
 from distilled_envs.learners.seeds import small_seed
 from distilled_envs.storage.files import atomic_path, given_path, make_folder
@@ -146,10 +147,9 @@ def _trained(
             env = VecNormalize.load(str(folder / _STATISTICS), copies)
             model = algorithm.load(folder / _MODEL, env=env, device="cpu", custom_objects=schedule)
         except Exception as error:  # whatever unpickling a damaged file may raise
-            said = f"{type(error).__name__}: {error}".splitlines()[0]
             raise SettingsError(
-                f"The PPO model in {folder} can't be read ({said}): remove that folder, and PPO "
-                "starts anew."
+                f"The PPO model in {folder} can't be read ({in_a_line(error)}): remove that "
+                "folder, and PPO starts anew."
             ) from error
     else:
         env = VecNormalize(copies, norm_obs=not world.is_picture, gamma=recipe.discount)
@@ -192,7 +192,7 @@ def _trained(
         if now - shown > 1:
             if model.ep_info_buffer:
                 mean = safe_mean([each["r"] for each in model.ep_info_buffer])
-                bar.set_postfix_str(f"return {mean:.1f}", refresh=False)
+                bar.set_postfix_str(f"return {written(mean)}", refresh=False)
             bar.update(round(min(before + now - started, seconds) - bar.n, 1))
             shown = now
         if now - saved > _CHECKPOINT_SECONDS:
@@ -221,7 +221,7 @@ def _trained(
                 raise
             raise DivergedError(
                 f"PPO diverged in {world.spec.id}, perhaps from rewards that are far too large; "
-                f"the last good model stands in {folder}: {str(error).splitlines()[0]}"
+                f"the last good model stands in {folder}: {in_a_line(error)}"
             ) from error
     return model
 

@@ -25,6 +25,7 @@ from gymnasium.vector import VectorEnv
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.errors import DatasetError, SettingsError
 from distilled_envs.evaluation.episodes import first_episodes
+from distilled_envs.formatting import in_a_line, written
 from distilled_envs.learners.expansion import mean_answers, noise, one_step_learners
 from distilled_envs.learners.seeds import checked_seed
 from distilled_envs.loading import load_distilled
@@ -168,7 +169,9 @@ def _search(
         try:
             while state.steps < settings.total_steps:
                 steps, mean = _iterate(state, env, settings, seen, random)
-                bar.set_postfix_str(f"return {mean:.1f}, best {state.highest:.1f}", refresh=False)
+                bar.set_postfix_str(
+                    f"return {written(mean)}, best {written(state.highest)}", refresh=False
+                )
                 bar.update(steps)
                 log.add({"return": mean}, state.steps)
                 if time.monotonic() - saved > _CHECKPOINT_SECONDS:
@@ -379,7 +382,9 @@ def _resumed(folder: Path, asked: dict[str, Any]) -> tuple[_State, dict[str, Any
         AttributeError,
         zipfile.BadZipFile,
     ) as error:
-        raise SettingsError(f"{folder} holds no search that could go on: {error}") from None
+        raise SettingsError(
+            f"{folder} holds no search that could go on: {in_a_line(error)}"
+        ) from None
     if changed:
         raise SettingsError(
             f"{folder} was searched with another {', '.join(changed)}: choose another --output."

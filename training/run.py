@@ -18,6 +18,7 @@ from gymnasium.vector import VectorEnv
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.envs.real import env_spaces
 from distilled_envs.errors import DivergedError, SettingsError
+from distilled_envs.formatting import in_a_line, written
 from distilled_envs.learners.threads import torch_threads
 from distilled_envs.spec import DistillationSpec, InnerSpec, TaskSpec
 from distilled_envs.storage.files import alone_in, given_path
@@ -91,7 +92,7 @@ def distill(
         check_run(output)
         with alone_in(output):
             folder = RunFolder.resume(output, settings)
-            if folder.dataset.exists() and folder.iteration() >= settings.iterations:
+            if folder.is_finished(settings):
                 logger.info("%s is finished already", output)
                 return DistilledDataset.load(folder.dataset)
             source = _load_source(settings, world.spec, folder.teacher)
@@ -197,7 +198,7 @@ def _check_device(device: str) -> None:
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:  # an assertion, where CUDA was left out
-        raise SettingsError(f"The device {device!r} can't be used: {error}") from None
+        raise SettingsError(f"The device {device!r} can't be used: {in_a_line(error)}") from None
 
 
 def _train(
@@ -241,7 +242,7 @@ def _train(
             scalars.add(metrics, steps)
             log.note(steps, metrics["return"])
             if not math.isnan(metrics["return"]):  # as long as no episode has ended
-                bar.set_postfix_str(f"return {metrics['return']:.1f}", refresh=False)
+                bar.set_postfix_str(f"return {written(metrics['return'])}", refresh=False)
             bar.update(settings.steps_per_iteration)
             if time.monotonic() - saved >= settings.checkpoint_seconds:
                 save()

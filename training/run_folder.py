@@ -21,10 +21,12 @@ from typing import Any
 import torch
 
 from distilled_envs.errors import SettingsError
+from distilled_envs.formatting import in_a_line
 from distilled_envs.storage.files import atomic_path, is_taken
 from distilled_envs.training.settings import GameSettings, Settings
 
-WITHOUT_EFFECT = {"threads", "device", "checkpoint_seconds", "eval_learners", "eval_episodes"}
+_SCORE = ("eval_learners", "eval_episodes")
+WITHOUT_EFFECT = {"threads", "device", "checkpoint_seconds", *_SCORE}
 """Settings without an effect on what is learned. They may change on resuming."""
 
 MAY_CHANGE = {
@@ -136,6 +138,14 @@ class RunFolder:
                 "it with the same ones, or choose another --output."
             )
         folder = cls(path, record)
+        scored = [name for name in _SCORE if before[name] != after[name]]
+        if (changed or scored) and folder.is_finished(settings):
+            told = ", ".join([*changed, *scored])
+            raise SettingsError(
+                f"The run in {path} is finished, and another {told} would change nothing: give it "
+                "more --total-steps, start another one, or score its dataset by "
+                "`distilled-envs evaluate`."
+            )
         if changed:
             record["changes"].append({"iteration": folder.iteration()} | changed)
         record["settings"] = now
@@ -168,10 +178,10 @@ class RunFolder:
         try:
             yield
         except Exception as error:
-            said = f"{type(error).__name__}: {error}".splitlines()[0]
             raise SettingsError(
-                f"{self.checkpoint} is damaged, or of another version of distilled-envs ({said}): "
-                "go on with that version, or start again with another --output."
+                f"{self.checkpoint} is damaged, or of another version of distilled-envs "
+                f"({in_a_line(error)}): go on with that version, or start again with another "
+                "--output."
             ) from error
 
     def save_checkpoint(self, state: dict[str, Any]) -> None:
@@ -185,6 +195,10 @@ class RunFolder:
         torch.save(state, content)
         with atomic_path(self.checkpoint) as path:
             path.write_bytes(content.getbuffer())
+
+    def is_finished(self, settings: Settings) -> bool:
+        """Whether there is a dataset of all the steps of settings."""
+        return self.dataset.exists() and self.iteration() >= settings.iterations
 
     def iteration(self) -> int:
         """Iterations done at the last checkpoint."""

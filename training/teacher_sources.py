@@ -16,6 +16,7 @@ from distilled_envs.errors import (
     MissingExtraError,
     PolicyError,
 )
+from distilled_envs.formatting import in_a_line
 from distilled_envs.loading import HUB_NAME, load_distilled, locate_model
 from distilled_envs.storage.files import given_path, sha256
 from distilled_envs.storage.folder import SPEC_FILE
@@ -74,7 +75,9 @@ def _import(name: str) -> Any:
     try:
         return getattr(import_module(module), attribute)
     except (ImportError, AttributeError) as error:
-        raise PolicyError(f"There is no {attribute} in a module {module}: {error}") from None
+        raise PolicyError(
+            f"There is no {attribute} in a module {module}: {in_a_line(error)}"
+        ) from None
 
 
 _ALGORITHMS = {
@@ -126,7 +129,7 @@ def _load_sb3(path: Path, world: World | None) -> Any:
             data = json.loads(archive.read("data"))
         home = data["policy_class"]["__module__"]
     except (zipfile.BadZipFile, KeyError, ValueError, TypeError, OSError) as error:
-        raise PolicyError(f"{path} is no model of Stable-Baselines3: {error}") from None
+        raise PolicyError(f"{path} is no model of Stable-Baselines3: {in_a_line(error)}") from None
     algorithm = _ALGORITHMS.get(home)
     if home == "stable_baselines3.common.policies":
         found = (kind for setting, kind in _ACTOR_CRITICS if setting in data)
@@ -151,4 +154,6 @@ def _load_sb3(path: Path, world: World | None) -> Any:
     except DistilledEnvsError:
         raise
     except Exception as error:  # whatever unpickling and building may raise
-        raise PolicyError(f"{path} can't be loaded as a model of {kind}: {error}") from None
+        raise PolicyError(
+            f"{path} can't be loaded as a model of {kind}: {in_a_line(error)}"
+        ) from None

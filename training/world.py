@@ -26,6 +26,7 @@ from distilled_envs.envs.registering import (
     registering_module,
 )
 from distilled_envs.errors import SettingsError
+from distilled_envs.formatting import in_a_line
 from distilled_envs.spaces import Actions
 from distilled_envs.spec import Preprocessing, TaskSpec
 
@@ -229,7 +230,8 @@ def _nameable(kept: EnvSpec) -> EnvSpec:
         arguments = json.loads(json.dumps(kept.kwargs, allow_nan=False))
     except (TypeError, ValueError) as error:
         raise SettingsError(
-            f"The arguments {kept.kwargs} of {kept.id} can't be kept in a dataset: {error}."
+            f"The arguments {kept.kwargs} of {kept.id} can't be kept in a dataset: "
+            f"{in_a_line(error)}."
         ) from None
     try:
         kept.to_json()

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, get_origin
 from distilled_envs import __version__
 from distilled_envs.envs.registering import import_module
 from distilled_envs.errors import DistilledEnvsError, SettingsError
+from distilled_envs.formatting import in_a_line
 
 
 class Command(NamedTuple):
@@ -170,7 +171,9 @@ def _imported(arguments: list[str]) -> list[str]:
         try:
             import_module(module)
         except ImportError as error:
-            raise SettingsError(f"--import {module}: it can't be imported: {error}") from None
+            raise SettingsError(
+                f"--import {module}: it can't be imported: {in_a_line(error)}"
+            ) from None
     return others
 
 
@@ -184,9 +187,9 @@ def _run(name: str, arguments: list[str]) -> None:
     line = shlex.join(["distilled-envs", name, *arguments])
     arguments = _imported(arguments)
     if name == "distill":  # its flags have the settings of a preset as defaults
-        from distilled_envs.cli.distill import with_preset
+        from distilled_envs.cli.distill_flags import with_preset
 
-        command, wanted, arguments = with_preset(command, arguments)
+        command, wanted, arguments = with_preset(arguments, _registry())
         prog += f" {wanted}"
     if name in ("distill", "imitate", "refit"):  # the new dataset keeps the line that made it
         command = partial(command, line=line)

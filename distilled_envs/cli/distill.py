@@ -2,12 +2,7 @@
 
 import copy
 import dataclasses
-import difflib
-import json
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import gymnasium as gym
 import tyro
@@ -17,30 +12,20 @@ from distilled_envs import training
 from distilled_envs.cli.choice import Given
 from distilled_envs.cli.evaluate import run_evaluation
 from distilled_envs.dataset import DistilledDataset
-from distilled_envs.envs import atari
-from distilled_envs.envs.registering import likely_module
 from distilled_envs.errors import SettingsError
 from distilled_envs.evaluation.yardsticks import yardsticks
-from distilled_envs.formatting import written
+from distilled_envs.formatting import in_a_line, written
 from distilled_envs.loading import load_distilled
 from distilled_envs.spec import family_of
 from distilled_envs.storage.files import given_path
 from distilled_envs.training import (
-    PRESETS,
     AutomaticSettings,
-    GameSettings,
     ImitationSettings,
     RefitSettings,
     SearchSettings,
     Settings,
 )
 from distilled_envs.training.random_search import POLICY
-
-ALIASES = {
-    "--normalise-rewards": "--normalize-rewards",
-    "--no-normalise-rewards": "--no-normalize-rewards",
-}
-"""Flags as they were spelled before, which still work."""
 
 
 def distill(
@@ -62,16 +47,8 @@ def distill(
         preset: The dataset's name before flags changed the settings.
         line: The whole command.
     """
-    if settings.name == preset:  # it says what is distilled, unless the user named it
-        name = training.dataset_name(
-            settings.env_id,
-            settings.instances,
-            settings.dims,
-            getattr(settings, "encoder_level", None),
-            len(settings.families),
-        )
-        settings = dataclasses.replace(settings, name=name)
-    output = given_path(output or Path("runs") / f"{settings.name}-seed{settings.seed}")
+    settings = named(settings, preset)
+    output = given_path(output or usual_folder(settings))
     dataset = training.distill(settings, output, resume=resume, progress=progress, command=line)
     _report(dataset, output)
 
@@ -93,11 +70,35 @@ def distill_any(
         progress: Show progress bars.
         line: The whole command.
     """
-    name = f"{family_of(settings.env_id)}-seed{settings.seed}"
-    output = given_path(output or Path("runs") / name)
+    output = given_path(output or usual_folder(settings))
     dataset = training.distill_any(settings, output, resume=resume, progress=progress, command=line)
     print(f"\nChosen: {dataset.spec.provenance['choice']}.", end="")
     _report(dataset, output)
+
+
+def named(settings: Settings, preset: str) -> Settings:
+    """Settings whose name says what is distilled, unless the user named it.
+
+    Args:
+        settings: Of one distillation.
+        preset: The name before flags changed the settings.
+    """
+    if settings.name != preset:
+        return settings
+    name = training.dataset_name(
+        settings.env_id,
+        settings.instances,
+        settings.dims,
+        getattr(settings, "encoder_level", None),
+        len(settings.families),
+    )
+    return dataclasses.replace(settings, name=name)
+
+
+def usual_folder(settings: Settings | AutomaticSettings) -> Path:
+    """Where a run goes if the user says nothing."""
+    name = settings.name if isinstance(settings, Settings) else family_of(settings.env_id)
+    return Path("runs") / f"{name}-seed{settings.seed}"
 
 
 def _report(dataset: DistilledDataset, output: Path) -> None:
@@ -120,111 +121,6 @@ def _report(dataset: DistilledDataset, output: Path) -> None:
     if (module := dataset.spec.env_module) is not None:
         print(f"  (import {module} first to play with it, in a shell --import {module})")
     print(yardsticks(dataset.spec).verdict(one_step[dataset.spec.task.scored_by]["mean"]))
-
-
-def with_preset(
-    command: Callable[..., None], arguments: list[str]
-) -> tuple[Callable[..., None], str, list[str]]:
-    """Prepare :func:`distill` for what is named first in its arguments.
-
-    Returns:
-        The command with that preset's settings as defaults, what was named, and the flags.
-    """
-    wanted, flags = None, arguments
-    if arguments and not arguments[0].startswith("-"):
-        wanted, *flags = arguments
-    if wanted is None:
-        if not {"-h", "--help"} & set(flags):
-            raise SettingsError(f"distill needs the name of a preset first:\n{_presets()}")
-        print(
-            "usage: distilled-envs distill PRESET [flags]\n"
-            "       distilled-envs distill GYMNASIUM_ID [flags]   by what it needs; with flags of\n"
-            "                                                     meta-PPO by that, untuned\n\n"
-            f"presets:\n{_presets()}\n"
-        )
-        wanted = "cartpole-nd-2d-min"
-    settings = _settings(wanted, flags)
-    flags = [_as_spelled_now(flag) for flag in flags]
-    if _preset(wanted) is None and _leaves_it_open(settings, flags):
-        chosen = AutomaticSettings(settings.env_id, settings.env_kwargs)
-        return partial(distill_any, settings=chosen), wanted, flags
-    # A game's own settings stay out of the help of other presets, and yet are flags of all.
-    if not isinstance(settings, GameSettings) and _names_game_settings(flags):
-        settings = GameSettings(**vars(settings))
-    return partial(command, settings=settings, preset=settings.name), wanted, flags
-
-
-def _presets() -> str:
-    return "\n".join(
-        f"  {name:22} {settings.instances:3} rows, {settings.total_steps / 1e6:g}M steps"
-        for name, settings in PRESETS.items()
-    )
-
-
-def _preset(wanted: str) -> str | None:
-    """The preset that is meant, however it is spelled."""
-    by_plain = {name.replace("-", ""): name for name in PRESETS}
-    return by_plain.get(wanted.lower().replace("-", "").replace("_", ""))
-
-
-def _settings(wanted: str, flags: list[str]) -> Settings:
-    """The settings of a preset, or untuned ones for an environment."""
-    if wanted.startswith("ALE/"):
-        atari.register(wanted)
-    preset = _preset(wanted)
-    if preset is not None:
-        return PRESETS[preset]
-    if wanted in gym.registry or ":" in wanted or likely_module(wanted):
-        return training.for_environment(wanted, _arguments(flags))
-    near = difflib.get_close_matches(wanted, [*PRESETS, *gym.registry], n=3, cutoff=0.4)
-    raise SettingsError(
-        f"There is no preset and no registered environment {wanted!r}; the nearest: "
-        f"{', '.join(near) or 'none'} (`distilled-envs distill --help` lists the presets). An "
-        f"environment of your own is named with its module, as in my_envs:{wanted}."
-    )
-
-
-def _arguments(flags: list[str]) -> dict[str, Any]:
-    """The environment's arguments among flags, which decide what it shows; tyro reads them anew."""
-    name, given = "--env-kwargs", "{}"
-    for place, flag in enumerate(flags):
-        spelled, equals, value = flag.partition("=")
-        if spelled.replace("_", "-") == name:
-            given = value if equals else "".join(flags[place + 1 : place + 2])
-    try:
-        arguments = json.loads(given)
-    except ValueError:
-        return {}
-    return arguments if isinstance(arguments, dict) else {}
-
-
-def _as_spelled_now(argument: str) -> str:
-    flag, equals, value = argument.partition("=")
-    return ALIASES.get(flag.replace("_", "-"), flag) + equals + value
-
-
-def _names_game_settings(flags: list[str]) -> bool:
-    """Whether one of the flags is a setting that only :class:`GameSettings` have."""
-    return _names_any(_fields(GameSettings) - _fields(Settings), flags)
-
-
-def _leaves_it_open(settings: Settings, flags: list[str]) -> bool:
-    """Whether an environment of vectors is named without a setting of meta-PPO."""
-    own = _fields(GameSettings) - _fields(AutomaticSettings)
-    return not isinstance(settings, GameSettings) and not _names_any(own, flags)
-
-
-def _fields(settings: type) -> set[str]:
-    return {field.name for field in dataclasses.fields(settings)}
-
-
-def _names_any(own: set[str], flags: list[str]) -> bool:
-    plain = {
-        flag.partition("=")[0].replace("-", "_").strip("_")
-        for flag in flags
-        if flag.startswith("--")
-    }
-    return not own.isdisjoint(plain | {name.removeprefix("no_") for name in plain})
 
 
 def imitate(
@@ -273,8 +169,9 @@ def imitate(
         share, positive = record["share"], record["teacher_return"] > 0
         kept = f", {share:.0%} of it" if share is not None and positive else ""  # no part of a cost
         print(
-            f"With the likeliest actions {record['teacher']} gets {record['teacher_return']:.1f}, "
-            f"and networks after one step {record['return']:.1f}{kept}."
+            f"With the likeliest actions {record['teacher']} gets "
+            f"{written(record['teacher_return'])}, and networks after one step "
+            f"{written(record['return'])}{kept}."
         )
     _evaluate_new(output, learners, eval_episodes, progress)
 
@@ -344,7 +241,7 @@ def _with_dims(env: str, dims: int) -> EnvSpec:
     try:
         spec = copy.deepcopy(gym.spec(env))
     except gym.error.Error as error:
-        raise SettingsError(f"{env} can't be made: {error}") from None
+        raise SettingsError(f"{env} can't be made: {in_a_line(error)}") from None
     spec.kwargs["dims"] = dims
     return spec
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from distilled_envs.cli.choice import Choice
 from distilled_envs.errors import SettingsError
+from distilled_envs.formatting import written
 from distilled_envs.storage.folder import write_spec
 
 if TYPE_CHECKING:
@@ -87,11 +88,11 @@ def run_evaluation(
         for training in ("adam_to_convergence", "sb3_ppo_on_bandit"):
             if not as_json:
                 scores = record[training]
-                print(
-                    f"{training}, {scores['steps']} steps: sampled {scores['sampled']['mean']:.1f} "
-                    f"(std {scores['sampled']['std']:.1f}), greedy {scores['greedy']['mean']:.1f} "
-                    f"(std {scores['greedy']['std']:.1f})"
-                )
+                modes = [
+                    f"{mode} {written(scores[mode]['mean'])} (std {written(scores[mode]['std'])})"
+                    for mode in ("sampled", "greedy")
+                ]
+                print(f"{training}, {scores['steps']} steps: {', '.join(modes)}")
     if as_json:
         print(json.dumps(record, indent=2))
     if save:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from distilled_envs.cli.choice import Choice
+from distilled_envs.formatting import written
 
 
 def watch(
@@ -29,6 +30,6 @@ def watch(
         dataset, video=video, episodes=episodes, max_steps=max_steps, seed=seed
     )
     for episode, total in enumerate(returns, start=1):
-        print(f"episode {episode}: return {total:.1f}")
+        print(f"episode {episode}: return {written(total)}")
     if video is not None:
         print(f"video: {video}")

@@ -23,11 +23,14 @@ TAU = 0.02
 THETA_LIMIT = 12 * 2 * math.pi / 360
 X_LIMIT = 2.4
 RESET_BOUND = 0.05
+MAX_DIMS = 10_000
 
 
 def _spaces(dims: int) -> tuple[spaces.Box, spaces.Discrete]:
-    if not isinstance(dims, int | np.integer) or dims < 1:
-        raise ValueError(f"CartPoleND-v0 needs dims to be a whole number from 1 on, got {dims!r}.")
+    if not isinstance(dims, int | np.integer) or not 1 <= dims <= MAX_DIMS:
+        raise ValueError(
+            f"CartPoleND-v0 needs dims to be a whole number from 1 to {MAX_DIMS}, got {dims!r}."
+        )
     # Twice the failure thresholds, so that the failing observation is still inside.
     axis = np.array([2 * X_LIMIT, np.inf, 2 * THETA_LIMIT, np.inf], dtype=np.float32)
     high = np.tile(axis, dims)

@@ -15,7 +15,8 @@ from distilled_envs.envs.making import ending, make
 from distilled_envs.envs.preprocessing import make_vec as make_preprocessed_vec
 from distilled_envs.envs.preprocessing import preprocess
 from distilled_envs.envs.registering import missing_simulator, registered
-from distilled_envs.errors import DatasetError, MissingExtraError
+from distilled_envs.errors import DatasetError, DistilledEnvsError, SettingsError
+from distilled_envs.formatting import in_a_line
 from distilled_envs.spaces import Actions, EnvSpaces
 from distilled_envs.spec import DistillationSpec, ObservationTransform
 
@@ -24,10 +25,12 @@ def make_bare_env(spec: DistillationSpec, **kwargs: Any) -> gym.Env:
     """The real environment without the dataset's transform; ``kwargs`` go to ``gym.make``.
 
     Raises:
-        DatasetError: The environment is not registered here, or is not the one of the dataset.
+        DatasetError: The environment is not registered here, or is not the one of the dataset, or
+            does not take the arguments that its file names.
+        SettingsError: It does not take ``kwargs``.
         MissingExtraError: What it is simulated with is not installed.
     """
-    with _explained(spec):
+    with _explained(spec, kwargs):
         env = preprocess(make(_registered(spec), **kwargs), spec.preprocessing)
     _check_shape(spec, env.observation_space)
     return env
@@ -67,10 +70,14 @@ def make_vec_env(spec: DistillationSpec, num_envs: int, **kwargs: Any) -> gym.ve
     :func:`distilled_envs.envs.atari.make_vec`.
 
     Raises:
-        DatasetError: The environment is not registered here, or is not the one of the dataset.
+        DatasetError: The environment is not registered here, or is not the one of the dataset, or
+            does not take the arguments that its file names.
+        SettingsError: There are no copies, or it does not take ``kwargs``.
         MissingExtraError: What it is simulated with is not installed.
     """
-    with _explained(spec):
+    if num_envs < 1:
+        raise SettingsError(f"num_envs must be at least 1, got {num_envs}.")
+    with _explained(spec, kwargs):
         env = make_preprocessed_vec(_registered(spec), num_envs, spec.preprocessing, **kwargs)
     _check_shape(spec, env.single_observation_space)
     fixed = spec.observation_transform
@@ -134,24 +141,34 @@ def _registered(spec: DistillationSpec) -> EnvSpec:
         raise DatasetError(
             f"{spec.name}: the environment {env_id} is not registered: import {which} first "
             f"(and call its register_envs(), if it has one), in a shell with --import "
-            f"{module or 'MODULE'} ({error})."
+            f"{module or 'MODULE'} ({in_a_line(error)})."
         ) from None
     except ValueError as error:
         raise DatasetError(f"{spec.name}: in distillation.json {error}.") from None
 
 
 @contextmanager
-def _explained(spec: DistillationSpec) -> Iterator[None]:
+def _explained(spec: DistillationSpec, given: dict[str, Any]) -> Iterator[None]:
+    """Whatever an environment raises while it is made, by the arguments that it was made with.
+
+    Args:
+        spec: Its arguments are those of a file.
+        given: Those of the caller.
+    """
     env_id = spec.env.id
     try:
         yield
+    except DistilledEnvsError:
+        raise
     except (ImportError, gym.error.DependencyNotInstalled) as error:
-        if isinstance(error, MissingExtraError):
-            raise
         raise missing_simulator(env_id, error) from error
-    except TypeError as error:
+    except Exception as error:  # of anybody's environment
+        said = in_a_line(error)
+        if given and (not spec.env.kwargs or any(name in said for name in given)):
+            raise SettingsError(f"{env_id} can't be made with {given}: {said}") from error
         raise DatasetError(
-            f"{spec.name}: {env_id} does not take the arguments {spec.env.kwargs}: {error}"
+            f"{spec.name}: {env_id} can't be made with the arguments {spec.env.kwargs} of "
+            f"distillation.json: {said}"
         ) from error
 
 

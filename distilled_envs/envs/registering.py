@@ -14,6 +14,7 @@ import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 
 from distilled_envs.errors import MissingExtraError
+from distilled_envs.formatting import in_a_line
 
 _HOMES = {
     "gymnasium_robotics": r"Fetch|Hand|Adroit|FrankaKitchen|PointMaze|AntMaze|MaMuJoCo",
@@ -38,10 +39,30 @@ def likely_module(env_id: str) -> str | None:
     return next(found, None)
 
 
+_EXTRAS = {
+    "mujoco": "mujoco",
+    "ale-py": "atari",
+    "cv2": "atari",
+    "opencv": "atari",
+    "pygame": "render",
+    "imageio": "render",
+    "box2d": "envs",
+    "minatar": "envs",
+    "gymnasium_robotics": "envs",
+}
+"""Extras that bring what environments miss, by how they name it."""
+
+
 def missing_simulator(env_id: str, error: Exception) -> MissingExtraError:
-    """What an environment's own complaint about a missing package is to a user."""
-    extra = "mujoco" if "mujoco" in str(error).lower() else "all"
-    return MissingExtraError(f"more packages ({error})", env_id, extra)
+    """What an environment's own complaint about a missing package is to a user.
+
+    Only one command is named: ours brings versions that go together.
+    """
+    said = in_a_line(error)
+    for package, extra in _EXTRAS.items():
+        if package in said.lower():
+            return MissingExtraError(package, env_id, extra)
+    return MissingExtraError(f"more packages ({said})", env_id, "all")
 
 
 def is_same(one: EnvSpec, other: EnvSpec) -> bool:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from distilled_envs.errors import PolicyError
+from distilled_envs.formatting import in_a_line
 from distilled_envs.learners.actions import (
     as_taken,
     by_number,
@@ -127,7 +128,9 @@ class PredictingPlayer:
         try:
             given = self._policy.predict(seen, **{key: known[key] for key in self._keywords})
         except (RuntimeError, ValueError, TypeError, IndexError) as error:
-            raise PolicyError(f"{name} does not take {_described(seen)}: {error}") from error
+            raise PolicyError(
+                f"{name} does not take {_described(seen)}: {in_a_line(error)}"
+            ) from error
         if isinstance(given, tuple) and len(given) == 2:
             given, self._state = given
         try:
@@ -135,7 +138,9 @@ class PredictingPlayer:
             if self._together:  # models of SB3 count actions from 0
                 actions = as_taken(self._space, actions)
         except (RuntimeError, ValueError, TypeError) as error:
-            raise PolicyError(f"{name} must give an action as an array: {error}") from error
+            raise PolicyError(
+                f"{name} must give an action as an array: {in_a_line(error)}"
+            ) from error
         actions = actions if self._together else actions[None]
         self._check(name, actions, len(starts))
         return within_bounds(self._space, actions)

@@ -26,6 +26,7 @@ from distilled_envs.evaluation.players import (
     together,
 )
 from distilled_envs.evaluation.statistics import bootstrap_interval, interquartile_mean
+from distilled_envs.formatting import written
 from distilled_envs.learners.generators import kept_generators
 from distilled_envs.learners.policies import evaluating
 from distilled_envs.learners.population import Population
@@ -79,8 +80,10 @@ class Score:
         return numbers | {"ci95": ci95}
 
     def __str__(self) -> str:
-        interval = "" if self.ci95 is None else f", 95% [{self.ci95[0]:.1f}, {self.ci95[1]:.1f}]"
-        return f"{self.mean:.1f}{interval}, std {self.std:.1f}, IQM {self.iqm:.1f}"
+        interval = ""
+        if self.ci95 is not None:
+            interval = f", 95% [{', '.join(map(written, self.ci95))}]"
+        return f"{written(self.mean)}{interval}, std {written(self.std)}, IQM {written(self.iqm)}"
 
 
 @dataclass(frozen=True)

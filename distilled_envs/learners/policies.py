@@ -30,6 +30,7 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from distilled_envs.errors import PolicyError
+from distilled_envs.formatting import in_a_line
 from distilled_envs.learners.networks import ACTIVATIONS
 from distilled_envs.learners.sb3_policies import (
     PlainPolicy,
@@ -181,7 +182,7 @@ def _called(policy: object, outputs: Any, observations: Tensor) -> Tensor:
     except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
         raise PolicyError(
             f"{type(policy).__name__} does not take {observations.dtype} observations of shape "
-            f"{tuple(observations.shape)}: {error}"
+            f"{tuple(observations.shape)}: {in_a_line(error)}"
         ) from error
     if not isinstance(given, Tensor):
         raise PolicyError(

@@ -3,7 +3,7 @@
 import numpy as np
 
 from distilled_envs.errors import DatasetError
-from distilled_envs.spec import DistillationSpec
+from distilled_envs.spec import LARGEST, DistillationSpec
 
 
 def check_rows(observations: np.ndarray, targets: np.ndarray, spec: DistillationSpec) -> None:
@@ -39,12 +39,13 @@ def check_rows(observations: np.ndarray, targets: np.ndarray, spec: Distillation
             f"{task.n_outputs} outputs."
         )
     for what, numbers in (("observations", observations), ("targets", targets)):
-        bad = np.argwhere(~np.isfinite(numbers))
+        bad = np.argwhere(~(np.abs(numbers) <= LARGEST))  # NaN is not
         if len(bad):
             row, *column = bad[0].tolist()
             raise DatasetError(
                 f"{name}: {what} hold {numbers[row, *column]} at row {row}, "
-                f"column {', '.join(map(str, column))}; every number must be finite."
+                f"column {', '.join(map(str, column))}; every number must be finite, and within "
+                f"{LARGEST:g}."
             )
     if observations.ndim == 4:
         whole = observations == observations.round()

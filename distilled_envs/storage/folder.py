@@ -4,6 +4,7 @@ A dataset with an encoder has ``encoder.safetensors`` too.
 """
 
 import math
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,8 @@ import pyarrow.parquet as pq
 import safetensors.numpy
 
 from distilled_envs.errors import DatasetError, MissingExtraError
-from distilled_envs.spec import DistillationSpec
+from distilled_envs.formatting import in_a_line
+from distilled_envs.spec import MAX_BYTES, DistillationSpec
 from distilled_envs.storage.files import atomic_path, new_folder, sha256
 from distilled_envs.storage.frames import features_metadata, frames_column, read_frames
 
@@ -24,8 +26,6 @@ ROWS_FILE = "train.parquet"
 ENCODER_FILE = "encoder.safetensors"
 COLUMNS = ("observation", "target")
 
-MAX_BYTES = 256 * 2**20
-"""A dataset is one batch: one larger than this is refused before it is read."""
 MAX_SPEC_BYTES = 16 * 2**20
 
 
@@ -94,7 +94,10 @@ def read_spec(folder: Path) -> DistillationSpec:
         DatasetError: It is missing, or not valid.
     """
     try:
-        size = (folder / SPEC_FILE).stat().st_size
+        known = (folder / SPEC_FILE).stat()
+        if not stat.S_ISREG(known.st_mode):
+            raise DatasetError(f"{SPEC_FILE} is no file: fetch or distill the dataset again.")
+        size = known.st_size
         if size > MAX_SPEC_BYTES:
             raise DatasetError(
                 f"{SPEC_FILE} has {size / 2**20:.0f} MiB, and the limit is "
@@ -168,7 +171,7 @@ def _reading(folder: Path, file: str, kind: str) -> Iterator[None]:
     except DatasetError as error:
         raise DatasetError(f"{folder}: {error}") from None
     except Exception as error:
-        said = (str(error) or type(error).__name__).splitlines()[0]
+        said = in_a_line(error)
         raise DatasetError(f"{folder}: {file} is not readable as {kind}: {said}.") from None
 
 
@@ -206,6 +209,11 @@ def read_folder(
         with _reading(folder, ENCODER_FILE, "safetensors"):
             _check_file(folder, ENCODER_FILE, spec, max_bytes)
             encoder = safetensors.numpy.load_file(folder / ENCODER_FILE)
+            for name, value in encoder.items():
+                if value.dtype not in (np.float16, np.float32):
+                    raise DatasetError(
+                        f"{ENCODER_FILE}: {name} is of {value.dtype}, expected float16."
+                    )
             encoder = {name: value.astype(np.float32) for name, value in encoder.items()}
     with _reading(folder, ROWS_FILE, "Parquet"):
         _check_file(folder, ROWS_FILE, spec, max_bytes)

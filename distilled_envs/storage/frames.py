@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from distilled_envs.errors import DatasetError, MissingExtraError
+from distilled_envs.formatting import in_a_line
 
 _IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
@@ -76,7 +77,7 @@ def read_frames(file: Path, shape: tuple[int, ...]) -> np.ndarray:
             except (*unreadable, OSError, TypeError, KeyError, SyntaxError, ValueError) as error:
                 raise DatasetError(
                     f"column 'observation' holds an image in row {number} that is not readable "
-                    f"as PNG: {error}."
+                    f"as PNG: {in_a_line(error)}."
                 ) from None
         rows.append(np.stack(frames))
     return np.array(rows, dtype=np.float32).reshape(-1, *shape)

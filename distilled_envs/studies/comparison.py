@@ -24,6 +24,7 @@ from distilled_envs.envs.making import ending
 from distilled_envs.envs.real import make_bare_env
 from distilled_envs.errors import SettingsError
 from distilled_envs.evaluation import EVALUATION_SEED, Score
+from distilled_envs.formatting import written
 from distilled_envs.learners.threads import torch_threads
 from distilled_envs.storage.files import alone_in, atomic_path, given_path, is_taken, make_folder
 from distilled_envs.storage.folder import ROWS_FILE
@@ -108,7 +109,7 @@ def compare(
                 start = bar.n
 
                 def report(step: int, mean: float, start: int = start) -> None:
-                    bar.set_postfix_str(f"return {mean:.1f}", refresh=False)
+                    bar.set_postfix_str(f"return {written(mean)}", refresh=False)
                     bar.update(start + min(step, settings.steps) - bar.n)
 
                 with torch_threads(1):  # small networks gain nothing from more

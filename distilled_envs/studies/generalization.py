@@ -154,7 +154,7 @@ def networks(dataset: DistilledDataset) -> dict[str, Callable[[int], Any]]:
     try:
         from stable_baselines3 import PPO
     except ImportError:
-        raise MissingExtraError("stable-baselines3", "The study", "sb3") from None
+        raise MissingExtraError("stable-baselines3", "The study", "compare") from None
     env = dataset.make_env()
 
     def model(seed: int) -> Any:

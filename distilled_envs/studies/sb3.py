@@ -20,7 +20,7 @@ try:
     from stable_baselines3.common.evaluation import evaluate_policy
     from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecMonitor, VecNormalize
 except ImportError:
-    raise MissingExtraError("stable-baselines3", "A baseline", "sb3") from None
+    raise MissingExtraError("stable-baselines3", "A baseline", "compare") from None
 
 ALGORITHMS = {
     "ppo": sb3.PPO,

@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from distilled_envs.cli import main
-from distilled_envs.cli.distill import distill as distill_command
-from distilled_envs.cli.distill import with_preset
+from distilled_envs.cli.distill_flags import with_preset
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.errors import DivergedError, MissingExtraError, SettingsError
 from distilled_envs.training import (
@@ -216,14 +215,14 @@ def test_nearly_all_of_a_return_is_enough():
 
 
 def test_settings_of_meta_ppo_ask_for_meta_ppo():
-    command, _, _ = with_preset(distill_command, ["Acrobot-v1", "--minutes", "1"])
+    command, _, _ = with_preset(["Acrobot-v1", "--minutes", "1"])
     assert command.keywords["settings"] == AutomaticSettings("Acrobot-v1")
-    command, _, _ = with_preset(distill_command, ["Hopper-v5"])  # hopper-64 is a preset
+    command, _, _ = with_preset(["Hopper-v5"])  # hopper-64 is a preset
     assert command.keywords["settings"] == AutomaticSettings("Hopper-v5")
     for flags in (["--total-steps", "9"], ["--no-anneal"], ["--learners=2"], ["--instances", "4"]):
-        command, _, _ = with_preset(distill_command, ["Acrobot-v1", *flags])
+        command, _, _ = with_preset(["Acrobot-v1", *flags])
         assert isinstance(command.keywords["settings"], Settings)
-    command, _, _ = with_preset(distill_command, ["hopper-64", "--seed", "1"])
+    command, _, _ = with_preset(["hopper-64", "--seed", "1"])
     assert isinstance(command.keywords["settings"], Settings)
 
 

@@ -117,7 +117,8 @@ def test_drop_in_measurement(monkeypatch, capsys):
         (["distill", "pong"], 1, "no preset and no registered environment 'pong'"),
         (["distill", "CartPole-v1", "--env-kwargs", '{"length": 3}'], 1, "can't be made"),
         (["distill", "CartPole-v1", "--output=/dev/null/x"], 1, "/dev/null/x"),
-        (["evaluate", "cartpole_2d", "--seed=-1"], 1, "seed at least 0"),
+        (["evaluate", "cartpole_2d", "--seed=-1"], 1, "A seed is a whole number"),
+        (["distill", "cartpole-nd-1d-min", "--device=mps"], 1, "device 'mps' can't be used"),
         (["watch", "cartpole_2d", "--video=film.avi"], 1, ".mp4 or .gif"),
         (["distill", "cartpole-nd-1d-min", "--resume", "--output=nowhere"], 1, "no run to resume"),
     ],
@@ -126,7 +127,8 @@ def test_mistakes_get_a_sentence(command, status, sentence, capsys):
     assert main(command) == status
     err = capsys.readouterr().err
     assert sentence in err
-    assert "\ndistilled-envs: " in f"\n{err}"
+    *_, said = err.splitlines()
+    assert said.startswith("distilled-envs: ") or command == ["distill"]  # which lists presets
 
 
 def test_the_process_ends_with_the_sentence_and_no_traceback():
@@ -143,7 +145,7 @@ def test_the_process_ends_with_the_sentence_and_no_traceback():
         (["evaluate", "cartpole_2d", "--learner-count", "3"], "--learner-count"),
         (["distill", "cartpole-nd-1d-min", "--seed=one"], "'one'"),
         (["distill", "cartpole-nd-1d-min", "--discount=2"], "discount must lie in 0..1"),
-        (["distill", "cartpole-nd-1d-min", "--seed=-1"], "seed must be at least 0"),
+        (["distill", "cartpole-nd-1d-min", "--seed=-1"], "A seed is a whole number"),
         (["distill", "cartpole-nd-1d-min", "--threads=-1"], "threads must be at least 1"),
         (["distill", "cartpole-nd-1d-min", "--learning-rate=nan"], "learning_rate must be above 0"),
     ],
@@ -153,3 +155,62 @@ def test_wrong_flags_are_usage_errors(command, sentence, capsys):
         main(command)
     assert end.value.code == 2
     assert sentence in capsys.readouterr().err
+
+
+def test_what_is_not_named_on_resuming_is_as_the_run_was_started(tmp_path, capsys):
+    run = ["distill", "cartpole-nd-1d-min", f"--output={tmp_path / 'run'}"]
+    assert main([*run, *TINY, "--seed=3"]) == 0
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    capsys.readouterr()
+    assert main([*run, "--resume"]) == 0  # not the preset's millions of steps
+    assert json.loads((tmp_path / "run" / "run.json").read_text()) == record
+    for flags in (["--learning-rate=1e-3"], ["--eval-learners=9"], ["--total-steps=128"]):
+        assert main([*run, "--resume", *flags]) == 1
+        assert "is finished, and another" in capsys.readouterr().err
+        assert json.loads((tmp_path / "run" / "run.json").read_text()) == record
+    assert main([*run, "--resume", "--total-steps=512", "--no-progress"]) == 0
+    settings = json.loads((tmp_path / "run" / "run.json").read_text())["settings"]
+    assert settings == record["settings"] | {"total_steps": 512}
+    assert main([*run, "--resume", "--instances=4"]) == 1
+    assert "instances 2 -> 4" in capsys.readouterr().err
+
+
+def test_a_run_of_any_environment_goes_on_as_it_was_started(tmp_path, capsys):
+    run = ["distill", "CliffWalking-v1", f"--output={tmp_path / 'run'}"]
+    assert main([*run, "--minutes=1", "--eval-learners=3", "--no-progress"]) == 0
+    assert main([*run, "--resume"]) == 0
+    assert "3 fresh networks" in capsys.readouterr().out
+    assert main([*run, "--resume", "--minutes=2"]) == 1
+    assert "is finished, and another minutes would change nothing" in capsys.readouterr().err
+    # meta-PPO's flags name another kind of run, and its folder says which kind it holds.
+    assert main(["distill", "CartPole-v1", f"--output={tmp_path / 'meta'}", *TINY]) == 0
+    assert main(["distill", "CartPole-v1", f"--output={tmp_path / 'meta'}", "--resume"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("missing", "command", "extra"),
+    [
+        ("stable_baselines3", ["compare", "cartpole_2d"], "compare"),
+        ("matplotlib.figure", ["compare", "cartpole_2d"], "compare"),
+        ("matplotlib.figure", ["generalize", "cartpole_2d"], "compare"),
+        ("mujoco", ["evaluate", "hopper"], "mujoco"),
+        ("ale_py", ["evaluate", "pong"], "atari"),
+        ("minatar", ["evaluate", "minatar-breakout", "--import", "minatar.gym"], "envs"),
+        ("huggingface_hub", ["evaluate", "someone/distilled-hopper"], "hub"),
+        ("pygame", ["watch", "cartpole_2d", "--video=film.gif"], "render"),
+    ],
+)
+def test_what_is_not_installed_is_named_with_one_command(missing, command, extra, tmp_path):
+    """In a Python of its own: what was imported before stays."""
+    code = (
+        f"import sys; sys.modules[{missing!r}] = None; from distilled_envs.cli import main; "
+        f"sys.exit(main({command!r}))"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, timeout=60
+    )
+    assert ran.returncode == 1, ran.stderr
+    *_, said = ran.stderr.splitlines()
+    assert f'`pip install "distilled-envs[{extra}]"`' in said
+    assert said.count("pip install") == 1
+    assert not [*tmp_path.iterdir()]  # nothing was begun
