@@ -29,6 +29,8 @@ NO_WAY = (
 ATTEMPTS = 4
 LONGEST_WAIT = 60.0
 """Seconds; a Hub that asks for more gets no further attempt."""
+SILENCE = 60.0
+"""Seconds without an answer after which a Hub that is written to counts as out of reach."""
 
 Result = TypeVar("Result")
 
@@ -46,6 +48,20 @@ def patiently(call: Callable[[], Result]) -> Result:
                 raise
             time.sleep(wait)
     raise AssertionError("unreachable")
+
+
+@contextmanager
+def impatient() -> Iterator[None]:
+    """Let no call of the client wait for longer than :data:`SILENCE` inside the block.
+
+    Where a call names no time of its own, as those that write, the client waits for ever.
+    """
+    session = huggingface_hub.get_session()
+    before, session.timeout = session.timeout, _http.Timeout(SILENCE)
+    try:
+        yield
+    finally:
+        session.timeout = before
 
 
 def dataset_info(
@@ -104,7 +120,9 @@ def explained(
             f"There is no {what} {repo_id} on the Hub, or it is private and needs another token: "
             "run `hf auth login`, or set HF_TOKEN."
         ) from None
-    except errors.LocalEntryNotFoundError:
+    except errors.LocalEntryNotFoundError as error:
+        if isinstance(error.__cause__, errors.HfHubHTTPError):  # it was reached, and refuses
+            raise _refused(error.__cause__, where, writes) from None
         raise HubUnreachableError(
             f"{where} is not in the cache, and the Hub can't be reached: check the connection, "
             "HF_ENDPOINT and HF_HUB_OFFLINE."
@@ -112,16 +130,7 @@ def explained(
     except errors.EntryNotFoundError as error:
         raise HubError(f"{where} lacks a file of a distilled dataset: {in_a_line(error)}") from None
     except errors.HfHubHTTPError as error:
-        status = error.response.status_code
-        hints = {
-            401: "the token is not valid: run `hf auth login`, or set HF_TOKEN",
-            403: f"this token may not {'write' if writes else 'read'} there",
-            412: "somebody else has changed it meanwhile: publish again",
-            429: "too many requests: try again in some minutes",
-        }
-        hint = hints.get(status, error.server_message or "try again later")
-        kind = HubUnreachableError if unreachable(error) else HubError
-        raise kind(f"The Hub answers with status {status} for {where}: {hint}.") from None
+        raise _refused(error, where, writes) from None
     except NO_WAY as error:
         raise HubUnreachableError(
             f"The Hub can't be reached for {where}: {in_a_line(error)}"
@@ -132,3 +141,17 @@ def explained(
         raise HubError(
             f"The Hub and its client don't agree on {where}: {in_a_line(error)}"
         ) from None
+
+
+def _refused(error: errors.HfHubHTTPError, where: str, writes: bool) -> HubError:
+    """What an answer of the Hub that is an error is to a user."""
+    status = error.response.status_code
+    hints = {
+        401: "the token is not valid: run `hf auth login`, or set HF_TOKEN",
+        403: f"this token may not {'write' if writes else 'read'} there",
+        412: "somebody else has changed it meanwhile: publish again",
+        429: "too many requests: try again in some minutes",
+    }
+    hint = hints.get(status) or (error.server_message or "try again later").splitlines()[0]
+    kind = HubUnreachableError if unreachable(error) else HubError
+    return kind(f"The Hub answers with status {status} for {where}: {hint.rstrip('.')}.")

@@ -13,7 +13,7 @@ from distilled_envs.envs.registering import is_same
 from distilled_envs.errors import DatasetError, HubError
 from distilled_envs.formatting import in_a_line
 from distilled_envs.hub.cards import make_card, picture_path
-from distilled_envs.hub.clients import dataset_info, explained, files_of, patiently
+from distilled_envs.hub.clients import dataset_info, explained, files_of, impatient, patiently
 from distilled_envs.hub.downloading import VARIANT, variants_among
 from distilled_envs.spec import DistillationSpec
 from distilled_envs.storage.files import given_path
@@ -59,7 +59,11 @@ def publish(
             "and '.'."
         )
     api = HfApi()
-    with explained(repo_id, revision, writes=True), tempfile.TemporaryDirectory() as temporary:
+    with (
+        explained(repo_id, revision, writes=True),
+        impatient(),
+        tempfile.TemporaryDirectory() as temporary,
+    ):
         head = _head(repo_id, revision, create_pr)
         if head is not None and private and not head.private:
             raise HubError(f"{repo_id} is public already: publish to another repo.")

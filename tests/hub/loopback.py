@@ -103,6 +103,10 @@ class Stall:
     seconds: float
 
 
+CUT = object()
+"""No answer: the connection is cut."""
+
+
 class LoopbackHub:
     """The server; use it as a context manager.
 
@@ -112,7 +116,7 @@ class LoopbackHub:
         users: User name by access token; ``readers`` of them may not write.
         repos: Repositories by id.
         fault: Called with method and path before each answer; may raise :class:`Refused`, or
-            return bytes to send in the place of a file's content, or a :class:`Stall`.
+            return bytes to send in the place of a file's content, a :class:`Stall`, or :data:`CUT`.
         requests: What was asked, as ``"METHOD path"``, in order.
     """
 
@@ -121,7 +125,7 @@ class LoopbackHub:
         self.readers = {"bob"}
         self.repos: dict[str, Repo] = {}
         self.lfs: dict[str, bytes] = {}
-        self.fault: Callable[[str, str], bytes | Stall | None] | None = None
+        self.fault: Callable[[str, str], bytes | Stall | object | None] | None = None
         self.requests: list[str] = []
         self.lock = threading.RLock()
         handler = type("Handler", (_Handler,), {"hub": self})
@@ -168,6 +172,9 @@ class _Handler(BaseHTTPRequestHandler):
                 self.hub.requests.append(f"{method} {url.path}")
                 if self.hub.fault is not None:
                     self.instead = self.hub.fault(method, url.path)
+                if self.instead is CUT:
+                    self.close_connection = True
+                    return
                 for verb, pattern, answer in ROUTES:
                     match = re.fullmatch(pattern, url.path)
                     if match and method in verb.split():

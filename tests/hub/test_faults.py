@@ -4,7 +4,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from loopback import Blob, Refused, Stall
+from loopback import CUT, Blob, Refused, Stall
 
 pytestmark = pytest.mark.hub
 
@@ -264,10 +264,98 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (2000, resource.RLIM_INFINITY))
     assert client(LOAD) == "no error\n"
 
 
+@pytest.mark.slow
 def test_processes_that_load_at_once_all_succeed(stocked, client):
+    """From a cache that is empty at first, and then again from the one that they filled."""
     load = """
-loaded = load_distilled("ada/distilled-hopper")
-print(torch.equal(loaded.observations, load_distilled("hopper-64").observations))
+loaded = load_distilled("ada/distilled-cartpole-nd")
+policy = loaded.train(seed=0)
+print(loaded.source.kind, loaded.evaluate(policy, episodes=1).greedy.mean > 100)
 """
-    with ThreadPoolExecutor() as pool:
-        assert list(pool.map(client, [load] * 3)) == ["True\n"] * 3
+    for _ in range(2):
+        with ThreadPoolExecutor(10) as pool:
+            assert list(pool.map(client, [load] * 10)) == ["hub True\n"] * 10
+
+
+STATUSES = {
+    401: "the token is not valid: run `hf auth login`",
+    403: "this token may not {verb} there",
+    404: "",
+    409: "the answer of a test",
+    429: "too many requests: try again in some minutes",
+    500: "the answer of a test",
+}
+
+
+@pytest.mark.parametrize("status", STATUSES)
+@pytest.mark.parametrize("verb", ["read", "write"])
+def test_every_answer_of_the_hub_is_one_sentence(stocked, client, status, verb):
+    def fault(method, path):
+        reads = method in ("GET", "HEAD")
+        if (reads and "/resolve/" in path) if verb == "read" else "/commit/" in path:
+            raise Refused(status, "the answer of a test")
+
+    stocked.fault = fault
+    before = dict(stocked.repos["ada/distilled-hopper"].commits)
+    code = LOAD
+    if verb == "write":
+        code = """
+dataset = load_distilled("hopper-64"); dataset.targets *= 2
+print(sentence(publish, dataset, "ada/distilled-hopper"))
+"""
+    out = client(code)
+    assert out.startswith("Hub")
+    assert out.count("\n") == 1
+    assert STATUSES[status].format(verb=verb) in out
+    if status != 404:
+        assert f"status {status}" in out
+    assert stocked.repos["ada/distilled-hopper"].commits == before
+    stocked.fault = None
+    assert client(code) == "no error\n"
+
+
+@pytest.mark.parametrize("where", ["/api/datasets/", "/resolve/", "/preupload/", "/commit/"])
+def test_a_connection_that_is_cut_is_one_sentence(stocked, client, where):
+    stocked.fault = lambda method, path: CUT if where in path else None
+    code = """
+dataset = load_distilled("hopper-64"); dataset.targets *= 2
+print(sentence(publish, dataset, "ada/distilled-hopper"))
+"""
+    code = code if where in ("/preupload/", "/commit/") else LOAD
+    out = client(code)
+    assert out.startswith("HubUnreachableError: ")
+    assert out.count("\n") == 1
+    stocked.fault = None
+    assert client(code) == "no error\n"
+
+
+@pytest.mark.parametrize("where", ["/preupload/", "/commit/"])
+def test_a_publication_that_stalls_ends(stocked, client, where):
+    stocked.fault = lambda method, path: time.sleep(3) if where in path else None
+    started = time.monotonic()
+    out = client("""
+from distilled_envs.hub import clients
+clients.SILENCE = 0.5
+dataset = load_distilled("hopper-64"); dataset.targets *= 2
+print(sentence(publish, dataset, "ada/distilled-hopper"))
+""")
+    assert out.startswith("HubUnreachableError: The Hub can't be reached for ada/distilled-hopper")
+    assert time.monotonic() - started < 30
+
+
+@pytest.mark.parametrize("after", ["distillation.json", "train.parquet"])
+def test_a_cache_that_is_removed_meanwhile(stocked, client, after):
+    out = client(f"""
+import os, shutil
+from distilled_envs.hub import downloading
+fetch = downloading.hf_hub_download
+def removing(repo_id, name, **how):
+    path = fetch(repo_id, name, **how)
+    if name.endswith({after!r}):
+        shutil.rmtree(os.environ["HF_HOME"])
+    return path
+downloading.hf_hub_download = removing
+{LOAD}""")
+    assert out.count("\n") == 1
+    assert "Error: " in out
+    assert client(LOAD) == "no error\n"
