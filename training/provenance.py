@@ -37,8 +37,21 @@ class TrainingLog:
 
     @classmethod
     def from_checkpoint(cls, state: dict[str, Any]) -> Self:
-        """What a checkpoint holds; a field that it lacks starts empty."""
-        return cls(**{name: state[name] for name in cls.__dataclass_fields__ if name in state})
+        """What a checkpoint holds; a field that it lacks starts empty.
+
+        Raises:
+            ValueError: A field is of something else.
+            TypeError: The same.
+        """
+        log = cls(**{name: state[name] for name in cls.__dataclass_fields__ if name in state})
+        if not isinstance(log.returns, list):
+            raise ValueError("its returns are no list")
+        numbers = [log.seconds, log.trial_steps]
+        for steps, value in log.returns:
+            numbers += [steps, value]
+        if not all(isinstance(each, int | float) and math.isfinite(each) for each in numbers):
+            raise ValueError("its log is of something else")
+        return log
 
     def to_checkpoint(self) -> dict[str, Any]:
         """What :meth:`from_checkpoint` reads."""

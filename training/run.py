@@ -24,6 +24,7 @@ from distilled_envs.spec import DistillationSpec, InnerSpec, TaskSpec
 from distilled_envs.storage.files import alone_in, given_path
 from distilled_envs.storage.folder import read_spec
 from distilled_envs.training.backends import checked_world, make_training_envs
+from distilled_envs.training.checkpoints import check_state
 from distilled_envs.training.dataset_teachers import as_teacher, load_guide_start, load_teacher
 from distilled_envs.training.guided import Guided
 from distilled_envs.training.imitation import Imitation
@@ -137,6 +138,7 @@ def _run(
         log = TrainingLog()
         if state is not None:
             with folder.restoring():
+                check_state(state["algorithm"], algorithm)
                 algorithm.load_state_dict(state["algorithm"])
                 log = TrainingLog.from_checkpoint(state)
         elif isinstance(settings, GameSettings) and settings.constant_start:

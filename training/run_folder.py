@@ -162,8 +162,8 @@ class RunFolder:
             return None
         with self.restoring():
             state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
-            if not operator.index(state["algorithm"]["iteration"]) >= 0:
-                raise ValueError("its iteration is below 0")
+            if not 0 <= operator.index(state["algorithm"]["iteration"]) < 2**53:
+                raise ValueError("its iteration is none")
         return state
 
     @contextmanager
@@ -222,7 +222,7 @@ def _read_record(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise SettingsError(f"{path} is damaged: {error}.") from None
     if not isinstance(record, dict) or not all(
-        isinstance(record.get(name), kind) for name, kind in kinds.items()
+        name in record and isinstance(record[name], kind) for name, kind in kinds.items()
     ):
         raise SettingsError(
             f"{path} is of no run of meta-PPO: go on with the flags that the run was started with, "

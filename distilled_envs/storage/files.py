@@ -15,6 +15,8 @@ from distilled_envs.errors import DatasetError, DistilledEnvsError, SettingsErro
 
 LOCK = ".lock"
 """File in a folder that one process works in; it stays, and means nothing when none does."""
+_UNFINISHED = ".unfinished-"
+"""How names begin of what is not yet whole, and of what a process left that was killed."""
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 
@@ -83,16 +85,19 @@ def alone_in(folder: Path) -> Iterator[None]:
                 f"Another process works in {folder}: wait until it ends, or choose another folder."
             ) from None
     try:
+        for left in folder.glob(f"{_UNFINISHED}*"):
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
         yield
     finally:
         lock.release()
 
 
 def is_taken(folder: Path) -> bool:
-    """Whether something other than a lock is there."""
+    """Whether something is there, other than what is left of a process that was killed."""
     if not folder.is_dir():
         return folder.exists() or folder.is_symlink()
-    return any(each.name != LOCK for each in folder.iterdir())
+    names = (each.name for each in folder.iterdir())
+    return any(name != LOCK and not name.startswith(_UNFINISHED) for name in names)
 
 
 @contextmanager
@@ -104,7 +109,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """
     with writing(path):
         # The ending stays, since it tells some writers the format.
-        handle, name = tempfile.mkstemp(prefix=".", suffix=f"-{path.name}", dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=_UNFINISHED, suffix=path.name, dir=path.parent)
         os.close(handle)
         temporary = Path(name)
         try:
@@ -128,7 +133,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
         raise DatasetError(f"{folder} exists already: choose another folder, or remove it first.")
     make_folder(folder.parent)
     with writing(folder):
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        temporary = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=folder.parent))
         try:
             yield temporary
             temporary.chmod(0o755)

@@ -1,8 +1,8 @@
-"""Dataset folders that were changed at random, their hashes made right again.
+"""Folders of datasets and of a run that were changed at random, hashes made right again.
 
-Each is loaded, trained on, saved and made an environment, in a process that may die. A fault is a
-raw exception, more than five seconds, or more than 1 GiB. Only pyarrow may end the process. By
-``DISTILLED_ENVS_MUTATIONS`` more are tried: 100,000 take an hour.
+A dataset is loaded, trained on, saved and made an environment, and a run goes on, in a process that
+may die. A fault is a raw exception, more than five seconds, or more than 1 GiB. Only pyarrow may
+end the process. By ``DISTILLED_ENVS_MUTATIONS`` more are tried.
 """
 
 import json
@@ -15,17 +15,35 @@ from pathlib import Path
 import pytest
 
 from distilled_envs import load_distilled
+from distilled_envs.training import Settings
 
 SEED = 0
 MUTATIONS = int(os.environ.get("DISTILLED_ENVS_MUTATIONS", "600"))
-NAMES = ("cartpole-nd-2d-min", "pendulum-encoder", "frozenlake-min")
+NAMES = ("cartpole-nd-2d-min", "pendulum-encoder", "frozenlake-min", "a run")
+RUN = Settings(
+    name="cartpole-nd-1d-min",
+    env_id="CartPoleND-v0",
+    dims=1,
+    instances=2,
+    total_steps=2 * 4 * 2 * 16,
+    threads=1,
+    learners=4,
+    envs_per_learner=2,
+    horizon=16,
+    minibatches=2,
+    eval_learners=2,
+    eval_episodes=1,
+)
 WORKER = Path(__file__).parent / "worker.py"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-def test_mutated_datasets_are_used_or_refused_in_words(name, tmp_path, capsys):
-    load_distilled(name).save(tmp_path / "set")
+def test_mutated_folders_are_used_or_refused_in_words(name, tmp_path, capsys, interrupted):
+    if name == "a run":
+        interrupted(RUN, tmp_path / "set")
+    else:
+        load_distilled(name).save(tmp_path / "set")
     count, faults, number, last = Counter(), [], 0, MUTATIONS // len(NAMES)
     while number < last:
         arguments = [tmp_path / "set", SEED, number, last]

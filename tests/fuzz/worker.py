@@ -1,4 +1,4 @@
-"""Loads, shows, trains, saves and plays mutated datasets, and says what it is at.
+"""Uses mutated datasets, or goes on with mutated runs, and says what it is at.
 
 ``python worker.py FOLDER SEED FIRST LAST``: lines of JSON on its output, one before each mutation
 and one after it. Whoever started it sees which one ended it.
@@ -19,6 +19,7 @@ from mutations import mutate
 
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.errors import DistilledEnvsError
+from distilled_envs.training import Settings, distill
 
 SECONDS, BYTES = 5, 2**30
 """That one mutation may take, and that it may add to the process's memory."""
@@ -28,8 +29,11 @@ class TooLong(BaseException):
     """It took more than its seconds."""
 
 
-def used(folder: Path) -> None:
-    """All that people do with a dataset first."""
+def used(folder: Path, settings: Settings | None) -> None:
+    """All that people do with a dataset first; the run of settings goes on."""
+    if settings is not None:
+        distill(settings, folder, resume=True, progress=False)
+        return
     dataset = DistilledDataset.load(folder)
     repr(dataset)
     dataset.diagnose(policy := dataset.new_policy(seed=0))
@@ -42,11 +46,11 @@ def used(folder: Path) -> None:
     DistilledDataset.load(folder.parent / "again")
 
 
-def said_of(folder: Path) -> str:
+def said_of(folder: Path, settings: Settings | None) -> str:
     """Nothing if all is well; the fault if it is one of ours, or a raw exception, marked so."""
     signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)  # of its own, on a busy machine, too
     try:
-        used(folder)
+        used(folder, settings)
         return "used"
     except DistilledEnvsError as error:
         said = str(error)
@@ -67,9 +71,13 @@ def main(source: str, seed: str, first: str, last: str) -> None:
     """Mutations ``first`` to ``last``, each from a seed of its own."""
     warnings.simplefilter("ignore")
     signal.signal(signal.SIGVTALRM, _alarm)
-    whole = DistilledDataset.load(source)
-    whole.train(seed=0)
-    whole.make_env().close()
+    settings, run = None, Path(source, "run.json")
+    if run.exists():
+        values = json.loads(run.read_text())["settings"]
+        lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+        settings = Settings(**values | lists)
+    with tempfile.TemporaryDirectory() as parent:
+        used(Path(shutil.copytree(source, Path(parent) / "set")), settings)
     pages = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (pages + BYTES, pages + BYTES))
     for number in range(int(first), int(last)):
@@ -78,7 +86,7 @@ def main(source: str, seed: str, first: str, last: str) -> None:
             shutil.copytree(source, folder)
             done = mutate(folder, random.Random(f"{seed}-{number}"))
             print(json.dumps({"number": number, "done": done}), flush=True)
-            print(json.dumps({"number": number, "said": said_of(folder)}), flush=True)
+            print(json.dumps({"number": number, "said": said_of(folder, settings)}), flush=True)
 
 
 if __name__ == "__main__":

@@ -97,6 +97,7 @@ def _run(code: str) -> int:
 
 class _Server(socketserver.ForkingMixIn, socketserver.UnixStreamServer):
     request_queue_size = 32
+
     def handle_error(self, request: Any, client_address: Any) -> None:
         traceback.print_exc()
 
