@@ -9,9 +9,11 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import error_sentences
 import tyro
 
 from distilled_envs.catalog import entries
@@ -358,7 +360,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "any initialization": any_initialization,
     "warm start": warm_starts,
     "environments": environments,
-}
+} | {f"errors {kind}": partial(error_sentences.table_of, kind) for kind in error_sentences.KINDS}
 
 if __name__ == "__main__":
     main(tyro.cli(Arguments))

@@ -49,7 +49,7 @@ def run(script: str, *arguments: str, cwd: Path | None = None) -> str:
 
 def test_every_example_is_known_here():
     scripts = {path.name for path in (ROOT / "examples").glob("*.py")}
-    assert scripts == {"quickstart.py", *ARGUMENTS}
+    assert scripts == {"quickstart.py", "error_sentences.py", *ARGUMENTS}
     listed = re.findall(r"`(\w+\.py)`", (ROOT / "examples" / "README.md").read_text())
     assert set(listed) == scripts
 
