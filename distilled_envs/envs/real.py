@@ -164,12 +164,21 @@ def _explained(spec: DistillationSpec, given: dict[str, Any]) -> Iterator[None]:
         raise missing_simulator(env_id, error) from error
     except Exception as error:  # of anybody's environment
         said = in_a_line(error)
-        if given and (not spec.env.kwargs or any(name in said for name in given)):
+        if given and _can_be_made(spec):
             raise SettingsError(f"{env_id} can't be made with {given}: {said}") from error
         raise DatasetError(
             f"{spec.name}: {env_id} can't be made with the arguments {spec.env.kwargs} of "
             f"distillation.json: {said}"
         ) from error
+
+
+def _can_be_made(spec: DistillationSpec) -> bool:
+    """Whether an environment can be made with the arguments of its file alone."""
+    try:
+        make(_registered(spec)).close()
+    except Exception:
+        return False
+    return True
 
 
 def _check_shape(spec: DistillationSpec, space: spaces.Space[Any]) -> None:

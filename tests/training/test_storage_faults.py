@@ -2,10 +2,12 @@
 
 import dataclasses
 import io
+import itertools
 import json
 import resource
 import subprocess
 import sys
+import time
 
 import pytest
 import torch
@@ -158,3 +160,12 @@ def test_a_folder_of_another_kind_of_run_is_told(tmp_path, stopped):
     (tmp_path / "run.json").write_text(json.dumps(asked))
     with pytest.raises(SettingsError, match="with the flags that the run was started with"):
         distill(TINY, tmp_path, resume=True, progress=False)
+
+
+def test_a_clock_that_jumps_changes_nothing(tmp_path, monkeypatch):
+    whole = distill(TINY, tmp_path / "whole", progress=False)
+    jumps = itertools.cycle([0.0, 3e9, 1.0, 2e9])
+    monkeypatch.setattr(time, "time", lambda: next(jumps))
+    dataset = distill(TINY, tmp_path / "run", progress=False)
+    assert torch.equal(dataset.targets, whole.targets)
+    assert 0 < dataset.spec.provenance["wall_seconds"] < 60

@@ -1,20 +1,26 @@
-"""Disks that are full or read-only, and folders that two processes want."""
+"""Disks that are full, files that are none, folders that two want, arguments that do not fit."""
 
+import copy
 import errno
 import os
 import resource
 import signal
+import stat
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import safetensors.numpy
 
 from distilled_envs import load_distilled
 from distilled_envs.cli import main
-from distilled_envs.errors import StorageError
+from distilled_envs.dataset import DistilledDataset
+from distilled_envs.envs import real
+from distilled_envs.errors import DatasetError, DistilledEnvsError, SettingsError, StorageError
 from distilled_envs.expanded import ExpandedDataset
-from distilled_envs.storage.files import alone_in, atomic_path, is_taken, make_folder
+from distilled_envs.storage.files import alone_in, atomic_path, is_taken, make_folder, sha256
+from distilled_envs.storage.folder import read_spec, write_spec
 from distilled_envs.studies.reports import write_results
 
 READ_ONLY = Path("/sys")
@@ -123,3 +129,76 @@ def test_one_process_works_in_a_folder_and_its_death_frees_it(tmp_path):
     with alone_in(folder):
         pass
     assert not is_taken(folder)  # a lock that nobody holds is nothing
+
+
+FILES = ("distillation.json", "train.parquet", "encoder.safetensors")
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("kind", ["folder", "pipe", "socket", "link", "nothing"])
+def test_something_else_in_a_files_place_is_told_at_once(tmp_path, name, kind):
+    """A pipe would be waited on for ever."""
+    load_distilled("pendulum-encoder").save(tmp_path / "rows")
+    path = tmp_path / "rows" / name
+    path.unlink()
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "socket":
+        os.mknod(path, stat.S_IFSOCK | 0o600)
+    elif kind == "link":
+        path.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(DatasetError, match=name.replace(".", r"\.")) as caught:
+        DistilledDataset.load(tmp_path / "rows")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["float64", "int32", "bool"])
+def test_an_encoder_of_another_type_is_refused(tmp_path, kind):
+    load_distilled("pendulum-encoder").save(tmp_path / "rows")
+    path = tmp_path / "rows" / "encoder.safetensors"
+    tensors = safetensors.numpy.load_file(path)
+    safetensors.numpy.save_file({k: v.astype(kind) for k, v in tensors.items()}, path)
+    spec = read_spec(tmp_path / "rows")
+    write_spec(tmp_path / "rows", spec.replace(files=spec.files | {path.name: sha256(path)}))
+    with pytest.raises(DatasetError, match=f"is of {kind}, expected float16"):
+        DistilledDataset.load(tmp_path / "rows")
+
+
+ARGUMENTS = {
+    "pong-level4": {"frameskip": "relu", "mode": 99, "difficulty": [], "nonsense": 3},
+    "hopper-64": {"frame_skip": "relu", "xml_file": "/etc/hostname", "nonsense": 3},
+    "cartpole-nd-2d-min": {"dims": 10**9, "nonsense": None},
+    "pendulum-encoder": {"nonsense": []},
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "argument"), [(name, each) for name in ARGUMENTS for each in ARGUMENTS[name]]
+)
+def test_arguments_that_an_environment_does_not_take_are_told_by_whose_they_are(name, argument):
+    dataset = load_distilled(name)
+    value = ARGUMENTS[name][argument]
+    env = copy.deepcopy(dataset.spec.env)
+    env.kwargs[argument] = value
+    files = dataset.spec.replace(env=env)
+
+    def played(env):
+        env.reset(seed=0)
+        env.step(env.action_space.sample())
+
+    with pytest.raises(DistilledEnvsError) as caught:
+        played(real.make_env(files))
+    assert "\n" not in str(caught.value)
+    assert name in str(caught.value)
+    with pytest.raises(SettingsError, match="can't be made with") as caught:
+        played(dataset.make_env(**{argument: value}))
+    assert argument in str(caught.value)
+    assert "distillation.json" not in str(caught.value)
+
+
+@pytest.mark.parametrize("count", [0, -1])
+def test_copies_are_counted_from_one(dataset, count):
+    with pytest.raises(SettingsError, match="num_envs must be at least 1"):
+        dataset.make_vec_env(count)
