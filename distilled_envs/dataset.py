@@ -30,9 +30,9 @@ from distilled_envs.learners.one_step import PLAIN, trainable
 from distilled_envs.learners.policies import policy_module, policy_parameters, sb3_policy_kwargs
 from distilled_envs.learners.population import Population
 from distilled_envs.learners.reference import Reference
-from distilled_envs.learners.seeds import checked_seed
 from distilled_envs.learners.threads import torch_threads
 from distilled_envs.rows import Rows
+from distilled_envs.seeds import checked_seed
 from distilled_envs.spec import MAX_BYTES, LearnerSpec
 from distilled_envs.storage import folder as storage
 from distilled_envs.storage.files import given_path

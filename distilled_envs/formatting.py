@@ -1,5 +1,6 @@
 """Numbers for people; without torch, for commands that start at once."""
 
+import re
 from collections.abc import Mapping
 
 
@@ -30,6 +31,10 @@ def in_a_line(error: BaseException) -> str:
     ("KeyError: 'rows'", 'No space')
     """
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if len(lines) > 1 and re.match(r"\d+ (Client|Server) Error", lines[0]):
+        del lines[0]  # of HTTP, and the next says of what
+    if len(lines) > 1 and lines[0].endswith(":"):
+        lines[0] += f" {lines[1]}"
     first = lines[0].rstrip(".") if lines else ""
     told = " " in first  # one word alone, as of a key, tells too little
     return first if told else f"{type(error).__name__}: {first}".rstrip(": ")

@@ -13,6 +13,8 @@ from distilled_envs.records import KEY, Within, check, require
 ENCODER_LEVELS = range(5)
 LARGEST = 1e9
 """Bound on all numbers that a learner meets: the square of its square is still a float32."""
+_LARGEST_SEEN = 1e30
+"""Bound on what an environment may show before it is normalized."""
 MAX_WIDTH, MAX_DEPTH = 16_384, 256
 MAX_BYTES = 256 * 2**20
 """Bound on the memory that a file can ask for: for its rows, its encoder, and one learner each."""
@@ -161,8 +163,8 @@ class ObservationTransform:
         coordinates: Which of the real observation's coordinates are shown; None shows all.
     """
 
-    mean: Annotated[tuple[float, ...], Within(-LARGEST, LARGEST)]
-    std: Annotated[tuple[float, ...], Within(0, LARGEST, open=True)]
+    mean: Annotated[tuple[float, ...], Within(-_LARGEST_SEEN, _LARGEST_SEEN)]
+    std: Annotated[tuple[float, ...], Within(0, _LARGEST_SEEN, open=True)]
     scale: _Positive = 1.0
     clip: _Positive = 10.0
     coordinates: Annotated[tuple[int, ...] | None, Within(0, 2**20)] = None

@@ -17,7 +17,7 @@ from distilled_envs.errors import DistilledEnvsError, MissingExtraError, Setting
 from distilled_envs.formatting import in_a_line
 from distilled_envs.learners.actions import as_taken, choose_actions
 from distilled_envs.learners.policies import policy_outputs
-from distilled_envs.learners.seeds import checked_seed
+from distilled_envs.seeds import checked_seed
 from distilled_envs.storage.files import atomic_path, given_path
 
 OFFSCREEN_HELP = (

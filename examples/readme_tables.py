@@ -7,7 +7,7 @@ them are up to date.
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,8 +16,7 @@ from typing import Any
 import error_sentences
 import tyro
 
-from distilled_envs.catalog import entries
-from distilled_envs.cli.share import results_table
+from distilled_envs.catalog import Entry, entries
 from distilled_envs.formatting import written, written_score
 from distilled_envs.hub.baselines import AUTHORS, baselines
 from distilled_envs.spec import DistillationSpec
@@ -110,6 +109,28 @@ def stored(kind: str) -> Iterator[dict[str, Any]]:
 def datasets(*packages: str) -> str:
     """What the shipped datasets teach, of environments from some packages."""
     return results_table(e for e in entries() if e.spec.env.entry_point.startswith(packages))
+
+
+def results_table(listed: Iterable[Entry]) -> str:
+    """Datasets and their measured returns as a Markdown table."""
+    trainings = {
+        "one_step": "one step",
+        "one_step_256x256": "width 256",
+        "adam_to_convergence": "Adam",
+        "sb3_ppo_on_bandit": "PPO",
+    }
+    listed = [*listed]
+    tried = set().union(*(entry.spec.evaluation for entry in listed))
+    trainings = {key: name for key, name in trainings.items() if key in tried}
+    rows = [["dataset", "rows", *trainings.values()]]
+    for entry in listed:
+        cells = [f"`{entry.spec.name}`", str(entry.instances)]
+        for training in trainings:
+            scores = entry.spec.evaluation.get(training)
+            modes = [] if scores is None else [scores["sampled"], scores["greedy"]]
+            cells.append(" / ".join(map(written_score, modes)) or "-")
+        rows.append(cells)
+    return markdown_table(rows)
 
 
 def summary() -> str:

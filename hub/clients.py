@@ -5,7 +5,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import huggingface_hub
 from huggingface_hub import HfApi, constants, errors
@@ -29,8 +29,11 @@ NO_WAY = (
 ATTEMPTS = 4
 LONGEST_WAIT = 60.0
 """Seconds; a Hub that asks for more gets no further attempt."""
-SILENCE = 60.0
-"""Seconds without an answer after which a Hub that is written to counts as out of reach."""
+REACH = 4.0
+"""Seconds in which a Hub must answer at all."""
+SILENCE = 30.0
+"""Seconds without an answer after which a request that writes is given up; the client makes some of
+them up to six times."""
 
 Result = TypeVar("Result")
 
@@ -52,16 +55,35 @@ def patiently(call: Callable[[], Result]) -> Result:
 
 @contextmanager
 def impatient() -> Iterator[None]:
-    """Let no call of the client wait for longer than :data:`SILENCE` inside the block.
+    """Let no request of the client wait for longer than :data:`SILENCE` inside the block.
 
-    Where a call names no time of its own, as those that write, the client waits for ever.
+    Where a call names no time of its own, as those that write, the client waits for ever. It makes
+    itself anew after troubles, so that its factory has to be told.
     """
-    session = huggingface_hub.get_session()
-    before, session.timeout = session.timeout, _http.Timeout(SILENCE)
+    home = importlib.import_module("huggingface_hub.utils._http")
+    before = getattr(home, "_GLOBAL_CLIENT_FACTORY", home.default_client_factory)
+
+    def factory() -> Any:
+        client = before()
+        client.timeout = _http.Timeout(SILENCE)
+        return client
+
+    huggingface_hub.set_client_factory(factory)
     try:
         yield
     finally:
-        session.timeout = before
+        huggingface_hub.set_client_factory(before)
+
+
+def check_reachable() -> None:
+    """Find out within seconds that there is no way to the Hub.
+
+    The client itself tries for half a minute, and says so each time.
+
+    Raises:
+        What the client speaks HTTP with raises, where there is none.
+    """
+    huggingface_hub.get_session().head(constants.ENDPOINT, timeout=REACH)
 
 
 def dataset_info(

@@ -6,7 +6,7 @@ from huggingface_hub import HfApi, hf_hub_download
 
 from distilled_envs.errors import HubError
 from distilled_envs.hub.cards import TAG
-from distilled_envs.hub.clients import explained, patiently
+from distilled_envs.hub.clients import check_reachable, explained, patiently
 from distilled_envs.hub.downloading import variants_among
 
 
@@ -38,6 +38,7 @@ def search(namespace: str | None = None) -> list[Published]:
     """
     # Not the cards: anybody can write one, and one that is odd would hide all the others.
     with explained(namespace or "the search"):
+        check_reachable()
         found = patiently(
             lambda: list(
                 HfApi().list_datasets(

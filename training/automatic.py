@@ -26,9 +26,9 @@ from distilled_envs.envs.making import LONGEST, time_limit
 from distilled_envs.envs.preprocessing import make_vec
 from distilled_envs.errors import DivergedError, MissingExtraError, SettingsError
 from distilled_envs.formatting import written
-from distilled_envs.learners.seeds import checked_seed
 from distilled_envs.learners.threads import torch_threads
-from distilled_envs.storage.files import alone_in, atomic_path, given_path
+from distilled_envs.seeds import checked_seed
+from distilled_envs.storage.files import alone_in, atomic_path, given_path, sweep
 from distilled_envs.studies.drop_in import share_of_own
 from distilled_envs.training.evolution import evolve
 from distilled_envs.training.imitation_settings import ImitationSettings
@@ -174,6 +174,8 @@ def distill_any(
     (check_run if resume else check_free)(folder)
     with alone_in(folder):
         before = _begin(folder, settings, resume)
+        for each in (folder, folder / _PPO):
+            sweep(each)
         return _made(world, settings, folder, started - before, progress, command)
 
 
@@ -370,7 +372,7 @@ def _begin(folder: Path, settings: AutomaticSettings, resume: bool) -> float:
         record = json.loads(path.read_text())
         before, spent = record["automatic"], float(record["seconds"])
         changed = [key for key in asked if asked[key] != before[key]]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise SettingsError(
             f"{folder} holds no run that could go on: start without --resume, or, if it is one of "
             "meta-PPO, with the flags that it was started with."

@@ -18,9 +18,9 @@ from gymnasium.vector.utils import batch_space
 from distilled_envs.envs.making import make
 from distilled_envs.envs.preprocessing import make_vec
 from distilled_envs.errors import SettingsError
-from distilled_envs.learners.seeds import small_seed
+from distilled_envs.seeds import small_seed
 from distilled_envs.training.settings import GameSettings, Settings
-from distilled_envs.training.world import World, say_if_unending, world_of
+from distilled_envs.training.world import World, check_size, say_if_unending, world_of
 
 
 class EnvPoolVectorEnv(VectorEnv):
@@ -136,6 +136,7 @@ def checked_world(settings: Settings) -> World:
     world = world_of(
         settings.env_id, settings.make_kwargs, max_episode_steps=settings.max_episode_steps
     )
+    check_size(settings.learner, world)
     shown, env_id = world.task.observation_shape, world.spec.id
     say_if_unending(world)
     frames, level = len(shown) > 1, getattr(settings, "encoder_level", None)

@@ -10,8 +10,9 @@ from torch import Tensor
 from distilled_envs.training.meta_ppo import MetaPPO
 
 _OPTIMIZERS = ("optimizer", "critic_optimizer")
-_LARGEST = 2**128
-"""Bound on whole numbers: the state of numpy's generators has as many bits."""
+_OF_ACTORS = ("ended", "returns")
+_LARGEST = 2**53
+"""Bound on whole numbers."""
 
 
 def check_state(state: Any, algorithm: MetaPPO) -> None:
@@ -35,13 +36,17 @@ def check_state(state: Any, algorithm: MetaPPO) -> None:
             value = parameters[index].detach()
             moment = {"step": torch.tensor(0.0), "exp_avg": value, "exp_avg_sq": value}
             _check_like(moments, moment, f"{name}.state.{index}")
-        given, own = state[name]["param_groups"], like[name]["param_groups"]
-        # The learning rate is set anew in each iteration.
-        if [group | {"lr": None} for group in given] != [group | {"lr": None} for group in own]:
+        groups = [group["params"] for group in state[name]["param_groups"]]
+        if groups != [group["params"] for group in like[name]["param_groups"]]:
             raise ValueError(f"{name} is of other parameters")
+        state[name]["param_groups"] = like[name]["param_groups"]  # whose keys torch's versions add
     rest = {name: value for name, value in state.items() if name not in _OPTIMIZERS}
     for name in _OPTIMIZERS:
         del like[name]
+    if "env" in like["actors"]:  # what else is in it, the environment knows itself
+        like["actors"]["env"] = {key: like["actors"]["env"][key] for key in _OF_ACTORS}
+        own = {key: rest["actors"]["env"][key] for key in _OF_ACTORS}
+        rest["actors"] = rest["actors"] | {"env": own}
     _check_like(rest, like, "the state")
 
 

@@ -25,7 +25,7 @@ from distilled_envs.evaluation.episodes import first_episodes
 from distilled_envs.formatting import written
 from distilled_envs.learners.actions import as_taken, choose_actions
 from distilled_envs.learners.generators import kept_generators
-from distilled_envs.learners.seeds import small_seed
+from distilled_envs.seeds import small_seed
 from distilled_envs.training.backends import make_vector_env
 from distilled_envs.training.linear_policy import LinearPolicy
 from distilled_envs.training.progress import step_bar

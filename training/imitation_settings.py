@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from distilled_envs.errors import SettingsError
-from distilled_envs.learners.seeds import checked_seed
+from distilled_envs.seeds import checked_seed
 from distilled_envs.spec import MAX_DEPTH, MAX_WIDTH
 
 

@@ -7,7 +7,6 @@ teach them exactly (see :mod:`.closed_form`).
 
 import dataclasses
 import json
-import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -112,8 +111,8 @@ class LinearPolicy:
                 made = json.loads(str(file["made"])) if "made" in file else {}
         except FileNotFoundError:
             raise PolicyError(f"There is no file {path}.") from None
-        except (ValueError, TypeError, OSError, EOFError, zipfile.BadZipFile, AttributeError) as e:
-            raise PolicyError(f"{path} is no .npz of numbers: {e}") from None
+        except Exception as error:  # numpy, zipfile and zlib each have errors of their own
+            raise PolicyError(f"{path} is no .npz of numbers: {in_a_line(error)}") from None
         if "W" not in found or found["W"].dim() != 2:
             raise PolicyError(f"{path} must hold weights W of shape (n_outputs, n_inputs).")
         bias = found.get("b", torch.zeros(len(found["W"]), dtype=torch.float64))

@@ -46,7 +46,7 @@ from distilled_envs.training.refitting import first_rows, learn_rows
 from distilled_envs.training.shown import Shown
 from distilled_envs.training.teacher_sources import load_teacher_policy, source_of
 from distilled_envs.training.teachers import Teacher, as_teacher
-from distilled_envs.training.world import World, vector_world_of
+from distilled_envs.training.world import World, check_size, vector_world_of
 
 logger = logging.getLogger(__name__)
 
@@ -104,6 +104,8 @@ def imitate(
         raise SettingsError(
             "Name the environment in which the teacher acts, as env (in a shell --env)."
         )
+    for sizes in (settings.encoder or (), (settings.width,) if settings.width else ()):
+        check_size(LearnerSpec(hidden_sizes=tuple(sizes)), world)
     policy = as_teacher(teacher, world)
     with torch.random.fork_rng(devices=[]), torch_threads(1):
         torch.manual_seed(settings.seed)

@@ -22,7 +22,7 @@ from distilled_envs.envs.making import time_limit
 from distilled_envs.errors import DivergedError, MissingExtraError, SettingsError
 from distilled_envs.formatting import in_a_line, written
 from distilled_envs.learners.generators import kept_generators
-from distilled_envs.learners.seeds import small_seed
+from distilled_envs.seeds import small_seed
 from distilled_envs.storage.files import atomic_path, given_path, make_folder
 from distilled_envs.training.world import World
 

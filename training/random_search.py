@@ -12,7 +12,6 @@ import dataclasses
 import json
 import math
 import time
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,9 +26,9 @@ from distilled_envs.errors import DatasetError, SettingsError
 from distilled_envs.evaluation.episodes import first_episodes
 from distilled_envs.formatting import in_a_line, written
 from distilled_envs.learners.expansion import mean_answers, noise, one_step_learners
-from distilled_envs.learners.seeds import checked_seed
 from distilled_envs.loading import load_distilled
-from distilled_envs.storage.files import alone_in, atomic_path, given_path
+from distilled_envs.seeds import checked_seed
+from distilled_envs.storage.files import alone_in, atomic_path, given_path, sweep
 from distilled_envs.training.backends import make_vector_env
 from distilled_envs.training.linear_policy import LinearPolicy, fit_linear
 from distilled_envs.training.progress import step_bar
@@ -150,7 +149,12 @@ def _search(
     asked = json.loads(json.dumps(dataclasses.asdict(settings)))
     inputs = world.task.observation_shape[0]
     if resume:
+        sweep(folder)
         state, before = _resumed(folder, asked)
+        like = _State.first(settings, None, world.task.n_outputs, seen, inputs)
+        for name, value in dataclasses.asdict(like).items():
+            if np.shape(getattr(state, name)) != np.shape(value):
+                raise SettingsError(f"{folder} holds a search of another environment.")
     else:
         start = None if settings.start is None else _start(settings.start)
         state = _State.first(settings, start, world.task.n_outputs, seen, inputs)
@@ -374,14 +378,9 @@ def _resumed(folder: Path, asked: dict[str, Any]) -> tuple[_State, dict[str, Any
         with np.load(folder / _STATE, allow_pickle=False) as file:
             values = {name: file[name] for name in _State.__dataclass_fields__}
         changed = [key for key in asked if asked[key] != before.get(key) and key not in _FREE]
-    except (
-        OSError,
-        EOFError,
-        ValueError,
-        KeyError,
-        AttributeError,
-        zipfile.BadZipFile,
-    ) as error:
+        numbers = {name: float(values[name]) for name in ("count", "highest")}
+        numbers |= {name: int(values[name]) for name in ("steps", "iteration")}
+    except Exception as error:  # of numpy, zipfile and zlib, and of files of something else
         raise SettingsError(
             f"{folder} holds no search that could go on: {in_a_line(error)}"
         ) from None
@@ -389,6 +388,4 @@ def _resumed(folder: Path, asked: dict[str, Any]) -> tuple[_State, dict[str, Any
         raise SettingsError(
             f"{folder} was searched with another {', '.join(changed)}: choose another --output."
         )
-    numbers = {name: float(values[name]) for name in ("count", "highest")}
-    numbers |= {name: int(values[name]) for name in ("steps", "iteration")}
     return _State(**(values | numbers)), before.get("teacher")

@@ -12,6 +12,7 @@ from gymnasium.vector import AutoresetMode
 from torch import Tensor
 
 from distilled_envs.learners.actions import as_taken, choose_actions
+from distilled_envs.seeds import small_seed
 from distilled_envs.spec import TaskSpec
 from distilled_envs.training.normalization import (
     ObservationNormalizer,
@@ -97,7 +98,7 @@ class Actors:
         self.env = env
         self._task = task
         self._normalize_observations, self._normalize_rewards = observations, rewards
-        self._observations, infos = env.reset(seed=seed)
+        self._observations, infos = env.reset(seed=small_seed(seed))
         self._lives = infos["lives"] if lives else None
         if observations is not None:
             observations.update(self._observations)

@@ -96,14 +96,15 @@ def distill(
             if folder.is_finished(settings):
                 logger.info("%s is finished already", output)
                 return DistilledDataset.load(folder.dataset)
-            source = _load_source(settings, world.spec, folder.teacher)
+            kept = folder.teacher if folder.teacher.exists() else None
+            source = _load_source(settings, world.spec, kept)
+            folder.keep(source)
             return _run(settings, world, folder, source, progress, again)
     check_free(output)
     source = _load_source(settings, world.spec)  # before anything is written
     with alone_in(output):
         folder = RunFolder.start(output, settings, command)
-        if source is not None:  # whatever becomes of the name, the run goes on with this one
-            source.save(folder.teacher)
+        folder.keep(source)
         return _run(settings, world, folder, source, progress, again)
 
 

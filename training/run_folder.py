@@ -20,9 +20,11 @@ from typing import Any
 
 import torch
 
+from distilled_envs.dataset import DistilledDataset
 from distilled_envs.errors import SettingsError
 from distilled_envs.formatting import in_a_line
-from distilled_envs.storage.files import atomic_path, is_taken
+from distilled_envs.storage.files import atomic_path, is_taken, sweep
+from distilled_envs.storage.folder import read_spec
 from distilled_envs.training.settings import GameSettings, Settings
 
 _SCORE = ("eval_learners", "eval_episodes")
@@ -105,6 +107,7 @@ class RunFolder:
             SettingsError: There is none, or it was started with settings that can't change.
         """
         record = _read_record(path / _RECORD)
+        sweep(path)
         # A setting may be newer than the run, and those of games may be left out.
         defaults = {
             field.name: field.default_factory()
@@ -152,6 +155,11 @@ class RunFolder:
         folder._write()
         return folder
 
+    def keep(self, teacher: DistilledDataset | None) -> None:
+        """A copy of the teacher: whatever becomes of its name, the run goes on with this one."""
+        if teacher is not None and not self.teacher.exists():
+            teacher.save(self.teacher)
+
     def load_checkpoint(self) -> dict[str, Any] | None:
         """The last good state; None before the first one.
 
@@ -198,7 +206,10 @@ class RunFolder:
 
     def is_finished(self, settings: Settings) -> bool:
         """Whether there is a dataset of all the steps of settings."""
-        return self.dataset.exists() and self.iteration() >= settings.iterations
+        if not self.dataset.exists():
+            return False
+        steps = read_spec(self.dataset).provenance.get("env_steps", 0)
+        return steps >= settings.iterations * settings.steps_per_iteration
 
     def iteration(self) -> int:
         """Iterations done at the last checkpoint."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from distilled_envs.errors import SettingsError
 from distilled_envs.learners.families import FAMILIES, of_family
-from distilled_envs.learners.seeds import checked_seed
+from distilled_envs.seeds import checked_seed
 from distilled_envs.spec import ENCODER_LEVELS, LearnerSpec, family_of
 
 

@@ -28,7 +28,7 @@ from distilled_envs.envs.registering import (
 from distilled_envs.errors import SettingsError
 from distilled_envs.formatting import in_a_line
 from distilled_envs.spaces import Actions
-from distilled_envs.spec import Preprocessing, TaskSpec
+from distilled_envs.spec import MAX_BYTES, LearnerSpec, Preprocessing, TaskSpec
 
 logger = logging.getLogger(__name__)
 
@@ -133,8 +133,7 @@ def world_of(
     except Exception as error:  # whatever an environment's constructor may raise
         home = None if module else likely_module(name)
         hint = f" If it is one of {home}, name it as {home}:{name}." if home else ""
-        said = str(error) or type(error).__name__
-        raise SettingsError(f"{given} can't be made: {said}{hint}") from None
+        raise SettingsError(f"{given} can't be made: {in_a_line(error)}.{hint}") from None
     try:
         kept = _nameable(kept)
         shown = made.observation_space
@@ -250,3 +249,17 @@ def _preprocessing(env_id: str, observations: spaces.Space[Any]) -> Preprocessin
         raise SettingsError(
             f"{env_id} can't be distilled: its observations are {observations}, and {error}."
         ) from None
+
+
+def check_size(learner: LearnerSpec, world: World) -> None:
+    """Refuse a network that no dataset may have, before it is trained.
+
+    Raises:
+        SettingsError: It is too large.
+    """
+    needed = learner.size(world.task.observation_shape, world.task.n_outputs)
+    if needed > MAX_BYTES:
+        raise SettingsError(
+            f"Networks of the hidden layers {learner.hidden_sizes} take {needed / 2**20:.0f} MiB "
+            f"each, and the limit is {MAX_BYTES / 2**20:.0f} MiB: make them smaller."
+        )

@@ -1,9 +1,11 @@
 """The commands ``compare`` and ``generalize``."""
 
+import sys
 from functools import partial
 from pathlib import Path
 
 from distilled_envs.cli.choice import Choice
+from distilled_envs.cli.terminal import print_json
 from distilled_envs.storage.files import given_path
 
 
@@ -18,6 +20,7 @@ def compare(
     learners: int = 100,
     baseline: tuple[str, ...] = ("ppo",),
     html: bool = False,
+    json: bool = False,
     progress: bool = True,
 ) -> None:
     """Set one-step learners beside Stable-Baselines3: same machine, seeds and evaluation.
@@ -37,6 +40,7 @@ def compare(
         learners: Fresh networks for the one step.
         baseline: SB3's algorithms: ppo a2c, dqn for discrete actions, sac td3 for others.
         html: Also write the report as one HTML file.
+        json: Print the results as JSON.
         progress: Show a progress bar.
     """
     from distilled_envs.studies import comparison
@@ -48,7 +52,11 @@ def compare(
         steps, evaluations, episodes, seeds, learners, baseline
     )
     results = comparison.compare(dataset, folder, settings, progress=progress)
-    print(f"{write_comparison(folder, results, as_html=html)}\nreport: {folder}")
+    table = write_comparison(folder, results, as_html=html)
+    if json:
+        print_json(results)
+    else:
+        print(f"{table}\nreport: {folder}")
 
 
 def generalize(
@@ -60,6 +68,7 @@ def generalize(
     trainings: tuple[str, ...] = ("one step", "initialize"),
     kinds: tuple[str, ...] = (),
     html: bool = False,
+    json: bool = False,
 ) -> None:
     """Let other networks learn than those that a dataset was distilled for.
 
@@ -75,6 +84,7 @@ def generalize(
         trainings: Some of: "one step", initialize, fit; a fit takes seconds for each network.
         kinds: Names of the kinds to try, as in the table; all if not given.
         html: Also write the report as one HTML file.
+        json: Print the results as JSON.
     """
     from distilled_envs.studies import generalization
     from distilled_envs.studies.generalization_report import (
@@ -95,7 +105,10 @@ def generalize(
         kinds=kinds,
         before=read_results(folder),
         keep=partial(write_results, folder),
-        progress=lambda part: print(f"{name}: {part}", flush=True),
+        progress=lambda part: print(f"{name}: {part}", file=sys.stderr, flush=True),
     )
     write_generalization(folder, results, as_html=html)
-    print(f"{markdown_table(generalization_table(results))}\nreport: {folder}")
+    if json:
+        print_json(results)
+    else:
+        print(f"{markdown_table(generalization_table(results))}\nreport: {folder}")

@@ -62,6 +62,11 @@ def with_preset(
     preset = getattr(started, "name", "")
     if "--resume" in flags and not {"-h", "--help"} & set(flags):
         before = _of_run(started, preset, flags, registry)
+        if before is not None and before.env_id != started.env_id:
+            raise SettingsError(
+                f"The run that goes on is of {before.env_id}, not of {started.env_id}: name what "
+                "it was started with, or another --output."
+            )
         started, preset = (started, preset) if before is None else (before, "")
     if isinstance(started, AutomaticSettings):
         return partial(distill_any, settings=started), wanted, flags
@@ -99,7 +104,7 @@ def _of_run(
             kind = GameSettings if values.keys() - _fields(Settings) else Settings
         lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
         return kind(**values | lists)
-    except (OSError, ValueError, TypeError, AttributeError, KeyError):
+    except (OSError, ValueError, TypeError, AttributeError, KeyError, RecursionError):
         return None
 
 

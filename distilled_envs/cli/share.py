@@ -3,13 +3,17 @@
 ``list`` and ``show`` read files and print; only a figure needs torch.
 """
 
-from collections.abc import Iterable
+import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import tyro
 
 from distilled_envs.catalog import Entry, entries
 from distilled_envs.cli.choice import Choice
+from distilled_envs.cli.terminal import print_facts, print_json, print_table
+from distilled_envs.envs.registering import distilled_id
 from distilled_envs.errors import HubError, MissingExtraError, SettingsError
 from distilled_envs.formatting import written_score
 from distilled_envs.spec import DistillationSpec
@@ -17,7 +21,7 @@ from distilled_envs.storage.checks import check_rows
 from distilled_envs.storage.files import atomic_path, given_path
 from distilled_envs.storage.folder import read_folder
 from distilled_envs.storage.source import Source
-from distilled_envs.studies.reports import drawn, markdown_table
+from distilled_envs.studies.reports import drawn
 
 ROWS_SHOWN = 5
 
@@ -54,82 +58,109 @@ def publish(
     print(address)
 
 
-def list_datasets(*, hub: bool = False, namespace: str | None = None) -> None:
+def list_datasets(*, hub: bool = False, namespace: str | None = None, json: bool = False) -> None:
     """List the datasets that come with the package, and what they teach.
-
-    Mean return in the real environment ± standard deviation between networks, with sampled and
-    with greedy actions. One step: 100 fresh networks, one gradient step each; 32 for games.
-    Width 256: the same step for networks of two layers of 256, which the dataset was not
-    distilled for. Adam: networks trained on the rows to convergence. PPO: Stable-Baselines3's
-    PPO trained on the distilled environment. "-" was not measured.
 
     Args:
         hub: List the repos on the Hugging Face Hub instead, and their variants.
         namespace: Only those of this Hub user or organization.
+        json: Print them as JSON.
     """
     if not hub and namespace is not None:
         raise SettingsError("--namespace is for the Hub: give --hub too.")
-    print(_hub_table(namespace) if hub else results_table(entries()))
+    if hub:
+        _list_hub(namespace, json)
+        return
+    listed = [*entries()]
+    if json:
+        print_json([_record(entry) for entry in listed])
+        return
+    rows = [
+        (
+            entry.spec.name,
+            distilled_id(entry.family) or "-",
+            str(entry.instances),
+            *map(_score, ("sampled", "greedy"), [entry.spec] * 2),
+        )
+        for entry in listed
+    ]
+    print_table(("name", "id", "rows", "sampled", "greedy"), rows, _LEGEND)
 
 
-def _hub_table(namespace: str | None) -> str:
-    """Repos on the Hub as a Markdown table."""
+_LEGEND = (
+    "load_distilled(name) gives the dataset, gym.make(id) the distilled environment of its family. "
+    "Returns are those of fresh networks in the real environment after one gradient step, means ± "
+    "standard deviations between networks, with sampled and with the likeliest actions. "
+    "`distilled-envs show NAME` says more of one."
+)
+
+
+def _score(mode: str, spec: DistillationSpec) -> str:
+    scores = spec.evaluation.get("one_step")
+    return "-" if scores is None else written_score(scores[mode])
+
+
+def _record(entry: Entry) -> dict[str, Any]:
+    """A dataset for other programs."""
+    spec = entry.spec
+    return {
+        "name": spec.name,
+        "id": distilled_id(entry.family),
+        "env": spec.env.id,
+        "env_kwargs": spec.env.kwargs,
+        "rows": entry.instances,
+        "evaluation": spec.evaluation,
+    }
+
+
+def _list_hub(namespace: str | None, as_json: bool) -> None:
+    """Print the repos on the Hub."""
     from distilled_envs import hub
 
     found = hub.search(namespace)
+    if as_json:
+        print_json([dataclasses.asdict(each) for each in found])
+        return
     if not found:
-        return f"The Hub has no distilled datasets{f' of {namespace}' if namespace else ''}."
-    rows = [["repo", "variants", "updated", "downloads"]]
-    for each in found:
-        variants = ", ".join(f"`{variant}`" for variant in each.variants)
-        rows.append([f"`{each.repo_id}`", variants, each.updated, str(each.downloads)])
-    return markdown_table(rows)
+        print(f"The Hub has no distilled datasets{f' of {namespace}' if namespace else ''}.")
+        return
+    rows = [
+        (each.repo_id, ", ".join(each.variants), each.updated, str(each.downloads))
+        for each in found
+    ]
+    print_table(("repo", "variants", "updated", "downloads"), rows)
 
 
-def results_table(listed: Iterable[Entry]) -> str:
-    """Datasets and their measured returns as a Markdown table."""
-    trainings = {
-        "one_step": "one step",
-        "one_step_256x256": "width 256",
-        "adam_to_convergence": "Adam",
-        "sb3_ppo_on_bandit": "PPO",
-    }
-    listed = [*listed]
-    tried = set().union(*(entry.spec.evaluation for entry in listed))
-    trainings = {key: name for key, name in trainings.items() if key in tried}
-    rows = [["dataset", "rows", *trainings.values()]]
-    for entry in listed:
-        cells = [f"`{entry.spec.name}`", str(entry.instances)]
-        for training in trainings:
-            scores = entry.spec.evaluation.get(training)
-            modes = [] if scores is None else [scores["sampled"], scores["greedy"]]
-            cells.append(" / ".join(map(written_score, modes)) or "-")
-        rows.append(cells)
-    return markdown_table(rows)
-
-
-def show(choice: Choice, *, figure: Path | None = None) -> None:
-    """Show what a dataset says of itself, its first rows, and its card.
+def show(
+    choice: Choice, *, figure: Path | None = None, json: bool = False, card: bool = False
+) -> None:
+    """Show what a dataset is, what it teaches, how it was made, and its first rows.
 
     Args:
         choice: Which dataset.
         figure: A .png or .svg to draw the rows into: a heat map, or frames with their targets.
+        json: Print its distillation.json instead.
+        card: Print its card instead, as it is on the Hub or would be.
     """
     figure = None if figure is None else given_path(figure)
     if figure is not None and figure.suffix not in (".png", ".svg"):
         raise SettingsError(f"A figure ends in .png or .svg, got {figure}.")
+    if json and card:
+        raise SettingsError("--json and --card each print one thing: give one of them.")
     folder, source = choice.locate()
     observations, targets, spec, _ = read_folder(folder)
     check_rows(observations, targets, spec)
-    print(spec.to_json(), end="")
-    shapes = f"observation {observations.shape[1:]} -> target {targets.shape[1:]}"
-    print(f"\n{spec.name}: {len(targets)} rows, {shapes}, {source}")
-    for row in range(min(len(targets), ROWS_SHOWN)):
-        observation = f"frames {observations.shape[1:]}"
-        if observations.ndim == 2:
-            observation = f"[{', '.join(f'{x:.3f}' for x in observations[row])}]"
-        print(f"row {row}: {observation} -> [{', '.join(f'{y:.3f}' for y in targets[row])}]")
-    print(f"\n{_card(spec, source, len(targets))}")
+    if json:
+        print(spec.to_json(), end="")
+    elif card:
+        print(_card(spec, source, len(targets)))
+    else:
+        print_facts(spec.name, facts(spec, len(targets), source))
+        for row in range(min(len(targets), ROWS_SHOWN)):
+            observation = f"frames {observations.shape[1:]}"
+            if observations.ndim == 2:
+                observation = f"[{', '.join(f'{x:.3f}' for x in observations[row])}]"
+            print(f"row {row}: {observation} -> [{', '.join(f'{y:.3f}' for y in targets[row])}]")
     if figure is not None:
         from distilled_envs.dataset import DistilledDataset
         from distilled_envs.studies.figures import rows_figure
@@ -138,6 +169,36 @@ def show(choice: Choice, *, figure: Path | None = None) -> None:
             drawing = rows_figure(DistilledDataset.load(folder))
             path.write_bytes(drawn(drawing, "svg" if figure.suffix == ".svg" else "png"))
         print(f"figure: {figure}")
+
+
+def facts(spec: DistillationSpec, rows: int, source: Source) -> Iterator[tuple[str, str]]:
+    """What a dataset says of itself, for people: names and words, which may be missing."""
+    task, learner, made = spec.task, spec.learner, spec.provenance
+    arguments = "".join(f", {name}={value!r}" for name, value in spec.env.kwargs.items())
+    yield "environment", f"{spec.env.id}{arguments}"
+    shown = "" if spec.preprocessing is None else f" ({spec.preprocessing})"
+    actions = "logits" if task.kind == "categorical" else "action means"
+    yield (
+        "rows",
+        f"{rows}: observation {task.observation_shape}{shown} -> {task.n_outputs} {actions}",
+    )
+    sizes = "x".join(map(str, learner.hidden_sizes))
+    behind = f", behind an encoder of {learner.encoder_level} layers" * (learner.encoder_level > 0)
+    families = f" of {len(spec.families)} families" if spec.families else ""
+    yield "networks", f"{learner.architecture} {sizes} {learner.activation}{families}{behind}"
+    yield "one step", f"SGD, learning rate {spec.inner.learning_rate:.4g}, mean squared error"
+    for training, scores in spec.evaluation.items():
+        if {"sampled", "greedy"} <= scores.keys():
+            modes = (f"{mode} {written_score(scores[mode])}" for mode in ("sampled", "greedy"))
+            who = f"{scores.get('learners', '?')} networks x {scores.get('episodes', '?')} episodes"
+            yield f"returns, {training.replace('_', ' ')}", f"{', '.join(modes)} ({who})"
+    yield "made by", str(made.get("choice") or made.get("algorithm", ""))
+    if "env_steps" in made and "wall_seconds" in made:
+        yield "cost", f"{made['env_steps']:,} environment steps, {made['wall_seconds']:,.0f} s"
+    yield "command", str(made.get("command") or "")
+    identifier = distilled_id(spec.family)
+    yield "in Gymnasium", f"gym.make({identifier!r})" if identifier else ""
+    yield "from", str(source)
 
 
 def _card(spec: DistillationSpec, source: Source, rows: int) -> str:

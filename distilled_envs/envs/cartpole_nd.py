@@ -335,7 +335,15 @@ class CartPoleNDVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
 
         Returns:
             The observations there, shape ``(num_envs, 4 * dims)``.
+
+        Raises:
+            ValueError: It is of other copies, or not finite.
         """
+        now = self.get_state()
+        for name in ("state", "steps", "done"):
+            given, own = np.asarray(saved[name]), now[name]
+            if given.shape != own.shape or given.dtype != own.dtype or not np.isfinite(given).all():
+                raise ValueError(f"{name} must be a finite array like that of these copies.")
         self.state = saved["state"].copy()
         self._steps = saved["steps"].copy()
         self._done = saved["done"].copy()

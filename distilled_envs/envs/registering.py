@@ -59,8 +59,9 @@ def missing_simulator(env_id: str, error: Exception) -> MissingExtraError:
     Only one command is named: ours brings versions that go together.
     """
     said = in_a_line(error)
+    missing = "no module named" in said.lower() or "not installed" in said.lower()
     for package, extra in _EXTRAS.items():
-        if package in said.lower():
+        if missing and package in said.lower():
             return MissingExtraError(package, env_id, extra)
     return MissingExtraError(f"more packages ({said})", env_id, "all")
 
@@ -73,6 +74,23 @@ def is_same(one: EnvSpec, other: EnvSpec) -> bool:
 def _arguments(spec: EnvSpec) -> Any:
     usual = gym.registry[spec.id].kwargs if spec.id in gym.registry else {}
     return json.loads(json.dumps(usual | spec.kwargs, default=str))  # as a file has them
+
+
+def distilled_id(family: str) -> str | None:
+    """The id of a family's distilled environment; None where it has none.
+
+    >>> import distilled_envs
+    >>> distilled_id("cartpole-nd"), distilled_id("pointmass")
+    ('DistilledCartPoleND-v0', None)
+    """
+    plain = family.replace("-", "")
+    ids = (
+        spec.id
+        for spec in gym.registry.values()
+        if spec.id.startswith("Distilled")
+        and str(spec.kwargs.get("dataset", "")).replace("-", "") == plain
+    )
+    return next(ids, None)
 
 
 _registered_by: dict[str, str] = {}

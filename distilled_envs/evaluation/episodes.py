@@ -6,6 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from gymnasium.vector import VectorEnv
 
+from distilled_envs.seeds import small_seed
+
 
 class Episodes(NamedTuple):
     """What one episode in each copy came to.
@@ -34,7 +36,7 @@ def first_episodes(
         longest: Steps after which episodes are cut.
         seed: Of the environments; None goes on with their own generators.
     """
-    observations, _ = env.reset(seed=seed)
+    observations, _ = env.reset(seed=None if seed is None else small_seed(seed))
     returns, lengths = np.zeros(env.num_envs), np.zeros(env.num_envs, dtype=int)
     going = np.ones(env.num_envs, dtype=bool)
     for _ in range(longest):

@@ -31,9 +31,9 @@ from distilled_envs.learners.generators import kept_generators
 from distilled_envs.learners.policies import evaluating
 from distilled_envs.learners.population import Population
 from distilled_envs.learners.sb3_policies import is_sb3_model
-from distilled_envs.learners.seeds import checked_seed
 from distilled_envs.learners.threads import torch_threads
 from distilled_envs.rows import Rows
+from distilled_envs.seeds import checked_seed, small_seed
 from distilled_envs.spec import LearnerSpec
 
 EVALUATION_SEED = 1_000_000
@@ -319,7 +319,7 @@ def _play(
     returns = np.zeros((env.num_envs, episodes + 1))  # the last column takes what comes after
     episode = np.zeros(env.num_envs, dtype=int)
     copies = np.arange(env.num_envs)
-    observations, _ = env.reset(seed=seed)
+    observations, _ = env.reset(seed=small_seed(seed))
     starts, over = np.ones(env.num_envs, dtype=bool), np.zeros(env.num_envs, dtype=bool)
     while episode.min() < episodes:
         # A reset step of Gymnasium's NEXT_STEP mode has reward 0, so it adds nothing.

@@ -11,6 +11,7 @@ from distilled_envs.envs.real import make_vec_env
 from distilled_envs.learners.actions import as_taken, choose_actions, log_deviations
 from distilled_envs.learners.expansion import mean_answers, one_step_learners
 from distilled_envs.rows import Rows
+from distilled_envs.seeds import small_seed
 
 PLAYERS = 16
 """Learners that play, each in an environment of its own, and whose answers are averaged."""
@@ -51,7 +52,7 @@ def play(dataset: Rows, n: int, seed: int, *, progress: bool = False) -> tuple[T
         torch.manual_seed(seed)
         learners = one_step_learners(dataset, torch.Generator().manual_seed(seed), PLAYERS)
         bar.set_description_str(f"{dataset.spec.name}: playing")
-        observations, _ = env.reset(seed=seed)
+        observations, _ = env.reset(seed=small_seed(seed))
         while seen < n or (playing.any() and steps < _MAX_STEPS):
             # Reservoir sampling (Vitter, 1985): the number of steps is not known before.
             for observation in observations:

@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from distilled_envs.errors import PolicyError
+from distilled_envs.learners.encoder import EncodedPolicy
 from distilled_envs.learners.layers import like_parameters
 from distilled_envs.learners.policies import evaluating, policy_module, policy_outputs
 from distilled_envs.learners.sb3_policies import is_sb3_policy, normalizer_of
@@ -32,7 +33,9 @@ def accept(policy: nn.Module | object, rows: "Rows") -> None:
             of them; it sees other observations; or it sees them normalized.
     """
     module = policy_module(policy)
-    if any(is_lazy(each) for each in module.parameters()):
+    # Behind an encoder only the policy as a whole sees observations.
+    whole = rows.encoder is None or isinstance(module, EncodedPolicy)
+    if whole and any(is_lazy(each) for each in module.parameters()):
         with torch.no_grad(), evaluating(module):
             policy_outputs(policy, like_parameters(module, rows.observations[:2]))
     if not is_sb3_policy(module):
@@ -54,7 +57,7 @@ def accept(policy: nn.Module | object, rows: "Rows") -> None:
             f"{name} sees observations of {module.observation_space}, and {spec.name} needs "
             f"{wanted}: {again}."
         )
-    if spec.has_frames and not _divides_frames(module):
+    if spec.has_frames and _shows_frames_undivided(module):
         raise PolicyError(
             f"{name} takes frames as they are, and {spec.name} was distilled for frames divided by "
             f"255: {again}, of uint8, with normalize_images=True."
@@ -80,6 +83,18 @@ def _other_observations(module: Any, spec: DistillationSpec) -> str | None:
     return None if same else f"a Box of shape {shape}"
 
 
-def _divides_frames(module: Any) -> bool:
-    """Whether a policy of SB3 has frames of 0 to 255 divided by 255 before its network."""
-    return bool(module.normalize_images) and module.observation_space.dtype == np.uint8
+def _shows_frames_undivided(module: Any) -> bool:
+    """Whether SB3 shows frames of 0 to 255 as they are to an extractor of its own.
+
+    It divides what is an image; another's extractor may divide, too.
+    """
+    space = module.observation_space
+    image = len(space.shape) == 3 and space.dtype == np.uint8
+    if module.normalize_images and image and (space.low == 0).all() and (space.high == 255).all():
+        return False
+    kinds = {type(each).__name__ for each in module.modules() if _is_of_sb3(each)}
+    return bool(kinds & {"NatureCNN", "FlattenExtractor"})
+
+
+def _is_of_sb3(module: nn.Module) -> bool:
+    return type(module).__module__ == "stable_baselines3.common.torch_layers"

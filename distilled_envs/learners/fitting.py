@@ -20,8 +20,8 @@ from distilled_envs.learners.policies import (
     policy_outputs,
     read_policy,
 )
-from distilled_envs.learners.seeds import checked_seed
 from distilled_envs.learners.threads import torch_threads
+from distilled_envs.seeds import checked_seed
 from distilled_envs.spec import TaskSpec
 
 LEFT = {"categorical": 2e-3, "gaussian": 2e-4}

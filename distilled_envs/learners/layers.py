@@ -56,8 +56,12 @@ def used_layers(policy: nn.Module | object, observations: Tensor) -> list[UsedLa
 
 
 def like_parameters(module: nn.Module, observations: Tensor) -> Tensor:
-    """Observations on the device, and in the precision, of a module's parameters."""
-    parameter = next(module.parameters(), torch.empty(0))
+    """Observations on the device, and in the precision, of a module's parameters.
+
+    Whole numbers among these, such as an order of inputs, have none.
+    """
+    numbers = (each for each in module.parameters() if each.is_floating_point())
+    parameter = next(numbers, next(module.parameters(), torch.empty(0)))
     return observations.to(parameter.device, parameter.dtype)
 
 

@@ -5,7 +5,7 @@ from typing import TypeGuard
 import torch
 from torch import Tensor, nn
 
-from distilled_envs.learners.seeds import checked_seed
+from distilled_envs.seeds import checked_seed
 from distilled_envs.spec import LearnerSpec
 
 CONVOLUTIONS = ((32, 8, 4), (64, 4, 2), (64, 3, 1))

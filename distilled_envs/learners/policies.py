@@ -63,7 +63,7 @@ def read_policy(policy: nn.Module | object) -> PlainPolicy:
 
     Raises:
         PolicyError: It is neither a module nor a model or policy of Stable-Baselines3 or
-            sb3-contrib, or one that a dataset can't train; or its parameters are no real numbers.
+            sb3-contrib, or one that a dataset can't train; or its parameters hold no numbers.
     """
     module, name = inside_model(policy), type(policy).__name__
     if not isinstance(module, nn.Module):
@@ -75,11 +75,6 @@ def read_policy(policy: nn.Module | object) -> PlainPolicy:
             raise PolicyError(
                 f"{name}'s parameter {key} is on torch's meta device, which holds no numbers: make "
                 "the policy on a real one."
-            )
-        if not parameter.is_floating_point():
-            raise PolicyError(
-                f"{name}'s parameter {key} is {parameter.dtype}, and a dataset's numbers are real: "
-                "make the policy of a floating-point type."
             )
     if is_sb3_policy(module):
         return read_sb3_policy(module, name)
@@ -188,6 +183,11 @@ def _called(policy: object, outputs: Any, observations: Tensor) -> Tensor:
         raise PolicyError(
             f"{type(policy).__name__} must map observations to one tensor, "
             f"got {type(given).__name__}."
+        )
+    if not given.is_floating_point():
+        raise PolicyError(
+            f"{type(policy).__name__} gives outputs of {given.dtype}, and they must be real "
+            "numbers of a floating-point type."
         )
     return given
 

@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import logging
 import os
 import shutil
 import tempfile
@@ -12,12 +13,16 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from distilled_envs.errors import DatasetError, DistilledEnvsError, SettingsError, StorageError
+from distilled_envs.formatting import in_a_line
+
+logger = logging.getLogger(__name__)
 
 LOCK = ".lock"
 """File in a folder that one process works in; it stays, and means nothing when none does."""
 _UNFINISHED = ".unfinished-"
 """How names begin of what is not yet whole, and of what a process left that was killed."""
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
@@ -45,7 +50,7 @@ def writing(path: Path) -> Iterator[None]:
     except DistilledEnvsError:
         raise
     except OSError as error:
-        why = f"{error.strerror or error}: choose another place"
+        why = f"{in_a_line(error)}: choose another place"
         if error.errno in _NO_ROOM:
             why = (
                 "there is no room left on its disk: make some, and give the same command again "
@@ -84,12 +89,21 @@ def alone_in(folder: Path) -> Iterator[None]:
             raise StorageError(
                 f"Another process works in {folder}: wait until it ends, or choose another folder."
             ) from None
+        except (OSError, NotImplementedError) as error:
+            if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
+                raise
+            logger.warning("%s is on a disk without locks: start no second run there.", folder)
     try:
-        for left in folder.glob(f"{_UNFINISHED}*"):
-            shutil.rmtree(left) if left.is_dir() else left.unlink()
         yield
     finally:
         lock.release()
+
+
+def sweep(folder: Path) -> None:
+    """Remove what a process that was killed has left in a folder of its own."""
+    with writing(folder):
+        for left in folder.glob(f"{_UNFINISHED}*"):
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
 def is_taken(folder: Path) -> bool:

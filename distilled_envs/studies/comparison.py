@@ -24,7 +24,7 @@ from distilled_envs.envs.making import ending
 from distilled_envs.envs.real import make_bare_env
 from distilled_envs.errors import SettingsError
 from distilled_envs.evaluation import EVALUATION_SEED, Score
-from distilled_envs.formatting import written
+from distilled_envs.formatting import in_a_line, written
 from distilled_envs.learners.threads import torch_threads
 from distilled_envs.storage.files import alone_in, atomic_path, given_path, is_taken, make_folder
 from distilled_envs.storage.folder import ROWS_FILE
@@ -97,6 +97,7 @@ def compare(
     for algorithm in settings.baselines:
         check_fits(algorithm, probe.action_space)
     probe.close()
+    _check_claim(output, dataset, settings)
     with alone_in(output):
         _claim(output, dataset, settings)
         parts = _parts(dataset, settings)
@@ -116,7 +117,7 @@ def compare(
                     record = _run(dataset, settings, player, seed, report)
                 with atomic_path(finished[player, seed]) as path:
                     path.write_text(json.dumps(record) + "\n")
-    records = {part: json.loads(path.read_text()) for part, path in finished.items()}
+    records = {part: _read(path) for part, path in finished.items()}
     return summarize(dataset, settings, records)
 
 
@@ -191,13 +192,17 @@ def summarize(
     }
 
 
-def _claim(output: Path, dataset: DistilledDataset, settings: ComparisonSettings) -> None:
-    """Take a folder for a comparison, or find that it is this one's already."""
+def _asked(dataset: DistilledDataset, settings: ComparisonSettings) -> dict[str, Any]:
+    """What a comparison is of, as its folder keeps it."""
     asked = json.loads(json.dumps(dataclasses.asdict(settings)))
-    asked |= {"dataset": dataset.spec.name, "sha256": dataset.spec.files.get(ROWS_FILE)}
-    file = output / "comparison.json"
+    return asked | {"dataset": dataset.spec.name, "sha256": dataset.spec.files.get(ROWS_FILE)}
+
+
+def _check_claim(output: Path, dataset: DistilledDataset, settings: ComparisonSettings) -> None:
+    """Refuse a folder of something else, and of another comparison."""
+    asked, file = _asked(dataset, settings), output / "comparison.json"
     if file.exists():
-        before = json.loads(file.read_text())
+        before = _read(file)
         may_change = {"seeds", "baselines"}
         changed = [
             f"{key} {before.get(key)!r} -> {value!r}"
@@ -211,9 +216,27 @@ def _claim(output: Path, dataset: DistilledDataset, settings: ComparisonSettings
             )
     elif is_taken(output):
         raise SettingsError(f"{output} holds something else: choose another --output.")
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """A JSON object of a comparison's folder."""
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+        if not isinstance(record, dict):
+            raise ValueError("it holds no object")
+    except (ValueError, RecursionError) as error:
+        raise SettingsError(
+            f"{file} is damaged ({in_a_line(error)}): remove it, and what it held is done again."
+        ) from None
+    return record
+
+
+def _claim(output: Path, dataset: DistilledDataset, settings: ComparisonSettings) -> None:
+    """Take a folder for a comparison, or find that it is this one's already."""
+    _check_claim(output, dataset, settings)
     make_folder(output / "parts")
-    with atomic_path(file) as path:
-        path.write_text(json.dumps(asked, indent=1) + "\n")
+    with atomic_path(output / "comparison.json") as path:
+        path.write_text(json.dumps(_asked(dataset, settings), indent=1) + "\n")
 
 
 def _parts(dataset: DistilledDataset, settings: ComparisonSettings) -> list[Part]:

@@ -21,7 +21,7 @@ from distilled_envs.evaluation import EVALUATION_SEED, pooled
 from distilled_envs.learners.actions import as_taken
 from distilled_envs.learners.one_step import inner_loss
 from distilled_envs.learners.policies import sb3_policy_for
-from distilled_envs.learners.seeds import small_seed
+from distilled_envs.seeds import small_seed
 
 ADAM_STEPS = 5_000
 ADAM_LEARNING_RATE = 1e-3

@@ -10,7 +10,7 @@ from gymnasium import spaces
 
 from distilled_envs.errors import MissingExtraError, SettingsError
 from distilled_envs.learners.policies import sb3_policy_for
-from distilled_envs.learners.seeds import small_seed
+from distilled_envs.seeds import small_seed
 from distilled_envs.studies.zoo import Recipe
 
 try:

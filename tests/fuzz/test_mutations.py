@@ -2,7 +2,7 @@
 
 A dataset is loaded, trained on, saved and made an environment, and a run goes on, in a process that
 may die. A fault is a raw exception, more than five seconds, or more than 1 GiB. Only pyarrow may
-end the process. By ``DISTILLED_ENVS_MUTATIONS`` more are tried.
+end the process. By ``DISTILLED_ENVS_MUTATIONS`` and ``DISTILLED_ENVS_SEED`` more are tried.
 """
 
 import json
@@ -17,7 +17,7 @@ import pytest
 from distilled_envs import load_distilled
 from distilled_envs.training import Settings
 
-SEED = 0
+SEED = int(os.environ.get("DISTILLED_ENVS_SEED", "0"))
 MUTATIONS = int(os.environ.get("DISTILLED_ENVS_MUTATIONS", "600"))
 NAMES = ("cartpole-nd-2d-min", "pendulum-encoder", "frozenlake-min", "a run")
 RUN = Settings(

@@ -1,5 +1,9 @@
 """``load_distilled`` and the commands that find and show what is on the Hub."""
 
+import json
+import re
+import time
+
 import pytest
 
 pytestmark = pytest.mark.hub
@@ -118,23 +122,23 @@ def test_list_finds_published_repos_by_their_tag(hub, client):
         HF_TOKEN="hf_mine",
     )
     everything = client('main(["list", "--hub"])')
-    assert "| `ada/distilled-cartpole-nd` | `2d-64`, `2d-min` |" in everything
-    assert "`ada/distilled-hopper`" in everything
-    assert "`my-name/ants`" in everything
-    assert "`my-name/mine`" not in everything
+    assert re.search(r"^ada/distilled-cartpole-nd +2d-64, 2d-min ", everything, re.MULTILINE)
+    assert "\nada/distilled-hopper " in everything
+    assert "\nmy-name/ants " in everything
+    assert "my-name/mine" not in everything
     mine = client('main(["list", "--hub", "--namespace", "my-name"])', HF_TOKEN="hf_mine")
-    assert [line.split("`")[1] for line in mine.splitlines()[2:]] == [
-        "my-name/ants",
-        "my-name/mine",
-    ]
+    assert [line.split()[0] for line in mine.splitlines()[1:]] == ["my-name/ants", "my-name/mine"]
+    asked = 'main(["list", "--hub", "--namespace", "my-name", "--json"])'
+    records = json.loads(client(asked, HF_TOKEN="hf_mine"))
+    assert [each["repo_id"] for each in records] == ["my-name/ants", "my-name/mine"]
     nobody = client('main(["list", "--hub", "--namespace", "bob"])')
     assert nobody == "The Hub has no distilled datasets of bob.\n"
 
 
 def test_show_has_the_card_of_every_kind_of_dataset(hub, client):
     client(TWO)
-    published = client('main(["show", "ada/distilled-cartpole-nd"])')
-    assert published.startswith("{")
+    assert "hub ada/distilled-cartpole-nd" in client('main(["show", "ada/distilled-cartpole-nd"])')
+    published = client('main(["show", "ada/distilled-cartpole-nd", "--card"])')
     assert (
         hub.repos["ada/distilled-cartpole-nd"].at("main").files["README.md"].content.decode()
         in published
@@ -142,7 +146,7 @@ def test_show_has_the_card_of_every_kind_of_dataset(hub, client):
     for name in ("hopper-64", "./mine"):
         out = client(f"""
 load_distilled("hopper-64").save("mine")
-main(["show", "{name}"])
+main(["show", "{name}", "--card"])
 __import__("shutil").rmtree("mine")
 """)
         assert "# Distilled Hopper-v5" in out
@@ -156,11 +160,39 @@ def test_show_goes_without_a_card_where_there_is_none(
     files = dict(repo.at("main").files)
     del files["README.md"]
     repo.commit("main", files, "no card")
-    out = client('print(main(["show", "ada/distilled-hopper"]))')
+    out = client('print(main(["show", "ada/distilled-hopper", "--card"]))')
     assert "(No card: ada/distilled-hopper" in out
     assert out.endswith("0\n")
     code = 'import sys; sys.modules["jinja2"] = None\n'
-    code += 'from distilled_envs.cli import main; print(main(["show", "hopper-64"]))'
+    code += 'from distilled_envs.cli import main; print(main(["show", "hopper-64", "--card"]))'
     done = fork_server.run(code, tmp_path, environment)
     assert "(No card: The Hugging Face Hub needs jinja2" in done.stdout
     assert done.stdout.endswith("0\n")
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        {"HF_ENDPOINT": "http://127.0.0.1:9"},
+        {"HF_ENDPOINT": "http://no-such-host.invalid"},
+        {"HF_HUB_OFFLINE": "1"},
+    ],
+)
+def test_list_says_within_seconds_that_there_is_no_way_to_the_hub(
+    fork_server, environment, tmp_path, way
+):
+    code = "from distilled_envs.cli import main; main(['list', '--hub'])"
+    started = time.monotonic()
+    done = fork_server.run(code, tmp_path, environment | way)
+    assert time.monotonic() - started < 5
+    assert done.stderr.startswith("distilled-envs: The Hub can't be reached for the search: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_silent_hub_is_listed_no_longer_than_it_may_be(hub, fork_server, environment, tmp_path):
+    hub.fault = lambda method, path: time.sleep(8)
+    code = "from distilled_envs.cli import main; main(['list', '--hub'])"
+    started = time.monotonic()
+    done = fork_server.run(code, tmp_path, environment)
+    assert time.monotonic() - started < 7
+    assert "The Hub can't be reached for the search" in done.stderr

@@ -50,7 +50,7 @@ GAME = dataclasses.replace(
 def killed_after(seconds, run, *arguments):
     """Start something in a process of its own, and kill it; how many iterations were done."""
     context = multiprocessing.get_context("fork")
-    done = context.Value("i", 0)
+    done = context.Value("i", 0, lock=False)
 
     def work():
         iterate = MetaPPO.iterate

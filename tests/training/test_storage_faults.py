@@ -1,9 +1,11 @@
 """Runs whose disk fills up, whose folder another run has, or whose files are something else."""
 
 import dataclasses
+import errno
 import io
 import itertools
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -11,10 +13,11 @@ import time
 
 import pytest
 import torch
+from filelock import FileLock
 
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.errors import SettingsError, StorageError
-from distilled_envs.training import AutomaticSettings, Settings, distill, distill_any
+from distilled_envs.training import AutomaticSettings, Settings, distill, distill_any, run
 from distilled_envs.training.meta_ppo import MetaPPO
 from distilled_envs.training.scalars import Scalars
 
@@ -169,3 +172,45 @@ def test_a_clock_that_jumps_changes_nothing(tmp_path, monkeypatch):
     dataset = distill(TINY, tmp_path / "run", progress=False)
     assert torch.equal(dataset.targets, whole.targets)
     assert 0 < dataset.spec.provenance["wall_seconds"] < 60
+
+
+def test_a_longer_run_that_was_killed_at_its_end_is_not_taken_for_finished(tmp_path, monkeypatch):
+    distill(TINY, tmp_path, progress=False)
+    longer = dataclasses.replace(TINY, total_steps=2 * TINY.total_steps)
+    with monkeypatch.context() as patch:
+
+        def killed(*_):
+            raise MemoryError
+
+        patch.setattr(run, "_finish", killed)
+        with pytest.raises(MemoryError):
+            distill(longer, tmp_path, resume=True, progress=False)
+    dataset = distill(longer, tmp_path, resume=True, progress=False)
+    assert dataset.spec.provenance["env_steps"] == longer.total_steps
+
+
+def test_a_teacher_that_was_not_kept_yet_is_loaded_again(tmp_path, monkeypatch):
+    taught = dataclasses.replace(TINY, teacher="cartpole-nd-1d-64")
+    with monkeypatch.context() as patch:
+        patch.setattr(DistilledDataset, "save", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            distill(taught, tmp_path / "run", progress=False)
+    dataset = distill(taught, tmp_path / "run", resume=True, progress=False)
+    assert dataset.spec.provenance["teacher"]["name"] == "cartpole-nd-1d-64"
+    assert (tmp_path / "run" / "teacher").is_dir()
+
+
+def test_a_disk_without_locks_is_told_and_used(tmp_path, monkeypatch, caplog):
+    def refused(*_, **__):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(FileLock, "acquire", refused)
+    distill(TINY, tmp_path / "run", progress=False)
+    assert "is on a disk without locks" in caplog.text
+
+
+def test_networks_that_no_dataset_may_have_are_refused_before_they_are_trained(tmp_path):
+    huge = dataclasses.replace(TINY, hidden_sizes=(16_384, 16_384))
+    with pytest.raises(SettingsError, match="MiB each, and the limit is"):
+        distill(huge, tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()

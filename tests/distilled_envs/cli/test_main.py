@@ -7,6 +7,8 @@ import pytest
 
 from distilled_envs.catalog import entries
 from distilled_envs.cli import main
+from distilled_envs.cli.share import facts
+from distilled_envs.storage.source import Source
 
 TINY = [
     "--total-steps=256", "--learners=2", "--envs-per-learner=2", "--horizon=16", "--minibatches=2",
@@ -36,16 +38,55 @@ def test_each_command_explains_itself(command, capsys):
 
 def test_list_has_every_dataset(capsys):
     assert main(["list"]) == 0
-    out = capsys.readouterr().out
-    assert all(f"`{entry.spec.name}`" in out for entry in entries())
+    lines = capsys.readouterr().out.splitlines()
+    listed = [entry.spec.name for entry in entries()]
+    assert [line.split()[0] for line in lines[1 : len(listed) + 1]] == listed
+    assert main(["list", "--json"]) == 0
+    records = json.loads(capsys.readouterr().out)
+    assert [each["name"] for each in records] == listed
+    by_name = {each["name"]: each for each in records}
+    hopper = by_name["hopper-64"]
+    assert hopper["id"] == "DistilledHopper-v0"
+    assert hopper["env"] == "Hopper-v5"
+    assert hopper["rows"] == 64
+    assert hopper["evaluation"]["one_step"]["learners"] == 100
+    assert all(each["id"] for each in records)  # every family that comes with it has an id
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_a_table_fits_into_the_terminal_and_no_name_is_cut(width, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("TERM", "xterm")
+    assert main(["list"]) == 0
+    out = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
+    assert max(map(len, out.splitlines())) <= width
+    assert all(entry.spec.name in out for entry in entries())
 
 
 def test_show(capsys):
     assert main(["show", "cartpole_2d", "--instances", "min"]) == 0
     out = capsys.readouterr().out
-    assert '"command": "distilled-envs distill cartpole-nd-2d-min' in out
+    assert out.startswith("cartpole-nd-2d-min\n")
+    assert "distilled-envs distill cartpole-nd-2d-min" in out
+    assert "CartPoleND-v0, dims=2" in out
+    assert "sampled 500.0 ± 0.0, greedy 500.0 ± 0.0 (100 networks" in out
+    assert "gym.make('DistilledCartPoleND-v0')" in out
     assert "row 2: [" in out
     assert "row 3: [" not in out
+    assert main(["show", "cartpole_2d", "--instances", "min", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["name"] == "cartpole-nd-2d-min"
+    assert main(["show", "cartpole_2d", "--instances", "min", "--card"]) == 0
+    assert "# Distilled CartPoleND-v0" in capsys.readouterr().out
+    assert main(["show", "cartpole_2d", "--json", "--card"]) == 1
+
+
+def test_every_dataset_says_what_it_is():
+    for entry in entries():
+        said = dict(facts(entry.spec, entry.instances, Source("folder", "here")))
+        needed = {"environment", "rows", "networks", "returns, one step", "cost", "command"}
+        assert all(said.get(name) for name in needed), entry.spec.name
+        assert said["in Gymnasium"].startswith("gym.make('Distilled")
 
 
 def test_distill_then_evaluate_and_save(tmp_path, capsys):
@@ -195,7 +236,6 @@ def test_a_run_of_any_environment_goes_on_as_it_was_started(tmp_path, capsys):
         ("matplotlib.figure", ["generalize", "cartpole_2d"], "compare"),
         ("mujoco", ["evaluate", "hopper"], "mujoco"),
         ("ale_py", ["evaluate", "pong"], "atari"),
-        ("minatar", ["evaluate", "minatar-breakout", "--import", "minatar.gym"], "envs"),
         ("huggingface_hub", ["evaluate", "someone/distilled-hopper"], "hub"),
         ("pygame", ["watch", "cartpole_2d", "--video=film.gif"], "render"),
     ],
@@ -214,3 +254,14 @@ def test_what_is_not_installed_is_named_with_one_command(missing, command, extra
     assert f'`pip install "distilled-envs[{extra}]"`' in said
     assert said.count("pip install") == 1
     assert not [*tmp_path.iterdir()]  # nothing was begun
+
+
+def test_another_environment_does_not_go_on_with_a_run(tmp_path, capsys):
+    run = f"--output={tmp_path / 'run'}"
+    assert main(["distill", "cartpole-nd-1d-min", *TINY, run]) == 0
+    for other in ("hopper-64", "CartPole-v1"):
+        assert main(["distill", other, run, "--resume"]) == 1
+        assert "is of CartPoleND-v0, not of" in capsys.readouterr().err
+    (tmp_path / "run" / "run.json").write_text("[" * 100_000)
+    assert main(["distill", "cartpole-nd-1d-min", run, "--resume"]) == 1
+    assert "run.json is damaged" in capsys.readouterr().err

@@ -5,6 +5,7 @@ import pytest
 import stable_baselines3 as sb3
 import torch
 from gymnasium import spaces
+from stable_baselines3.common.torch_layers import NatureCNN
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 from torch import nn
 
@@ -42,7 +43,9 @@ def ppo(dataset, policy="MlpPolicy", shown=None, **kwargs):
     task = dataset.spec.task
     if shown is None:
         shown = FRAMES if dataset.spec.has_frames else spaces.Box(-1, 1, task.observation_shape)
-    actions = dataset.spec.spaces.action
+    actions = spaces.Discrete(task.n_outputs)
+    if task.kind == "gaussian":
+        actions = spaces.Box(-1, 1, (task.n_outputs,))
     return sb3.PPO(policy, Showing(shown, actions), seed=0, device="cpu", policy_kwargs=kwargs)
 
 
@@ -202,7 +205,7 @@ def unusable():
         yield Linear(way), "Linear gives outputs without gradients"
     yield Detached(8, 4), "Detached gives outputs without gradients"
     yield nn.Linear(8, 4, device="meta"), "parameter weight is on torch's meta device"
-    yield nn.Linear(8, 4, dtype=torch.complex64), "weight is torch.complex64"
+    yield nn.Linear(8, 4, dtype=torch.complex64), "gives outputs of torch.complex64"
     yield nn.Linear(8, 4).requires_grad_(False), "no parameters that require a gradient"
 
 
@@ -220,3 +223,44 @@ def test_lazy_layers_see_the_rows_first(cartpole, verb):
     module = nn.Sequential(nn.LazyLinear(64), nn.Tanh(), nn.LazyLinear(4))
     getattr(cartpole, verb)(module)
     assert [tuple(each.shape) for each in module.parameters()] == [(64, 8), (64,), (4, 64), (4,)]
+
+
+class Divides(NatureCNN):
+    """An extractor that divides frames itself, in a class of its own."""
+
+    def forward(self, frames):
+        return super().forward(frames / 255)
+
+
+def test_frames_are_divided_by_one_or_the_other(toy):
+    game = toy(0)  # without an encoder, any CNN learns
+    kwargs = {"normalize_images": False, "features_extractor_class": Divides}
+    game.train(ppo(game, "CnnPolicy", **kwargs))
+    flat = ppo(game, "MlpPolicy", spaces.Box(0, 255, (4 * 84 * 84,), "uint8"))
+    with pytest.raises(PolicyError, match="divided by 255"):
+        game.train(flat)
+
+
+def test_a_policy_may_hold_numbers_that_are_not_trained(cartpole):
+    class Indexed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = nn.Sequential(nn.Linear(8, 64), nn.Tanh(), nn.Linear(64, 4))
+            self.order = nn.Parameter(torch.arange(8), requires_grad=False)
+
+        def forward(self, x):
+            return self.inner(x[:, self.order])
+
+    torch.manual_seed(0)
+    policy = cartpole.initialize(Indexed())
+    cartpole.train(policy)
+    assert cartpole.evaluate(policy, episodes=2).greedy.mean > 400
+
+
+def test_a_lazy_head_sees_an_encoders_features():
+    dataset = load_distilled("pendulum-encoder")
+    policy = dataset.with_encoder(nn.LazyLinear(1))
+    dataset.diagnose(policy)
+    with pytest.raises(PolicyError, match="with_encoder"):
+        dataset.train(bare := nn.LazyLinear(1))
+    assert isinstance(bare.weight, nn.UninitializedParameter)

@@ -23,9 +23,11 @@ def checked_seed(seed: int) -> int:
 
 
 def small_seed(seed: int) -> int:
-    """A seed for libraries that take 31 bits, as EnvPool does, or 32, as numpy's global generator.
+    """A seed for libraries that take 31 bits, as EnvPool and ALE do, or 32.
 
-    >>> small_seed(2**31 - 1), small_seed(2**31 + 5)
-    (2147483647, 5)
+    Copies side by side take the seeds that follow; there are a million.
+
+    >>> small_seed(2_000_000_000), small_seed(2**31 + 5)
+    (2000000000, 1048581)
     """
-    return seed % 2**31
+    return seed % (2**31 - 2**20)
