@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import gymnasium as gym
+
 from distilled_envs.errors import DatasetError, SettingsError
 from distilled_envs.spec import ENCODER_LEVELS, DistillationSpec
 from distilled_envs.storage.folder import SPEC_FILE, count_rows, read_spec
@@ -149,6 +151,11 @@ def find(
         there = f"the nearest: {', '.join(known[each] for each in near)}"
         if not near:
             there = f"there are {', '.join(sorted(families))}"
+        if name in gym.registry:
+            raise DatasetError(
+                f"There is no distilled dataset of {name}: make one by `distilled-envs distill "
+                f"{name}` ({there})."
+            )
         raise DatasetError(
             f"There is no distilled dataset {name!r}; {there} "
             "(`distilled-envs list` shows all; a dataset folder and a Hub repo's user/name work "

@@ -8,21 +8,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from distilled_envs.errors import DatasetError, MissingExtraError
+from distilled_envs.errors import DatasetError
+from distilled_envs.pairs import Pairs
 from distilled_envs.spec import DistillationSpec
 from distilled_envs.storage import folder as storage
 from distilled_envs.storage.files import given_path
 
 if TYPE_CHECKING:
-    import datasets
-
     from distilled_envs.rows import Rows
 
 MAX_BYTES = 8 * 2**30
 """Bound on expanded rows that are read: a hundred times a batch of frames."""
 
 
-class ExpandedDataset(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
+class ExpandedDataset(Pairs, torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
     """Pairs of an observation and a target, for a ``DataLoader`` or for ``dataset.fit``.
 
     Attributes:
@@ -48,12 +47,6 @@ class ExpandedDataset(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
             spec.replace(name=name, learner=learner, provenance=made, evaluation={}, files={}),
         )
 
-    def __len__(self) -> int:
-        return len(self.targets)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        return self.observations[index], self.targets[index]
-
     def __repr__(self) -> str:
         return (
             f"{type(self).__name__}({self.spec.name!r}, {len(self)} pairs: "
@@ -61,24 +54,7 @@ class ExpandedDataset(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
             f"target {tuple(self.targets.shape[1:])})"
         )
 
-    def to_datasets(self) -> "datasets.Dataset":
-        """As a ``datasets.Dataset`` with columns ``observation`` and ``target``.
-
-        Raises:
-            MissingExtraError: ``datasets`` is not installed.
-        """
-        try:
-            import datasets
-        except ImportError:
-            raise MissingExtraError("datasets", "A datasets.Dataset", "hub") from None
-        columns = {"observation": self.observations.numpy(), "target": self.targets.numpy()}
-        shape = self.observations.shape[1:]
-        numbers = datasets.List(datasets.Value("float32"), length=self.targets.shape[1])
-        seen: Any = datasets.List(datasets.Value("float32"), length=shape[0])
-        if len(shape) == 3:
-            seen = datasets.Array3D(tuple(shape), "uint8")
-        features = datasets.Features({"observation": seen, "target": numbers})
-        return datasets.Dataset.from_dict(columns, features=features)
+    to_datasets = Pairs.to_hf  # its name before
 
     def save(self, folder: str | Path) -> None:
         """Write them as a new folder, whole or not at all: Parquet beside ``distillation.json``.

@@ -9,12 +9,14 @@ from torch import Tensor, nn
 from distilled_envs.errors import DatasetError
 from distilled_envs.learners.networks import empty_encoder
 from distilled_envs.learners.threads import torch_threads
+from distilled_envs.pairs import Pairs
 from distilled_envs.spec import DistillationSpec
 from distilled_envs.storage.checks import check_rows
 from distilled_envs.storage.source import Source
+from distilled_envs.summary import as_html, facts, picture_of
 
 
-class Rows:
+class Rows(Pairs):
     """One batch of rows, with the spec and the encoder that belong to it.
 
     Args:
@@ -52,15 +54,17 @@ class Rows:
         check_rows(self.observations.numpy(), self.targets.numpy(), spec)
         self.encoder = self._build_encoder(encoder)
 
-    def __len__(self) -> int:
-        return len(self.observations)
-
     def __repr__(self) -> str:
         return (
             f"{type(self).__name__}({self.spec.name!r}, {len(self)} rows: "
             f"observation {tuple(self.observations.shape[1:])} -> "
             f"target {tuple(self.targets.shape[1:])}, {self.source})"
         )
+
+    def _repr_html_(self) -> str:
+        rows = self.observations.numpy(), self.targets.numpy()
+        said = facts(self.spec, len(self), self.source)
+        return as_html(self.spec.name, said, picture_of(*rows))
 
     @property
     def is_plain(self) -> bool:

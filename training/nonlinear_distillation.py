@@ -23,7 +23,7 @@ from dataclasses import dataclass
 import torch
 from gymnasium import spaces
 from torch import Tensor, nn
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from distilled_envs.errors import DivergedError
 from distilled_envs.formatting import written

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from distilled_envs.envs.making import time_limit
 from distilled_envs.errors import DivergedError, MissingExtraError, SettingsError

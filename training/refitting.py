@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from gymnasium import spaces
 from torch import Tensor
-from tqdm import trange
+from tqdm.auto import trange
 
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.envs.real import env_spaces

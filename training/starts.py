@@ -11,7 +11,7 @@ import math
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.errors import SettingsError

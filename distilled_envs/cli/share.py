@@ -4,7 +4,6 @@
 """
 
 import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from distilled_envs.storage.files import atomic_path, given_path
 from distilled_envs.storage.folder import read_folder
 from distilled_envs.storage.source import Source
 from distilled_envs.studies.reports import drawn
+from distilled_envs.summary import facts
 
 ROWS_SHOWN = 5
 
@@ -169,36 +169,6 @@ def show(
             drawing = rows_figure(DistilledDataset.load(folder))
             path.write_bytes(drawn(drawing, "svg" if figure.suffix == ".svg" else "png"))
         print(f"figure: {figure}")
-
-
-def facts(spec: DistillationSpec, rows: int, source: Source) -> Iterator[tuple[str, str]]:
-    """What a dataset says of itself, for people: names and words, which may be missing."""
-    task, learner, made = spec.task, spec.learner, spec.provenance
-    arguments = "".join(f", {name}={value!r}" for name, value in spec.env.kwargs.items())
-    yield "environment", f"{spec.env.id}{arguments}"
-    shown = "" if spec.preprocessing is None else f" ({spec.preprocessing})"
-    actions = "logits" if task.kind == "categorical" else "action means"
-    yield (
-        "rows",
-        f"{rows}: observation {task.observation_shape}{shown} -> {task.n_outputs} {actions}",
-    )
-    sizes = "x".join(map(str, learner.hidden_sizes))
-    behind = f", behind an encoder of {learner.encoder_level} layers" * (learner.encoder_level > 0)
-    families = f" of {len(spec.families)} families" if spec.families else ""
-    yield "networks", f"{learner.architecture} {sizes} {learner.activation}{families}{behind}"
-    yield "one step", f"SGD, learning rate {spec.inner.learning_rate:.4g}, mean squared error"
-    for training, scores in spec.evaluation.items():
-        if {"sampled", "greedy"} <= scores.keys():
-            modes = (f"{mode} {written_score(scores[mode])}" for mode in ("sampled", "greedy"))
-            who = f"{scores.get('learners', '?')} networks x {scores.get('episodes', '?')} episodes"
-            yield f"returns, {training.replace('_', ' ')}", f"{', '.join(modes)} ({who})"
-    yield "made by", str(made.get("choice") or made.get("algorithm", ""))
-    if "env_steps" in made and "wall_seconds" in made:
-        yield "cost", f"{made['env_steps']:,} environment steps, {made['wall_seconds']:,.0f} s"
-    yield "command", str(made.get("command") or "")
-    identifier = distilled_id(spec.family)
-    yield "in Gymnasium", f"gym.make({identifier!r})" if identifier else ""
-    yield "from", str(source)
 
 
 def _card(spec: DistillationSpec, source: Source, rows: int) -> str:

@@ -11,7 +11,7 @@ import gymnasium as gym
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from distilled_envs.envs.real import make_ending_vec_env
 from distilled_envs.errors import SettingsError
@@ -26,7 +26,7 @@ from distilled_envs.evaluation.players import (
     together,
 )
 from distilled_envs.evaluation.statistics import bootstrap_interval, interquartile_mean
-from distilled_envs.formatting import written
+from distilled_envs.formatting import written, written_score
 from distilled_envs.learners.generators import kept_generators
 from distilled_envs.learners.policies import evaluating
 from distilled_envs.learners.population import Population
@@ -35,6 +35,7 @@ from distilled_envs.learners.threads import torch_threads
 from distilled_envs.rows import Rows
 from distilled_envs.seeds import checked_seed, small_seed
 from distilled_envs.spec import LearnerSpec
+from distilled_envs.summary import as_html
 
 EVALUATION_SEED = 1_000_000
 """Default seed; distillation seeds are small numbers, so that learners here are new."""
@@ -42,7 +43,7 @@ EVALUATION_SEED = 1_000_000
 _MAX_COPIES = 64  # environments side by side when one policy plays many episodes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Score:
     """Returns in the real environment, in one action mode.
 
@@ -79,6 +80,9 @@ class Score:
         numbers = {key: round(getattr(self, key), 3) for key in ("mean", "std", "iqm")}
         return numbers | {"ci95": ci95}
 
+    def __repr__(self) -> str:
+        return f"Score({written_score(vars(self))})"
+
     def __str__(self) -> str:
         interval = ""
         if self.ci95 is not None:
@@ -86,7 +90,7 @@ class Score:
         return f"{written(self.mean)}{interval}, std {written(self.std)}, IQM {written(self.iqm)}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Evaluation:
     """What :func:`evaluate` found.
 
@@ -109,15 +113,28 @@ class Evaluation:
         protocol = {"learners": self.learners, "episodes": self.episodes, "seed": self.seed}
         return protocol | {"sampled": self.sampled.to_dict(), "greedy": self.greedy.to_dict()}
 
+    def __repr__(self) -> str:
+        return f"Evaluation({self.sampled!r} sampled, {self.greedy!r} greedy, over {self._over})"
+
     def __str__(self) -> str:
-        who = f"{self.learners} learners x " if self.learners > 1 else ""
-        spread = "between learners" if self.learners > 1 else "between episodes"
         return (
-            f"mean return over {who}{self.episodes} episode{'s' * (self.episodes > 1)} "
-            f"(std {spread})\n"
+            f"mean return over {self._over} (std between {self._units})\n"
             f"  sampled  {self.sampled}\n"
             f"  greedy   {self.greedy}"
         )
+
+    def _repr_html_(self) -> str:
+        modes = ("sampled", str(self.sampled)), ("greedy", str(self.greedy))
+        return as_html(f"Mean return over {self._over}, std between {self._units}", modes)
+
+    @property
+    def _over(self) -> str:
+        who = f"{self.learners} learners x " if self.learners > 1 else ""
+        return f"{who}{self.episodes} episode{'s' * (self.episodes > 1)}"
+
+    @property
+    def _units(self) -> str:
+        return "learners" if self.learners > 1 else "episodes"
 
 
 class EvaluationOptions(TypedDict, total=False):

@@ -5,7 +5,7 @@ import contextlib
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from distilled_envs.envs.real import make_vec_env
 from distilled_envs.learners.actions import as_taken, choose_actions, log_deviations

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from distilled_envs.errors import FitWarning, PolicyError, SettingsError
 from distilled_envs.learners.actions import comparable

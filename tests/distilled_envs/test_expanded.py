@@ -49,7 +49,7 @@ def test_they_are_a_dataset_of_torch(cartpole):
 
 def test_they_are_a_dataset_of_the_hub(cartpole):
     pairs = cartpole.expand(50)
-    table = pairs.to_datasets().with_format("numpy")
+    table = pairs.to_hf().with_format("numpy")
     np.testing.assert_array_equal(table["observation"][:], pairs.observations)
     np.testing.assert_array_equal(table["target"][:], pairs.targets)
 
@@ -129,9 +129,7 @@ def test_a_game_is_expanded_by_play(tmp_path, monkeypatch):
     pairs.save(tmp_path / "pairs")
     back = ExpandedDataset.load(tmp_path / "pairs")
     assert torch.equal(back.observations, pairs.observations)
-    assert np.array_equal(
-        pairs.to_datasets().with_format("numpy")["observation"][:], pairs.observations
-    )
+    assert np.array_equal(pairs.to_hf().with_format("numpy")["observation"][:], pairs.observations)
 
 
 def test_a_missing_simulator_is_named(cartpole, monkeypatch):

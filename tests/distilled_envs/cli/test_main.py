@@ -7,8 +7,8 @@ import pytest
 
 from distilled_envs.catalog import entries
 from distilled_envs.cli import main
-from distilled_envs.cli.share import facts
 from distilled_envs.storage.source import Source
+from distilled_envs.summary import facts
 
 TINY = [
     "--total-steps=256", "--learners=2", "--envs-per-learner=2", "--horizon=16", "--minibatches=2",
@@ -149,6 +149,7 @@ def test_drop_in_measurement(monkeypatch, capsys):
         (["evaluate", "no-such-thing"], 1, "no distilled dataset 'no-such-thing'"),
         (["evaluate", "cartpole_2d", "--save"], 1, "give the folder"),
         (["evaluate", "cartpole_2d", "--learners=0"], 1, "at least 1"),
+        (["evaluate", "Ant-v4"], 1, "make one by `distilled-envs distill Ant-v4`"),
         (["show", "cartpole_2d", "--dims=3"], 1, "no variant with dims=3"),
         (["evaluate", "pong", "--encoder-level=2"], 1, "no variant with encoder_level=2"),
         (["compare", "pong", "--revision=v1"], 1, "give a namespace"),
