@@ -5,12 +5,14 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast, overload
 
 import gymnasium as gym
 import numpy as np
 import torch
+from torch import nn
 
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.errors import DistilledEnvsError, MissingExtraError, SettingsError
@@ -28,6 +30,23 @@ OFFSCREEN_HELP = (
 _DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER")
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """A moment of an episode.
+
+    Attributes:
+        frame: The picture ``(height, width, 3)`` uint8; None where a window shows it.
+        total: The return so far.
+        steps: How many there were.
+        over: Whether the episode has ended.
+    """
+
+    frame: np.ndarray | None
+    total: float
+    steps: int
+    over: bool
 
 
 def watch(
@@ -51,59 +70,99 @@ def watch(
         The return of each episode.
 
     Raises:
-        SettingsError: The file's ending is neither of the two.
+        SettingsError: The file's ending is neither of the two, or there is no folder for it.
         DistilledEnvsError: The environment can't be drawn here.
         MissingExtraError: imageio is not installed.
     """
-    video = None if video is None else given_path(video)
-    if video is not None and video.suffix not in (".mp4", ".gif"):
-        raise SettingsError(f"A video ends in .mp4 or .gif, got {video}.")
-    if video is not None and sys.platform == "linux":
-        os.environ.setdefault("MUJOCO_GL", "egl")
-    if video is None and sys.platform == "linux" and not any(map(os.environ.get, _DISPLAYS)):
+    path = checked_video(video, episodes, max_steps)
+    if path is None and sys.platform == "linux" and not any(map(os.environ.get, _DISPLAYS)):
         # SDL would draw into the void, and GLFW abort the process.
         raise DistilledEnvsError("There is no display for a window: give a --video to write.")
+    seed = checked_seed(seed)
+    policy = dataset.train(seed=seed)
+    with drawable(dataset):
+        env = dataset.make_env(render_mode="human" if path is None else "rgb_array")
+    frames: list[np.ndarray] = []
+    returns = []
+    for each in range(episodes):
+        moments = [*episode(dataset, policy, env, seed + each, max_steps)]
+        frames += [shown.frame for shown in moments if shown.frame is not None]
+        returns.append(moments[-1].total)
+    env.close()
+    if path is not None:
+        write_video(path, frames, env.metadata["render_fps"])
+    return returns
+
+
+@overload
+def checked_video(video: str | Path, episodes: int, max_steps: int) -> Path: ...
+
+
+@overload
+def checked_video(video: None, episodes: int, max_steps: int) -> None: ...
+
+
+@overload
+def checked_video(video: str | Path | None, episodes: int, max_steps: int) -> Path | None: ...
+
+
+def checked_video(video: str | Path | None, episodes: int, max_steps: int) -> Path | None:
+    """The file of a video, after a look at all that can be wrong before anything is played.
+
+    Raises:
+        SettingsError: Something is.
+    """
+    path = None if video is None else given_path(video)
+    if path is not None and path.suffix not in (".mp4", ".gif"):
+        raise SettingsError(f"A video ends in .mp4 or .gif, got {path}.")
     if episodes < 1 or max_steps < 1:
         raise SettingsError(
             f"episodes and max_steps must be at least 1, got {episodes} and {max_steps}."
         )
-    if video is not None and not video.resolve().parent.is_dir():
-        raise SettingsError(f"There is no folder {video.parent} to write the video into.")
-    seed = checked_seed(seed)
-    policy = dataset.train(seed=seed)
-    frames: list[np.ndarray] = []
-    with _drawable(dataset):
-        env = dataset.make_env(render_mode="human" if video is None else "rgb_array")
-    returns = []
-    for episode in range(episodes):
-        with _drawable(dataset):  # a window is drawn by reset and step themselves
-            observation, _ = env.reset(seed=seed + episode)
-        total = 0.0
-        for _ in range(max_steps):
-            with torch.no_grad():
-                given = policy_outputs(policy, torch.from_numpy(observation)[None].float())
-            action = choose_actions(dataset.spec.task, given, None, greedy=True)[0].numpy()
-            action = as_taken(env.action_space, action)
-            with _drawable(dataset):
-                observation, reward, terminated, truncated, _ = env.step(action)
-                if video is not None:
-                    frames.append(cast(np.ndarray, env.render()))
-            total += float(reward)
-            if terminated or truncated:
-                break
-        else:
-            logger.warning(
-                "Episode %d goes on after the %d steps that are shown.", episode + 1, max_steps
-            )
-        returns.append(total)
-    env.close()
-    if video is not None:
-        _write(video, frames, env.metadata["render_fps"])
-    return returns
+    if path is not None and not path.resolve().parent.is_dir():
+        raise SettingsError(f"There is no folder {path.parent} to write the video into.")
+    if path is not None and sys.platform == "linux":
+        os.environ.setdefault("MUJOCO_GL", "egl")
+    return path
+
+
+def episode(
+    dataset: DistilledDataset, policy: nn.Module, env: gym.Env, seed: int, max_steps: int
+) -> Iterator[Shown]:
+    """An episode of a policy's likeliest actions, a moment after each step.
+
+    Args:
+        dataset: What the policy was trained on.
+        policy: Observations ``(1, *obs_shape)`` to outputs ``(1, n_outputs)``.
+        env: The environment as the dataset saw it, which shows itself or gives pictures.
+        seed: Of its first state.
+        max_steps: Steps after which no more is shown.
+    """
+    with drawable(dataset):  # a window is drawn by reset and step themselves
+        observation, _ = env.reset(seed=seed)
+    total, steps, over = 0.0, 0, False
+    while not over and steps < max_steps:
+        with torch.no_grad():
+            given = policy_outputs(policy, torch.from_numpy(observation)[None].float())
+        action = choose_actions(dataset.spec.task, given, None, greedy=True)[0].numpy()
+        with drawable(dataset):
+            stepped = env.step(as_taken(env.action_space, action))
+            drawn = None if env.render_mode == "human" else env.render()
+        observation, reward, terminated, truncated, _ = stepped
+        total, steps = total + float(reward), steps + 1
+        over = bool(terminated or truncated)
+        if not over and steps == max_steps:
+            logger.warning("An episode goes on after the %d steps that are shown.", max_steps)
+        yield Shown(cast(Any, drawn), total, steps, over)
 
 
 @contextmanager
-def _drawable(dataset: DistilledDataset) -> Iterator[None]:
+def drawable(dataset: DistilledDataset) -> Iterator[None]:
+    """What keeps an environment from being drawn, in one sentence.
+
+    Raises:
+        DistilledEnvsError: It can't be.
+    """
     try:
         yield
     except DistilledEnvsError:
@@ -116,7 +175,12 @@ def _drawable(dataset: DistilledDataset) -> Iterator[None]:
         ) from error
 
 
-def _write(video: Path, frames: list[np.ndarray], fps: int) -> None:
+def write_video(video: Path, frames: list[np.ndarray], fps: int) -> None:
+    """Write frames ``(height, width, 3)`` as an .mp4 or .gif.
+
+    Raises:
+        MissingExtraError: imageio is not installed.
+    """
     try:
         import imageio.v3 as imageio
     except ImportError:

@@ -4,6 +4,7 @@ import imageio.v3 as imageio
 import pytest
 
 from distilled_envs import load_distilled
+from distilled_envs.before_after import before_and_after
 from distilled_envs.cli import main
 from distilled_envs.errors import DistilledEnvsError, MissingExtraError
 from distilled_envs.watch import watch
@@ -15,7 +16,7 @@ def test_videos_show_a_learner_that_holds_the_poles(tmp_path, ending, capsys):
     assert main(["watch", "cartpole_2d", f"--video={video}", "--max-steps=60"]) == 0
     shown = capsys.readouterr()
     assert "episode 1: return 60.0" in shown.out
-    assert "Episode 1 goes on after the 60 steps that are shown." in shown.err
+    assert "An episode goes on after the 60 steps that are shown." in shown.err
     frames = imageio.imread(video)
     # A gif has every second frame, and those that equal their neighbor are merged.
     assert frames.shape[0] == 60 if ending == "mp4" else 15 <= frames.shape[0] <= 30
@@ -55,3 +56,49 @@ def test_what_cannot_be_drawn_says_what_to_install(monkeypatch):
     monkeypatch.setattr(dataset, "make_env", no_display)
     with pytest.raises(DistilledEnvsError, match=r"no OpenGL context.*libegl1"):
         watch(dataset)
+
+
+@pytest.mark.parametrize("name", ["cartpole_2d", "hopper", "pong"])
+def test_before_and_after_stand_side_by_side(tmp_path, name, capsys):
+    video = tmp_path / "film.mp4"
+    command = ["watch", name, f"--video={video}", "--compare", "--max-steps=30", "--episodes=2"]
+    assert main(command) == 0
+    said = capsys.readouterr().out
+    assert said.count("before the step,") == 2
+    frames = imageio.imread(video)
+    assert len(frames) >= 30
+    height, width, _ = frames.shape[1:]
+    assert width == 976
+    assert height % 16 == 0
+    left, right = frames[:, 60:-30, :480], frames[:, 60:-30, 496:976]
+    first, last = (left[0].astype(int) - right[0]), (left[25].astype(int) - right[25])
+    assert abs(first).mean() < abs(last).mean()  # from the same state to others
+    assert frames[:, :50, :480].std() > 0  # captions
+    assert frames[:, :50, 496:].std() > 0
+
+
+def test_what_falls_fades_and_stays(tmp_path):
+    dataset = load_distilled("cartpole_2d")
+    video = tmp_path / "film.gif"
+    ((before, after),) = before_and_after(dataset, video, max_steps=80)
+    assert before < 40 < after == 80
+    frames = imageio.imread(video)
+    fallen, standing = frames[-1, 60:-30, :480], frames[-1, 60:-30, 496:]
+    assert frames[0, 60:-30, :480].min() < 50
+    assert fallen.min() > 100
+    assert standing.min() < 50
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ([], "give a --video"),
+        (["--video=film.avi"], "ends in .mp4 or .gif"),
+        (["--video=film.gif", "--episodes=0"], "at least 1"),
+        (["--video=no/where.gif"], "There is no folder no"),
+        (["--video=film.gif", "--seed=-1"], "A seed is a whole number"),
+    ],
+)
+def test_mistakes_with_both_are_told(flags, said, capsys):
+    assert main(["watch", "cartpole_1d", "--compare", *flags]) == 1
+    assert said in capsys.readouterr().err
