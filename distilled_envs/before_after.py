@@ -10,10 +10,9 @@ from distilled_envs.dataset import DistilledDataset
 from distilled_envs.errors import MissingExtraError
 from distilled_envs.formatting import written
 from distilled_envs.seeds import checked_seed
-from distilled_envs.watch import Shown, checked_video, drawable, episode, write_video
+from distilled_envs.watch import Shown, checked_video, episode, make_drawn, write_video
 
 WIDTH = 480
-"""Width of each of the two pictures, in pixels; smaller ones are drawn larger."""
 _HEAD, _FOOT, _GAP = 56, 24, 16
 _INK, _PALE, _PAPER = (25, 25, 35), (120, 120, 130), (255, 255, 255)
 _FADED = 0.45
@@ -28,6 +27,7 @@ def before_and_after(
     episodes: int = 1,
     max_steps: int = 1000,
     seed: int = 0,
+    width: int = WIDTH,
 ) -> list[tuple[float, float]]:
     """Write a video of a fresh network and of what one gradient step makes of it.
 
@@ -39,6 +39,7 @@ def before_and_after(
         episodes: Episodes to play.
         max_steps: Steps after which to stop showing an episode.
         seed: Seed of the network and of the environment.
+        width: Width of each of the two pictures, in pixels; smaller ones are drawn larger.
 
     Returns:
         The returns before and after, of each episode.
@@ -51,8 +52,7 @@ def before_and_after(
     path, seed = checked_video(video, episodes, max_steps), checked_seed(seed)
     fresh = dataset.new_policy(seed=seed)
     policies = fresh, dataset.train(copy.deepcopy(fresh))
-    with drawable(dataset):
-        envs = [dataset.make_env(render_mode="rgb_array") for _ in policies]
+    envs = [make_drawn(dataset, "rgb_array") for _ in policies]
     frames, returns = [], []
     for each in range(episodes):
         playing = [
@@ -64,7 +64,7 @@ def before_and_after(
         now: tuple[Shown | None, Shown | None] = last
         while now != (None, None):
             last = now[0] or last[0], now[1] or last[1]
-            frames.append(_beside(dataset, last))
+            frames.append(_beside(dataset, last, width))
             now = next(playing[0], None), next(playing[1], None)
         returns.append((last[0].total, last[1].total))
     for env in envs:
@@ -73,7 +73,7 @@ def before_and_after(
     return returns
 
 
-def _beside(dataset: DistilledDataset, sides: tuple[Shown, Shown]) -> np.ndarray:
+def _beside(dataset: DistilledDataset, sides: tuple[Shown, Shown], width: int) -> np.ndarray:
     """Both pictures with what they are of, ``(height, width, 3)`` uint8, of whole blocks of 16."""
     try:
         from PIL import Image, ImageDraw, ImageFont
@@ -83,18 +83,18 @@ def _beside(dataset: DistilledDataset, sides: tuple[Shown, Shown]) -> np.ndarray
     for side in sides:
         assert side.frame is not None
         picture = Image.fromarray(side.frame)
-        height = round(picture.height * WIDTH / picture.width)
-        pixels = Image.Resampling.NEAREST if picture.width < WIDTH / 2 else Image.Resampling.LANCZOS
-        picture = picture.resize((WIDTH, height), pixels)
+        height = round(picture.height * width / picture.width)
+        pixels = Image.Resampling.NEAREST if picture.width < width / 2 else Image.Resampling.LANCZOS
+        picture = picture.resize((width, height), pixels)
         if side.over:
             picture = Image.blend(Image.new("RGB", picture.size, _PAPER), picture, _FADED)
         pictures.append(picture)
     height = max(each.height for each in pictures)
-    size = 2 * WIDTH + _GAP, _HEAD + height + _FOOT
+    size = 2 * width + _GAP, _HEAD + height + _FOOT
     sheet = Image.new("RGB", (_whole(size[0]), _whole(size[1])), _PAPER)
     draw = ImageDraw.Draw(sheet)
     head, small = ImageFont.load_default(20), ImageFont.load_default(15)
-    places = 0, WIDTH + _GAP
+    places = 0, width + _GAP
     for place, side, label, picture in zip(places, sides, LABELS, pictures, strict=True):
         sheet.paste(picture, (place, _HEAD))
         draw.text((place + 8, 6), label, _INK, head)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast, overload
+from typing import Any, Literal, cast, overload
 
 import gymnasium as gym
 import numpy as np
@@ -28,6 +28,9 @@ OFFSCREEN_HELP = (
 )
 
 _DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER")
+
+COLORS = 64
+"""Colors of a .gif."""
 
 logger = logging.getLogger(__name__)
 
@@ -80,8 +83,7 @@ def watch(
         raise DistilledEnvsError("There is no display for a window: give a --video to write.")
     seed = checked_seed(seed)
     policy = dataset.train(seed=seed)
-    with drawable(dataset):
-        env = dataset.make_env(render_mode="human" if path is None else "rgb_array")
+    env = make_drawn(dataset, "human" if path is None else "rgb_array")
     frames: list[np.ndarray] = []
     returns = []
     for each in range(episodes):
@@ -124,6 +126,24 @@ def checked_video(video: str | Path | None, episodes: int, max_steps: int) -> Pa
     if path is not None and sys.platform == "linux":
         os.environ.setdefault("MUJOCO_GL", "egl")
     return path
+
+
+def make_drawn(dataset: DistilledDataset, mode: Literal["human", "rgb_array"]) -> gym.Env:
+    """The real environment in a window, or giving pictures, with the walker in the middle.
+
+    MuJoCo's models have a camera of that name which follows; Gymnasium 1.4 takes it no more, and
+    what walks is out of the picture after some seconds.
+
+    Raises:
+        DistilledEnvsError: It can't be drawn here.
+    """
+    with drawable(dataset):
+        env = dataset.make_env(render_mode=mode)
+    renderer, mujoco = getattr(env.unwrapped, "mujoco_renderer", None), sys.modules.get("mujoco")
+    if renderer is not None and mujoco is not None and mode == "rgb_array":
+        camera = mujoco.mj_name2id(renderer.model, mujoco.mjtObj.mjOBJ_CAMERA, "track")
+        renderer.camera_id = camera  # -1 is the free one, where there is none
+    return env
 
 
 def episode(
@@ -179,17 +199,37 @@ def write_video(video: Path, frames: list[np.ndarray], fps: int) -> None:
     """Write frames ``(height, width, 3)`` as an .mp4 or .gif.
 
     Raises:
-        MissingExtraError: imageio is not installed.
+        MissingExtraError: What writes them is not installed.
     """
+    if video.suffix == ".gif":
+        _write_gif(video, frames, fps)
+        return
     try:
         import imageio.v3 as imageio
     except ImportError:
         raise MissingExtraError("imageio", "Writing a video", "render") from None
     with atomic_path(video) as path:
-        if video.suffix == ".gif":
-            every = max(1, round(fps / 25))  # players slow down what is faster than 50 a second
-            imageio.imwrite(
-                path, frames[::every], extension=".gif", duration=1000 * every / fps, loop=0
-            )
-        else:
-            imageio.imwrite(path, frames, extension=".mp4", fps=fps)
+        imageio.imwrite(path, frames, extension=".mp4", fps=fps)
+
+
+def _write_gif(video: Path, frames: list[np.ndarray], fps: int) -> None:
+    """One palette for all frames, and no dither: a fifth of what each frame's own would take."""
+    try:
+        from PIL import Image
+    except ImportError:
+        raise MissingExtraError("pillow", "Writing a .gif", "render") from None
+    every = max(1, round(fps / 25))  # players slow down what is faster than 50 a second
+    shown = [Image.fromarray(frame) for frame in frames[::every]]
+    some = frames[:: max(1, len(frames) // 4)]
+    palette = Image.fromarray(np.concatenate(some)).quantize(COLORS, dither=Image.Dither.NONE)
+    reduced = [each.quantize(palette=palette, dither=Image.Dither.NONE) for each in shown]
+    with atomic_path(video) as path:
+        reduced[0].save(
+            path,
+            format="GIF",
+            save_all=True,
+            append_images=reduced[1:],
+            duration=1000 * every / fps,
+            loop=0,
+            optimize=True,
+        )

@@ -33,7 +33,6 @@ SUMMARY = {
     "cartpole-nd-5d-min": "5-D cart-pole",
     "swimmer-min": "Swimmer",
     "hopper-min": "Hopper",
-    "halfcheetah-min": "HalfCheetah",
     "halfcheetah-encoder": "HalfCheetah",
     "walker2d-min": "Walker2d",
     "ant-encoder": "Ant",

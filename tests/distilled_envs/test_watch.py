@@ -77,6 +77,14 @@ def test_before_and_after_stand_side_by_side(tmp_path, name, capsys):
     assert frames[:, :50, 496:].std() > 0
 
 
+def test_the_camera_follows_who_walks_away(tmp_path):
+    video = tmp_path / "film.mp4"
+    before_and_after(load_distilled("halfcheetah-encoder"), video, max_steps=60)
+    right = imageio.imread(video)[[0, -1], 60:-30, 496:976].astype(int)
+    cheetah = (right[..., 0] - right[..., 2] > 25).sum((1, 2))  # of brown on gray
+    assert cheetah[1] > cheetah[0] / 2 > 500
+
+
 def test_what_falls_fades_and_stays(tmp_path):
     dataset = load_distilled("cartpole_2d")
     video = tmp_path / "film.gif"
