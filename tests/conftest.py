@@ -29,6 +29,26 @@ def one_thread_and_one_seed():
     torch.manual_seed(1)
 
 
+@pytest.fixture(scope="session")
+def short_run() -> Settings:
+    """A distillation of four iterations, in half a second."""
+    return Settings(
+        name="cartpole-nd-1d-min",
+        env_id="CartPoleND-v0",
+        dims=1,
+        instances=2,
+        total_steps=4 * 4 * 2 * 16,
+        threads=1,
+        learners=4,
+        envs_per_learner=2,
+        horizon=16,
+        minibatches=2,
+        eval_learners=3,
+        eval_episodes=1,
+        checkpoint_seconds=0.0,
+    )
+
+
 @pytest.fixture
 def interrupted(monkeypatch) -> Callable[[Settings, Path], None]:
     """Distill, with a Ctrl-C in the first of two iterations."""

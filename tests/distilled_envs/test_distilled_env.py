@@ -301,7 +301,7 @@ import gymnasium as gym
 import distilled_envs
 
 ids = [name for name in gym.registry if name.startswith("Distilled")]
-play = ("LunarLander", "BipedalWalker", "MinAtar")  # encoders, behind which learners play once
+play = ("LunarLander", "MinAtar")  # encoders, behind which learners play once
 for name in ids:
     if name.removeprefix("Distilled").startswith(play):
         try:

@@ -5,6 +5,7 @@ may die. A fault is a raw exception, more than five seconds, or more than 1 GiB.
 end the process. By ``DISTILLED_ENVS_MUTATIONS`` and ``DISTILLED_ENVS_SEED`` more are tried.
 """
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -15,33 +16,22 @@ from pathlib import Path
 import pytest
 
 from distilled_envs import load_distilled
-from distilled_envs.training import Settings
 
 SEED = int(os.environ.get("DISTILLED_ENVS_SEED", "0"))
 MUTATIONS = int(os.environ.get("DISTILLED_ENVS_MUTATIONS", "600"))
 NAMES = ("cartpole-nd-2d-min", "pendulum-encoder", "frozenlake-min", "a run")
-RUN = Settings(
-    name="cartpole-nd-1d-min",
-    env_id="CartPoleND-v0",
-    dims=1,
-    instances=2,
-    total_steps=2 * 4 * 2 * 16,
-    threads=1,
-    learners=4,
-    envs_per_learner=2,
-    horizon=16,
-    minibatches=2,
-    eval_learners=2,
-    eval_episodes=1,
-)
 WORKER = Path(__file__).parent / "worker.py"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-def test_mutated_folders_are_used_or_refused_in_words(name, tmp_path, capsys, interrupted):
+def test_mutated_folders_are_used_or_refused_in_words(
+    name, tmp_path, capsys, interrupted, short_run
+):
     if name == "a run":
-        interrupted(RUN, tmp_path / "set")
+        interrupted(
+            dataclasses.replace(short_run, total_steps=short_run.total_steps // 2), tmp_path / "set"
+        )
     else:
         load_distilled(name).save(tmp_path / "set")
     count, faults, number, last = Counter(), [], 0, MUTATIONS // len(NAMES)

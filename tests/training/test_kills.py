@@ -13,25 +13,10 @@ import pytest
 import torch
 
 from distilled_envs.errors import SettingsError
-from distilled_envs.training import PRESETS, AutomaticSettings, Settings, distill, distill_any
+from distilled_envs.training import PRESETS, AutomaticSettings, distill, distill_any
 from distilled_envs.training.meta_ppo import MetaPPO
 
 KILLS = int(os.environ.get("DISTILLED_ENVS_KILLS", "6"))
-CARTPOLE = Settings(
-    name="cartpole-nd-1d-min",
-    env_id="CartPoleND-v0",
-    dims=1,
-    instances=2,
-    total_steps=40 * 4 * 2 * 16,
-    threads=1,
-    learners=4,
-    envs_per_learner=2,
-    horizon=16,
-    minibatches=2,
-    eval_learners=3,
-    eval_episodes=1,
-    checkpoint_seconds=0.0,
-)
 GAME = dataclasses.replace(
     PRESETS["pong-level4"],
     total_steps=6 * 2 * 2 * 4,
@@ -81,19 +66,20 @@ def goes_on(settings, output):
 
 
 @pytest.mark.slow
-def test_cartpole_comes_out_as_if_it_had_not_been_killed(tmp_path):
+def test_cartpole_comes_out_as_if_it_had_not_been_killed(tmp_path, short_run):
+    settings = dataclasses.replace(short_run, total_steps=10 * short_run.total_steps)
     started = time.monotonic()
-    whole = distill(CARTPOLE, tmp_path / "whole", progress=False)
+    whole = distill(settings, tmp_path / "whole", progress=False)
     lasts, chance = time.monotonic() - started, random.Random(0)
     for kill in range(KILLS):
         output, after = tmp_path / f"run-{kill}", chance.uniform(0, 1.1 * lasts)
-        iterations = killed_after(after, distill, CARTPOLE, output)
+        iterations = killed_after(after, distill, settings, output)
         if (output / "checkpoint.pt").exists():
             kept = torch.load(output / "checkpoint.pt")["algorithm"]["iteration"]
             assert kept >= iterations - 1
         else:
             assert iterations <= 1
-        dataset = goes_on(CARTPOLE, output)
+        dataset = goes_on(settings, output)
         for part in ("observations", "targets"):
             assert torch.equal(getattr(dataset, part), getattr(whole, part)), f"killed at {after}"
         assert dataset.spec.task == whole.spec.task

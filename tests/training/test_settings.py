@@ -94,9 +94,9 @@ def test_refitting_refuses_what_makes_no_sense(wrong):
     [
         ({"instances": 1}, "two instances at least"),
         ({"visits": 0}, "visits of at least 1"),
-        ({"episodes": -1}, "rounds, episodes and a seed of at least 0"),
-        ({"rounds": -1}, "rounds, episodes and a seed of at least 0"),
-        ({"seed": -1}, "rounds, episodes and a seed of at least 0"),
+        ({"episodes": -1}, "rounds and episodes of at least 0"),
+        ({"rounds": -1}, "rounds and episodes of at least 0"),
+        ({"seed": -1}, "A seed is a whole number"),
         ({"enough": 1.5}, r"enough must lie in 0\.\.1"),
     ],
 )

@@ -17,25 +17,9 @@ from filelock import FileLock
 
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.errors import SettingsError, StorageError
-from distilled_envs.training import AutomaticSettings, Settings, distill, distill_any, run
+from distilled_envs.training import AutomaticSettings, distill, distill_any, run
 from distilled_envs.training.meta_ppo import MetaPPO
 from distilled_envs.training.scalars import Scalars
-
-TINY = Settings(
-    name="cartpole-nd-1d-min",
-    env_id="CartPoleND-v0",
-    dims=1,
-    instances=2,
-    total_steps=4 * 4 * 2 * 16,
-    threads=1,
-    learners=4,
-    envs_per_learner=2,
-    horizon=16,
-    minibatches=2,
-    eval_learners=3,
-    eval_episodes=1,
-    checkpoint_seconds=0.0,
-)
 
 
 @pytest.fixture
@@ -59,18 +43,18 @@ def full_after(monkeypatch):
 
 @pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
 @pytest.mark.parametrize("room", [0, 3_000], ids=["log", "checkpoint"])
-def test_a_full_disk_costs_no_checkpoint(tmp_path, full_after, monkeypatch, room):
-    whole = distill(TINY, tmp_path / "whole", progress=False)
+def test_a_full_disk_costs_no_checkpoint(tmp_path, full_after, monkeypatch, room, short_run):
+    whole = distill(short_run, tmp_path / "whole", progress=False)
     full_after(2, room)
     with pytest.raises(StorageError, match=r"no room left .* \(a run goes on with --resume\)"):
-        distill(TINY, tmp_path / "run", progress=False)
+        distill(short_run, tmp_path / "run", progress=False)
     left = sorted(each.name for each in (tmp_path / "run").iterdir())
     assert left == [".lock", "checkpoint.pt", "run.json", "tensorboard"]
     assert torch.load(tmp_path / "run" / "checkpoint.pt")["algorithm"]["iteration"] == 1
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limits[1], limits[1]))
     monkeypatch.undo()
-    again = distill(TINY, tmp_path / "run", resume=True, progress=False)
+    again = distill(short_run, tmp_path / "run", resume=True, progress=False)
     assert torch.equal(again.observations, whole.observations)
     assert torch.equal(again.targets, whole.targets)
 
@@ -109,10 +93,10 @@ def test_of_runs_into_one_folder_one_goes_on(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def stopped(tmp_path_factory):
+def stopped(tmp_path_factory, short_run):
     """A run with a checkpoint, as bytes of its two files."""
     folder = tmp_path_factory.mktemp("stopped") / "run"
-    short = dataclasses.replace(TINY, total_steps=TINY.total_steps // 4)
+    short = dataclasses.replace(short_run, total_steps=short_run.total_steps // 4)
     distill(short, folder, progress=False)
     return {name: (folder / name).read_bytes() for name in ("run.json", "checkpoint.pt")}
 
@@ -143,17 +127,17 @@ FOREIGN = {
 @pytest.mark.parametrize(
     ("file", "place"), [(file, place) for file in FOREIGN for place in range(len(FOREIGN[file]))]
 )
-def test_files_of_something_else_are_told_and_stay(tmp_path, stopped, file, place):
+def test_files_of_something_else_are_told_and_stay(tmp_path, stopped, file, place, short_run):
     for name, content in stopped.items():
         (tmp_path / name).write_bytes(content)
     (tmp_path / file).write_bytes(FOREIGN[file][place])
     with pytest.raises(SettingsError, match=file.replace(".", r"\.")) as caught:
-        distill(TINY, tmp_path, resume=True, progress=False)
+        distill(short_run, tmp_path, resume=True, progress=False)
     assert "\n" not in str(caught.value)
     assert (tmp_path / file).read_bytes() == FOREIGN[file][place]
 
 
-def test_a_folder_of_another_kind_of_run_is_told(tmp_path, stopped):
+def test_a_folder_of_another_kind_of_run_is_told(tmp_path, stopped, short_run):
     automatic = AutomaticSettings("CliffWalking-v1")
     for name, content in stopped.items():
         (tmp_path / name).write_bytes(content)
@@ -162,21 +146,23 @@ def test_a_folder_of_another_kind_of_run_is_told(tmp_path, stopped):
     asked = {"automatic": dataclasses.asdict(automatic), "seconds": 1.0}
     (tmp_path / "run.json").write_text(json.dumps(asked))
     with pytest.raises(SettingsError, match="with the flags that the run was started with"):
-        distill(TINY, tmp_path, resume=True, progress=False)
+        distill(short_run, tmp_path, resume=True, progress=False)
 
 
-def test_a_clock_that_jumps_changes_nothing(tmp_path, monkeypatch):
-    whole = distill(TINY, tmp_path / "whole", progress=False)
+def test_a_clock_that_jumps_changes_nothing(tmp_path, monkeypatch, short_run):
+    whole = distill(short_run, tmp_path / "whole", progress=False)
     jumps = itertools.cycle([0.0, 3e9, 1.0, 2e9])
     monkeypatch.setattr(time, "time", lambda: next(jumps))
-    dataset = distill(TINY, tmp_path / "run", progress=False)
+    dataset = distill(short_run, tmp_path / "run", progress=False)
     assert torch.equal(dataset.targets, whole.targets)
     assert 0 < dataset.spec.provenance["wall_seconds"] < 60
 
 
-def test_a_longer_run_that_was_killed_at_its_end_is_not_taken_for_finished(tmp_path, monkeypatch):
-    distill(TINY, tmp_path, progress=False)
-    longer = dataclasses.replace(TINY, total_steps=2 * TINY.total_steps)
+def test_a_longer_run_that_was_killed_at_its_end_is_not_taken_for_finished(
+    tmp_path, monkeypatch, short_run
+):
+    distill(short_run, tmp_path, progress=False)
+    longer = dataclasses.replace(short_run, total_steps=2 * short_run.total_steps)
     with monkeypatch.context() as patch:
 
         def killed(*_):
@@ -189,8 +175,8 @@ def test_a_longer_run_that_was_killed_at_its_end_is_not_taken_for_finished(tmp_p
     assert dataset.spec.provenance["env_steps"] == longer.total_steps
 
 
-def test_a_teacher_that_was_not_kept_yet_is_loaded_again(tmp_path, monkeypatch):
-    taught = dataclasses.replace(TINY, teacher="cartpole-nd-1d-64")
+def test_a_teacher_that_was_not_kept_yet_is_loaded_again(tmp_path, monkeypatch, short_run):
+    taught = dataclasses.replace(short_run, teacher="cartpole-nd-1d-64")
     with monkeypatch.context() as patch:
         patch.setattr(DistilledDataset, "save", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
@@ -200,17 +186,17 @@ def test_a_teacher_that_was_not_kept_yet_is_loaded_again(tmp_path, monkeypatch):
     assert (tmp_path / "run" / "teacher").is_dir()
 
 
-def test_a_disk_without_locks_is_told_and_used(tmp_path, monkeypatch, caplog):
+def test_a_disk_without_locks_is_told_and_used(tmp_path, monkeypatch, caplog, short_run):
     def refused(*_, **__):
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
     monkeypatch.setattr(FileLock, "acquire", refused)
-    distill(TINY, tmp_path / "run", progress=False)
+    distill(short_run, tmp_path / "run", progress=False)
     assert "is on a disk without locks" in caplog.text
 
 
-def test_networks_that_no_dataset_may_have_are_refused_before_they_are_trained(tmp_path):
-    huge = dataclasses.replace(TINY, hidden_sizes=(16_384, 16_384))
+def test_networks_that_no_dataset_may_have_are_refused_before_they_are_trained(tmp_path, short_run):
+    huge = dataclasses.replace(short_run, hidden_sizes=(16_384, 16_384))
     with pytest.raises(SettingsError, match="MiB each, and the limit is"):
         distill(huge, tmp_path / "run", progress=False)
     assert not (tmp_path / "run").exists()
