@@ -161,7 +161,7 @@ def test_unknown_names_list_the_nearest():
         load_distilled("cartpol_nd")
     with pytest.raises(DatasetError, match=r"there are acrobot, ant, .*, cartpole, cartpole-nd"):
         load_distilled("zzzzzz")
-    with pytest.raises(DatasetError, match="There is no distilled dataset 'Hopper-v4'"):
+    with pytest.raises(DatasetError, match="of Hopper-v4: make one by `distilled-envs dist"):
         load_distilled("Hopper-v4")
     with pytest.raises(DatasetError, match=r"no variant with dims=2, instances=5; there are: .*2d"):
         load_distilled("cartpole_nd", dims=2, instances=5)

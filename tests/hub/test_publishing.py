@@ -269,6 +269,6 @@ def test_the_page_about_the_hub_works_as_it_is_written(hub, environment, tmp_pat
         )
         assert done.returncode == 0, done.stderr
         out += done.stdout
-    assert "my-name/distilled-cartpole-nd  2d-min " in out
+    assert re.search(r"^my-name/distilled-cartpole-nd +2d-min ", out, re.MULTILINE)
     commit = hub.repos["my-name/distilled-cartpole-nd"].refs["main"]
     assert f"hub my-name/distilled-cartpole-nd/2d-min@{commit}" in out
