@@ -3,6 +3,7 @@
 import ast
 import inspect
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from distilled_envs import errors
@@ -29,8 +30,13 @@ def table_of(kind: str) -> str:
     return markdown_table([["module", "sentence"], *([f"`{a}`", b] for a, b in found)])
 
 
-def _sentences() -> Iterator[tuple[str, str, str]]:
-    """Kind, module and sentence of each error that is made with one."""
+@cache
+def _sentences() -> tuple[tuple[str, str, str], ...]:
+    """Kind, module and sentence of each error that is made with one; the source is read once."""
+    return tuple(_found())
+
+
+def _found() -> Iterator[tuple[str, str, str]]:
     for path in (path for package in PACKAGES for path in (ROOT / package).rglob("*.py")):
         module = str(path.relative_to(ROOT).with_suffix("")).removeprefix("distilled_envs/")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

@@ -13,23 +13,10 @@ import pytest
 import torch
 
 from distilled_envs.errors import SettingsError
-from distilled_envs.training import PRESETS, AutomaticSettings, distill, distill_any
+from distilled_envs.training import AutomaticSettings, distill, distill_any
 from distilled_envs.training.meta_ppo import MetaPPO
 
 KILLS = int(os.environ.get("DISTILLED_ENVS_KILLS", "6"))
-GAME = dataclasses.replace(
-    PRESETS["pong-level4"],
-    total_steps=6 * 2 * 2 * 4,
-    threads=1,
-    learners=2,
-    envs_per_learner=2,
-    horizon=4,
-    minibatches=1,
-    guide_share=0.0,
-    eval_learners=1,
-    eval_episodes=1,
-    checkpoint_seconds=0.0,
-)
 
 
 def killed_after(seconds, run, *arguments):
@@ -88,19 +75,20 @@ def test_cartpole_comes_out_as_if_it_had_not_been_killed(tmp_path, short_run):
 
 
 @pytest.mark.slow
-def test_a_game_goes_on_from_its_last_checkpoint(tmp_path):
+def test_a_game_goes_on_from_its_last_checkpoint(tmp_path, tiny):
+    game = dataclasses.replace(tiny, total_steps=3 * tiny.total_steps, checkpoint_seconds=0.0)
     started = time.monotonic()
-    distill(GAME, tmp_path / "whole", progress=False)
+    distill(game, tmp_path / "whole", progress=False)
     lasts, chance = time.monotonic() - started, random.Random(0)
     for kill in range(max(KILLS // 5, 1)):
         output = tmp_path / f"run-{kill}"
-        iterations = killed_after(chance.uniform(0, lasts), distill, GAME, output)
+        iterations = killed_after(chance.uniform(0, lasts), distill, game, output)
         kept = 0
         if (output / "checkpoint.pt").exists():
             kept = torch.load(output / "checkpoint.pt")["algorithm"]["iteration"]
         assert kept >= iterations - 1
-        dataset = goes_on(GAME, output)  # games start new episodes
-        assert dataset.spec.provenance["env_steps"] == GAME.total_steps
+        dataset = goes_on(game, output)  # games start new episodes
+        assert dataset.spec.provenance["env_steps"] == game.total_steps
 
 
 @pytest.mark.slow
