@@ -9,7 +9,7 @@ import json
 import logging
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import tyro
 
 from distilled_envs import DistilledEnvsError
 from distilled_envs.dataset import DistilledDataset
+from distilled_envs.envs.making import ending
 from distilled_envs.evaluation.yardsticks import yardsticks
 from distilled_envs.storage.files import atomic_path
 from distilled_envs.training import AutomaticSettings, distill_any
@@ -136,6 +137,7 @@ def _ppo(world: World, steps: int) -> dict[str, Any]:
     from distilled_envs.studies.zoo import Recipe
     from distilled_envs.training.sb3_envs import teacher_env
 
+    world = replace(world, spec=ending(world.spec))  # an untrained network may walk for ever
     make, started = partial(teacher_env, world), time.monotonic()
     model = make_model("ppo", make, Recipe(), seed=0)
     curve = learn(model, make, steps=steps, evaluations=1, episodes=32, seed=0)

@@ -10,7 +10,7 @@ from torch import Tensor
 from distilled_envs.training.meta_ppo import MetaPPO
 
 _OPTIMIZERS = ("optimizer", "critic_optimizer")
-_OF_ACTORS = ("ended", "returns")
+_OF_ACTORS = ("ended", "returns", "lives")
 _LARGEST = 2**53
 """Bound on whole numbers."""
 
@@ -44,8 +44,9 @@ def check_state(state: Any, algorithm: MetaPPO) -> None:
     for name in _OPTIMIZERS:
         del like[name]
     if "env" in like["actors"]:  # what else is in it, the environment knows itself
-        like["actors"]["env"] = {key: like["actors"]["env"][key] for key in _OF_ACTORS}
-        own = {key: rest["actors"]["env"][key] for key in _OF_ACTORS}
+        known = [key for key in _OF_ACTORS if key in like["actors"]["env"]]
+        like["actors"]["env"] = {key: like["actors"]["env"][key] for key in known}
+        own = {key: rest["actors"]["env"][key] for key in known}
         rest["actors"] = rest["actors"] | {"env": own}
     _check_like(rest, like, "the state")
 

@@ -184,15 +184,17 @@ class Actors:
     def get_state(self) -> dict[str, Any]:
         """What the next rollout depends on, as tensors and plain values.
 
-        An environment without ``get_state`` gives none, and starts new episodes on resuming.
+        An environment without ``get_state`` gives none, and starts new episodes on resuming; see
+        :mod:`.replay` for games.
         """
         state: dict[str, Any] = {"recent_returns": list(self.recent_returns)}
         for name in ("_normalize_observations", "_normalize_rewards"):
             if getattr(self, name) is not None:
                 state[name] = _to_tensors(getattr(self, name).get_state())
-        env: Any = self.env.unwrapped
-        if hasattr(env, "get_state"):
+        if (env := self._with_state()) is not None:
             arrays = {"ended": self._ended, "returns": self._returns}
+            if self._lives is not None:
+                arrays["lives"] = self._lives
             state["env"] = _to_tensors(arrays | env.get_state())
         return state
 
@@ -205,8 +207,16 @@ class Actors:
         if "env" in state:
             arrays = _to_arrays(state["env"])
             self._ended, self._returns = arrays.pop("ended"), arrays.pop("returns")
-            env: Any = self.env.unwrapped
+            if self._lives is not None:
+                self._lives = arrays.pop("lives")
+            env = self._with_state()
+            assert env is not None
             self._observations = env.set_state(arrays)
+
+    def _with_state(self) -> Any | None:
+        """The environment that can tell its state: cart-pole's own, or a game's wrapper."""
+        each = (self.env, self.env.unwrapped)
+        return next((env for env in each if hasattr(env, "get_state")), None)
 
 
 def _to_tensors(values: dict[str, Any]) -> dict[str, Any]:

@@ -59,9 +59,10 @@ def distill(
         settings: What to distill and how; a name stands for that of a preset.
         output: Folder of the run.
         resume: Go on with the run in ``output``. On one thread, a resumed run gives the same
-            dataset as one that was never stopped, for environments that can tell their state
-            (cart-pole); others start new episodes. A finished run goes on if ``total_steps`` are
-            more now, and what it gave before stays in ``<output>/dataset-<steps>``.
+            dataset as one that was never stopped, for cart-pole, which tells its state, and games,
+            which are played again up to there; others start new episodes. A finished run goes on if
+            ``total_steps`` are more now, and what it gave before stays in
+            ``<output>/dataset-<steps>``.
         progress: Whether to show a progress bar.
         command: The shell command that asked for it, kept in the dataset's provenance; a resumed
             run keeps the one that started it.

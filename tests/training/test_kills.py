@@ -53,12 +53,22 @@ def goes_on(settings, output):
 
 
 @pytest.mark.slow
-def test_cartpole_comes_out_as_if_it_had_not_been_killed(tmp_path, short_run):
-    settings = dataclasses.replace(short_run, total_steps=10 * short_run.total_steps)
+@pytest.mark.parametrize("kind", ["cart-pole", "game", "guided game"])
+def test_runs_come_out_as_if_they_had_not_been_killed(kind, tmp_path, short_run, tiny):
+    kills = KILLS if kind == "cart-pole" else max(KILLS // 5, 1)
+    if kind == "cart-pole":
+        settings = dataclasses.replace(short_run, total_steps=10 * short_run.total_steps)
+    else:
+        settings = dataclasses.replace(
+            tiny,
+            guide_share=0.5 if kind == "guided game" else 0.0,
+            total_steps=4 * tiny.total_steps,
+            checkpoint_seconds=0.0,
+        )
     started = time.monotonic()
     whole = distill(settings, tmp_path / "whole", progress=False)
     lasts, chance = time.monotonic() - started, random.Random(0)
-    for kill in range(KILLS):
+    for kill in range(kills):
         output, after = tmp_path / f"run-{kill}", chance.uniform(0, 1.1 * lasts)
         iterations = killed_after(after, distill, settings, output)
         if (output / "checkpoint.pt").exists():
@@ -72,23 +82,6 @@ def test_cartpole_comes_out_as_if_it_had_not_been_killed(tmp_path, short_run):
         assert dataset.spec.task == whole.spec.task
         assert dataset.spec.evaluation == whole.spec.evaluation
         assert not [*output.glob(".unfinished*")]
-
-
-@pytest.mark.slow
-def test_a_game_goes_on_from_its_last_checkpoint(tmp_path, tiny):
-    game = dataclasses.replace(tiny, total_steps=3 * tiny.total_steps, checkpoint_seconds=0.0)
-    started = time.monotonic()
-    distill(game, tmp_path / "whole", progress=False)
-    lasts, chance = time.monotonic() - started, random.Random(0)
-    for kill in range(max(KILLS // 5, 1)):
-        output = tmp_path / f"run-{kill}"
-        iterations = killed_after(chance.uniform(0, lasts), distill, game, output)
-        kept = 0
-        if (output / "checkpoint.pt").exists():
-            kept = torch.load(output / "checkpoint.pt")["algorithm"]["iteration"]
-        assert kept >= iterations - 1
-        dataset = goes_on(game, output)  # games start new episodes
-        assert dataset.spec.provenance["env_steps"] == game.total_steps
 
 
 @pytest.mark.slow
