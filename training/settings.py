@@ -1,120 +1,27 @@
 """Every setting of a distillation, of a game's, of imitation and of refitting."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from distilled_envs.errors import SettingsError
 from distilled_envs.learners.families import FAMILIES, of_family
 from distilled_envs.seeds import checked_seed
 from distilled_envs.spec import ENCODER_LEVELS, LearnerSpec, family_of
+from distilled_envs.training.setting_groups import (
+    Bookkeeping,
+    Game,
+    Optimization,
+    Population,
+    Rows,
+    Scaling,
+    Task,
+)
 
 
 @dataclass(frozen=True)
-class Settings:
-    """Settings of one distillation."""
-
-    name: str
-    """Name of the dataset, "<family>-<variant>"."""
-    env_id: str
-    """Gymnasium id of the environment to distill."""
-    instances: int
-    """Rows of the distilled dataset, k."""
-    total_steps: int
-    """Environment steps of the whole run, over all learners."""
-    dims: int | None = None
-    """Cart-pole axes (CartPoleND-v0 only)."""
-    env_kwargs: dict[str, Any] = field(default_factory=dict)
-    """Arguments of the environment, of gym.make beside the id; in a shell as one JSON object."""
-    max_episode_steps: int | None = None
-    """Steps after which an episode is cut; None takes the environment's own time limit."""
-    seed: int = 0
-    """Seed of everything random in the run."""
-    threads: int | None = None
-    """Threads of torch; None leaves torch's own choice, 1 makes runs repeat bit for bit."""
-
-    hidden_sizes: tuple[int, ...] = (64, 64)
-    """Hidden layers of the learner; of a game's CNN the one after its convolutions."""
-    families: tuple[str, ...] = ("orthogonal",)
-    """Families of networks, of :data:`~distilled_envs.learners.families.FAMILIES`, among which the
-    learners are divided; a family that is named twice gets two shares."""
-    limit_share: float = 0.0
-    """Share of the run, from its start, in which learners are what wide networks tend to: linear
-    maps, whose step costs next to nothing. Networks finish it."""
-    learners: int = 32
-    """Fresh networks trained and rolled out side by side in one iteration, the population L."""
-    envs_per_learner: int = 8
-    """Environments in which each learner acts."""
-    horizon: int = 64
-    """Environment steps in each environment in one iteration."""
-    epochs: int = 4
-    """Passes over an iteration's steps."""
-    minibatches: int = 8
-    """Minibatches in each pass."""
-
-    learning_rate: float = 1e-2
-    """Outer learning rate (Adam) of observations, targets and log inner learning rate."""
-    target_learning_rate: float | None = None
-    """Learning rate (Adam) of targets; None takes learning_rate. With one of their own their
-    gradient norm is bounded by itself."""
-    critic_learning_rate: float = 1e-3
-    """Learning rate (Adam) of the critic, and of a game's guide."""
-    value_weight: float = 1.0
-    """Weight of the critic's loss. A game's encoder learns from it too."""
-    anneal: bool = True
-    """Whether all learning rates fall linearly to 0 over the run; with a guide over its phase, and
-    again over the learners'."""
-    discount: float = 0.99
-    """Reward discount, gamma."""
-    gae_lambda: float = 0.95
-    """Lambda of generalized advantage estimation."""
-    clip: float = 0.2
-    """PPO's clipping range of the probability ratio."""
-    max_grad_norm: float = 0.5
-    """Bound on the gradient norm of each of: the batch, the critic, a game's encoder and guide."""
-    target_kl: float | None = None
-    """KL divergence of an update, in nats, after which an iteration skips its other epochs; None
-    takes them all."""
-    consistency: float = 0.1
-    """Weight of the consistency loss, the learners' error on the rows after their step; 0 distills
-    as in the paper."""
-    initial_inner_learning_rate: float = 1.0
-    """Initial value of the inner learning rate, which is learned."""
-
-    mirrored: bool = False
-    """Whether rows are pairs (x, y) and (-x, -y), with observation_scale. What random biases and
-    even activations add to a network's answer then cancels."""
-    observation_scale: float | None = None
-    """Factor on observations after running normalization; None leaves them as they are."""
-    coordinate_scales: tuple[float, ...] | None = None
-    """Further factors on the coordinates that learners see, repeated over cart-pole's axes. Random
-    layers let coordinates leak into each other, and one with a small weight beside others is heard
-    through their leaks if it is scaled down, so that its weight grows."""
-    coordinates: tuple[int, ...] | None = None
-    """Places in the observation that learners see, with observation_scale; None shows all."""
-    normalize_rewards: bool = False
-    """Whether to divide rewards by the running standard deviation of the return."""
-    initial_std: float = 0.6
-    """Initial standard deviation of gaussian actions, in units of the action bounds."""
-    min_std: float = 0.0
-    """Lower bound of that standard deviation, in the same units."""
-    entropy: float = 0.0
-    """Weight of the entropy bonus."""
-    teacher: str | None = None
-    """Name, folder or Hub repo of a dataset whose learners are imitated beside the rewards, with a
-    weight that falls to 0 over the run. A game's encoder starts with the teacher's layers."""
-    use_envpool: bool = True
-    """Whether to use EnvPool for the ids that it has, if it is installed."""
-
-    device: str = "cpu"
-    """Torch's device of all networks, such as "cuda"; environments stay on the CPU."""
-
-    checkpoint_seconds: float = 30.0
-    """Seconds between checkpoints."""
-    eval_learners: int = 100
-    """Fresh learners in the final evaluation."""
-    eval_episodes: int = 5
-    """Episodes of each of them, in each action mode."""
+class Settings(Bookkeeping, Scaling, Rows, Optimization, Population, Task):
+    """Settings of one distillation: those of all groups of :mod:`.setting_groups`."""
 
     def __post_init__(self):
         checked_seed(self.seed)
@@ -200,33 +107,11 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class GameSettings(Settings):
+class GameSettings(Game, Settings):
     """Settings of a distillation, with those that only games need.
 
     An environment of vectors can have them too, all but an encoder level.
     """
-
-    encoder_level: int | None = None
-    """Layers of the CNN, 0 to 4, that all learners share and that ship with the rows; None where
-    observations are no frames."""
-    encoder_learning_rate: float = 2.5e-4
-    """Learning rate (Adam) of the shared layers."""
-    bfloat16: bool = False
-    """Whether the shared layers compute in bfloat16, for devices that have it in hardware."""
-    reward_sign: bool = False
-    """Whether learning sees only the signs of rewards."""
-    end_at_lost_life: bool = False
-    """Whether a lost life ends an episode for learning; scores are always of whole games."""
-    constant_start: bool = False
-    """Whether learners start by playing mostly the constant action that paid best in a trial, whose
-    steps come on top of total_steps."""
-    guide_share: float = 0.0
-    """Share of the run, from its start, in which a guide plays: a network that is trained by
-    ordinary PPO, and that learners imitate. Then learners play and go on imitating it, with a
-    weight that falls to 0. The return that a run shows is that of whichever plays."""
-    guide_start: str | None = None
-    """Name, folder or Hub repo of a dataset that the guide starts from, as one of its learners, and
-    the run's encoder, with its layers."""
 
     def __post_init__(self):
         super().__post_init__()

@@ -5,14 +5,13 @@ called, so that ``list`` does not wait for torch, nor ``--help`` for anything.
 """
 
 import importlib
-import json
 import logging
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, NamedTuple, get_origin
+from typing import NamedTuple
 
 from distilled_envs import __version__
 from distilled_envs.envs.registering import import_module
@@ -89,6 +88,11 @@ COMMANDS = {
         "distilled_envs.cli.watch:watch",
         "NAME",
         "train a learner and show it acting, in a window or as a video",
+    ),
+    "completion": Command(
+        "distilled_envs.cli.completion:completion",
+        "SHELL",
+        "what makes bash, zsh or fish complete names and flags",
     ),
 }
 
@@ -181,6 +185,8 @@ def _run(name: str, arguments: list[str]) -> None:
     """Call a command's function with what the arguments say."""
     import tyro
 
+    from distilled_envs.cli.flags import registry
+
     module, function = COMMANDS[name].home.split(":")
     command: Callable[..., None] = getattr(importlib.import_module(module), function)
     prog = f"distilled-envs {name}"
@@ -189,38 +195,11 @@ def _run(name: str, arguments: list[str]) -> None:
     if name == "distill":  # its flags have the settings of a preset as defaults
         from distilled_envs.cli.distill_flags import with_preset
 
-        command, wanted, arguments = with_preset(arguments, _registry())
+        command, wanted, arguments = with_preset(arguments, registry())
         prog += f" {wanted}"
     if name in ("distill", "imitate", "refit"):  # the new dataset keeps the line that made it
         command = partial(command, line=line)
-    tyro.cli(command, args=arguments, prog=prog, registry=_registry())
-
-
-def _registry() -> Any:
-    """What tyro must know beside types of its own: dictionaries are JSON objects."""
-    from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec
-
-    registry = ConstructorRegistry()
-
-    def read(arguments: list[str]) -> dict[str, Any]:
-        value = json.loads(arguments[0])
-        if not isinstance(value, dict):
-            raise ValueError("one JSON object is needed, in braces")
-        return value
-
-    @registry.primitive_rule
-    def json_object(info: Any) -> PrimitiveConstructorSpec[dict[str, Any]] | None:
-        if get_origin(info.type) is not dict:
-            return None
-        return PrimitiveConstructorSpec(
-            nargs=1,
-            metavar="JSON",
-            instance_from_str=read,
-            is_instance=lambda value: isinstance(value, dict),
-            str_from_instance=lambda value: [json.dumps(value)],
-        )
-
-    return registry
+    tyro.cli(command, args=arguments, prog=prog, registry=registry())
 
 
 @contextmanager

@@ -2,9 +2,12 @@
 
 import dataclasses
 import difflib
+import inspect
 import json
+import sys
 from collections.abc import Callable
 from functools import partial
+from inspect import Parameter
 from typing import Any
 
 import gymnasium as gym
@@ -17,12 +20,32 @@ from distilled_envs.envs.registering import likely_module
 from distilled_envs.errors import SettingsError
 from distilled_envs.storage.files import given_path
 from distilled_envs.training import PRESETS, AutomaticSettings, GameSettings, Settings
+from distilled_envs.training.setting_groups import (
+    Bookkeeping,
+    Game,
+    Optimization,
+    Population,
+    Rows,
+    Scaling,
+    Task,
+)
 
 ALIASES = {
     "--normalise-rewards": "--normalize-rewards",
     "--no-normalise-rewards": "--no-normalize-rewards",
 }
 """Flags as they were spelled before, which still work."""
+
+_GROUPS = {
+    "task": Task,
+    "learners": Population,
+    "ppo": Optimization,
+    "rows": Rows,
+    "scaling": Scaling,
+    "evaluation": Bookkeeping,
+    "game": Game,
+}
+"""Groups of flags, as the help shows them."""
 
 
 def with_preset(
@@ -70,7 +93,42 @@ def with_preset(
         started, preset = (started, preset) if before is None else (before, "")
     if isinstance(started, AutomaticSettings):
         return partial(distill_any, settings=started), wanted, flags
-    return partial(distill, settings=started, preset=preset), wanted, flags
+    return partial(_in_groups(distill, started), preset=preset), wanted, flags
+
+
+def _in_groups(command: Callable[..., None], settings: Settings) -> Callable[..., None]:
+    """A command whose flags are shown in groups, those of the settings' base classes.
+
+    Args:
+        command: It takes ``settings``.
+        settings: The defaults of its flags.
+    """
+    groups = {name: group for name, group in _GROUPS.items() if isinstance(settings, group)}
+
+    def grouped(**given: Any) -> None:
+        values: dict[str, Any] = {}
+        for name in groups:
+            values |= vars(given.pop(name))
+        try:
+            chosen = type(settings)(**values)
+        except SettingsError as error:
+            print(f"distilled-envs distill: {error}", file=sys.stderr)
+            sys.exit(2)
+        command(chosen, **given)
+
+    parameters = inspect.signature(command).parameters.values()
+    shown = [each for each in parameters if each.name != "settings"]
+    for name, group in groups.items():
+        default = group(**{each: getattr(settings, each) for each in _fields(group)})
+        kind: Any = tyro.conf.OmitArgPrefixes
+        shown.append(
+            Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=kind[group])
+        )
+    typed: Any = grouped  # tyro reads flags from these
+    typed.__signature__ = inspect.Signature(shown)
+    typed.__annotations__ = {each.name: each.annotation for each in shown}
+    typed.__doc__ = command.__doc__
+    return grouped
 
 
 def _of_run(

@@ -1,3 +1,4 @@
+import itertools
 import json
 import re
 import subprocess
@@ -6,7 +7,8 @@ import sys
 import pytest
 
 from distilled_envs.catalog import entries
-from distilled_envs.cli import main
+from distilled_envs.cli import COMMANDS, main
+from distilled_envs.learners.families import FAMILIES
 from distilled_envs.storage.source import Source
 from distilled_envs.summary import facts
 
@@ -34,6 +36,73 @@ def test_each_command_explains_itself(command, capsys):
     if command == "distill":
         assert "cartpole-nd-5d-64" in out
         assert "--consistency" in out
+        titles = re.findall(r"^\W+(\w* ?)options\b", out, re.MULTILINE)
+        assert titles == ["", "task ", "learners ", "ppo ", "rows ", "scaling ", "evaluation "]
+        assert ":data:" not in out and ":class:" not in out
+
+
+def test_help_names_every_family(capsys):
+    with pytest.raises(SystemExit):
+        main(["distill", "cartpole-nd-1d-min", "--help"])
+    out = capsys.readouterr().out
+    assert all(family in out for family in FAMILIES)
+
+
+@pytest.mark.parametrize("width", [60, 100])
+def test_help_has_no_line_breaks_of_the_source(width, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", str(width))
+    with pytest.raises(SystemExit):
+        main(["distill", "pong-level4", "--help"])
+    lines = [line.strip("│| ").split() for line in capsys.readouterr().out.splitlines()]
+    for line, following in itertools.pairwise(lines):
+        if line and following and not following[0].startswith("-") and line[0][0].islower():
+            assert len(" ".join(line)) + len(following[0]) + 1 > width - 30, line
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["ev"], {"evaluate"}),
+        (["evaluate", "hopp"], {"hopper-min", "hopper-64", "hopper-256"}),
+        (["distill", "pong-level"], {f"pong-level{level}" for level in range(5)}),
+        (["distill", "hopper-64", "--guide-sh"], {"--guide-share"}),
+        (["show", "hopper-min", "--js"], {"--json"}),
+        (["evaluate", "hopper-min", "--import", "numpy", "--lear"], {"--learners"}),
+        (["completion", "z"], {"zsh"}),
+    ],
+)
+def test_bash_completes(words, expected, completing):
+    script = f"""
+        source {completing}
+        COMP_WORDS=(distilled-envs {" ".join(words)})
+        COMP_CWORD={len(words)}
+        $(complete -p distilled-envs | sed 's/.*-F \\([^ ]*\\).*/\\1/')
+        echo "${{COMPREPLY[@]}}"
+    """
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+    assert {*done.stdout.split()} == expected
+
+
+@pytest.fixture(scope="module")
+def completing(tmp_path_factory):
+    """Bash's script."""
+    path = tmp_path_factory.mktemp("completion") / "script"
+    command = [sys.executable, "-m", "distilled_envs.cli", "completion", "bash"]
+    path.write_text(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    return path
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_knows_every_command_and_flag(shell, capsys):
+    assert main(["completion", shell]) == 0
+    out = capsys.readouterr().out
+    assert all(command in out for command in COMMANDS)
+    for command in COMMANDS.keys() - {"completion"}:
+        with pytest.raises(SystemExit):
+            main([command, *(["pong-level4"] if command == "distill" else []), "--help"])
+        for flag in re.findall(r"(?<!\S)--([a-z][a-z-]+)", capsys.readouterr().out):
+            assert flag in out, (command, flag)
 
 
 def test_list_has_every_dataset(capsys):
