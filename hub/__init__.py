@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from distilled_envs.hub.cards import make_card
     from distilled_envs.hub.downloading import download
     from distilled_envs.hub.models import download_model
-    from distilled_envs.hub.publishing import publish
+    from distilled_envs.hub.publishing import preview, publish
     from distilled_envs.hub.searching import read_card, search
 
 for _package in ("huggingface_hub", "jinja2", "matplotlib"):
@@ -25,12 +25,13 @@ _HOMES = {
     "download": "downloading",
     "download_model": "models",
     "make_card": "cards",
+    "preview": "publishing",
     "publish": "publishing",
     "read_card": "searching",
     "search": "searching",
 }
 
-__all__ = ["download", "download_model", "make_card", "publish", "read_card", "search"]
+__all__ = ["download", "download_model", "make_card", "preview", "publish", "read_card", "search"]
 
 
 if not TYPE_CHECKING:  # a checker would take every name for one of type Any

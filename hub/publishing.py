@@ -2,10 +2,13 @@
 
 import re
 import tempfile
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from huggingface_hub import CommitInfo, CommitOperationAdd, DatasetCard, HfApi, errors
 from huggingface_hub.hf_api import DatasetInfo
+from huggingface_hub.utils import validate_repo_id
 
 from distilled_envs import catalog
 from distilled_envs.dataset import DistilledDataset
@@ -16,7 +19,7 @@ from distilled_envs.hub.cards import make_card, picture_path
 from distilled_envs.hub.clients import dataset_info, explained, files_of, impatient, patiently
 from distilled_envs.hub.downloading import VARIANT, variants_among
 from distilled_envs.spec import DistillationSpec
-from distilled_envs.storage.files import given_path
+from distilled_envs.storage.files import given_path, make_folder, new_folder
 from distilled_envs.storage.folder import SPEC_FILE, read_spec
 
 
@@ -49,45 +52,29 @@ def publish(
         DatasetError: The folder holds no valid dataset.
         HubError: The Hub refuses, or can't be reached.
     """
-    from distilled_envs.hub.pictures import pictures  # half a second of matplotlib
-
     dataset = _load(dataset)
-    variant = dataset.spec.variant
-    if not re.fullmatch(VARIANT, variant):
-        raise HubError(
-            f"{dataset.spec.name!r} can't name a folder on the Hub: use letters, digits, '-', '_' "
-            "and '.'."
-        )
     api = HfApi()
     with (
         explained(repo_id, revision, writes=True),
         impatient(),
-        tempfile.TemporaryDirectory() as temporary,
     ):
         head = _head(repo_id, revision, create_pr)
         if head is not None and private and not head.private:
             raise HubError(f"{repo_id} is public already: publish to another repo.")
         there = {} if head is None else _variants(api, repo_id, head)
         _check_belongs(repo_id, there, dataset.spec)
-        saved = Path(temporary) / "dataset"
-        dataset.save(saved)
-        contents: dict[str, Path | bytes] = {
-            f"{variant}/{path.name}": path for path in saved.iterdir()
-        }
-        for picture, content in pictures(dataset).items():
-            contents[picture_path(variant, picture)] = content
         before = head.card_data.get("license") if head and head.card_data else None
-        card = make_card(
+        contents = _contents(
+            dataset,
             repo_id,
-            there | {variant: dataset.spec},
-            len(dataset),
             license=license or before or "mit",
-            files=contents.keys() | (files_of(head) if head else {}),
+            there=there,
+            known=files_of(head) if head else (),
         )
-        contents["README.md"] = card.encode()
         # What the Hub would refuse is found before there is a repo.
+        card = DatasetCard(contents["README.md"].decode())
         try:
-            patiently(lambda: DatasetCard(card).validate(repo_type="dataset"))
+            patiently(lambda: card.validate(repo_type="dataset"))
         except ValueError as error:
             raise HubError(f"The Hub refuses the card of {repo_id}: {in_a_line(error)}") from None
         if head is None:
@@ -113,6 +100,84 @@ def publish(
         # Once more is safe, since the parent is given; but a pull request would be opened twice.
         done = commit() if create_pr else patiently(commit)
     return done.pr_url or done.commit_url
+
+
+def preview(
+    dataset: DistilledDataset | str | Path,
+    repo_id: str,
+    folder: str | Path,
+    *,
+    license: str | None = None,
+) -> list[Path]:
+    """Write what :func:`publish` would, into a folder: no token, and nothing is asked of the Hub.
+
+    A repo that is there keeps its other variants, and its card tells of them; a preview is of a new
+    one.
+
+    Args:
+        dataset: As for :func:`publish`.
+        repo_id: ``user/name``.
+        folder: A new folder.
+        license: The Hub's identifier of a license, for the card; None is "mit".
+
+    Returns:
+        The files.
+
+    Raises:
+        DatasetError: The first folder holds no valid dataset.
+        HubError: The names can't be such on the Hub.
+        StorageError: The folder is there already, or can't be written.
+    """
+    with explained(repo_id, writes=True):
+        validate_repo_id(repo_id)
+    contents = _contents(_load(dataset), repo_id, license=license or "mit")
+    folder = given_path(folder)
+    with new_folder(folder) as made:
+        for name, content in contents.items():
+            make_folder((made / name).parent)
+            (made / name).write_bytes(content)
+    return [folder / name for name in contents]
+
+
+def _contents(
+    dataset: DistilledDataset,
+    repo_id: str,
+    *,
+    license: str,
+    there: Mapping[str, DistillationSpec] = MappingProxyType({}),
+    known: Collection[str] = (),
+) -> dict[str, bytes]:
+    """The files of a commit, by their paths: the dataset's, its pictures and the repo's card.
+
+    Args:
+        dataset: It.
+        repo_id: Where it goes.
+        license: For the card.
+        there: Specs of the repo's other variants, by name.
+        known: Paths of its other files.
+    """
+    from distilled_envs.hub.pictures import pictures  # half a second of matplotlib
+
+    variant = dataset.spec.variant
+    if not re.fullmatch(VARIANT, variant):
+        raise HubError(
+            f"{dataset.spec.name!r} can't name a folder on the Hub: use letters, digits, '-', '_' "
+            "and '.'."
+        )
+    with tempfile.TemporaryDirectory() as temporary:
+        saved = Path(temporary) / "dataset"
+        dataset.save(saved)
+        contents = {f"{variant}/{path.name}": path.read_bytes() for path in saved.iterdir()}
+    for picture, content in pictures(dataset).items():
+        contents[picture_path(variant, picture)] = content
+    card = make_card(
+        repo_id,
+        {**there, variant: dataset.spec},
+        len(dataset),
+        license=license,
+        files={*contents, *known},
+    )
+    return contents | {"README.md": card.encode()}
 
 
 def _load(dataset: DistilledDataset | str | Path) -> DistilledDataset:

@@ -4,6 +4,7 @@
 """
 
 import dataclasses
+import time
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ def publish(
     revision: str | None = None,
     create_pr: bool = False,
     license: str | None = None,
+    dry_run: bool = False,
 ) -> None:
     """Put a dataset on the Hugging Face Hub, as a variant of a repo.
 
@@ -44,9 +46,17 @@ def publish(
         revision: Branch to commit to; main if not given.
         create_pr: Open a pull request instead.
         license: The Hub's identifier of a license; that of the repo if not given, or mit.
+        dry_run: Write the files, pictures and card into a new folder of runs instead; needs no
+            token and no network.
     """
     from distilled_envs import hub
 
+    if dry_run:
+        folder = Path("runs") / f"publish-{time.strftime('%Y%m%d-%H%M%S')}"
+        for path in hub.preview(name, repo, folder, license=license):
+            print(f"{path}  {path.stat().st_size:,} bytes")
+        print(f"Nothing was published: {folder / 'README.md'} is the card of a new repo {repo}.")
+        return
     address = hub.publish(
         name,
         repo,

@@ -272,3 +272,35 @@ def test_the_page_about_the_hub_works_as_it_is_written(hub, environment, tmp_pat
     assert re.search(r"^my-name/distilled-cartpole-nd +2d-min ", out, re.MULTILINE)
     commit = hub.repos["my-name/distilled-cartpole-nd"].refs["main"]
     assert f"hub my-name/distilled-cartpole-nd/2d-min@{commit}" in out
+
+
+def test_a_preview_is_what_would_be_published(hub, client, tmp_path):
+    out = client(
+        f"""
+from distilled_envs.errors import DatasetError, HubError
+from distilled_envs.hub import preview
+files = preview("cartpole-nd-2d-min", "ada/distilled-cartpole-nd", {str(tmp_path / "seen")!r})
+print(all(file.is_file() for file in files), len(files))
+for bad in ("ada/too/many", "ada/-x"):
+    try:
+        preview("cartpole-nd-2d-min", bad, {str(tmp_path / "bad")!r})
+    except HubError as error:
+        print("\\n" not in str(error))
+try:
+    preview("cartpole-nd-2d-min", "ada/other", {str(tmp_path / "seen")!r})
+except DatasetError as error:
+    print("exists already" in str(error))
+""",
+        draw=True,
+    )
+    assert out.split() == ["True", "4", "True", "True", "True"]
+    assert not hub.repos and not (tmp_path / "bad").exists()
+    client('publish("cartpole-nd-2d-min", "ada/distilled-cartpole-nd")', draw=True)
+    seen = {
+        str(path.relative_to(tmp_path / "seen")): path.read_bytes()
+        for path in (tmp_path / "seen").rglob("*")
+        if path.is_file()
+    }
+    published = hub.repos["ada/distilled-cartpole-nd"].at("main").files
+    assert seen == {name: published[name].content for name in seen}
+    assert {*published} - {*seen} <= {".gitattributes"}
