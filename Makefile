@@ -6,8 +6,10 @@ PYTEST = SDL_VIDEODRIVER=dummy $(BIN)/python -m pytest -n 2
 
 .PHONY: demo test test-all lint types bench clean
 
-demo: .venv/train
-	$(BIN)/distilled-envs distill cartpole-nd-2d-min --output "runs/demo-$$(date +%Y%m%d-%H%M%S)"
+demo: .venv/train,render
+	run="runs/demo-$$(date +%Y%m%d-%H%M%S)" && \
+	$(BIN)/distilled-envs distill cartpole-nd-2d-min --output "$$run" && \
+	$(BIN)/distilled-envs watch "$$run/dataset" --compare --video "$$run/before-and-after.mp4"
 
 test: .venv/dev
 	$(PYTEST) -m "not slow"
@@ -34,7 +36,7 @@ bench: .venv/dev
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
 
-.venv/train .venv/dev: pyproject.toml constraints.txt | .venv/bin/python
+.venv/train,render .venv/dev: pyproject.toml constraints.txt | .venv/bin/python
 	$(PIP_INSTALL) -c constraints.txt -e ".[$(@F)]"
 	touch $@
 

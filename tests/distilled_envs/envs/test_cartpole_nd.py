@@ -157,21 +157,24 @@ def test_checkers_say_no_more_than_of_cartpole(dims):
     assert messages(gym.make("CartPoleND-v0", dims=dims)) <= messages(gym.make("CartPole-v1"))
 
 
-@pytest.mark.parametrize("dims", [1, 5])
-def test_frames_show_every_axis(dims):
+@pytest.mark.parametrize(
+    ("dims", "widths"),  # of the panels, row by row, which leave nothing empty
+    [(1, [[360]]), (3, [[360] * 3]), (5, [[360] * 3, [540] * 2]), (7, [[360] * 4, [480] * 3])],
+)
+def test_frames_show_every_axis(dims, widths):
     env = gym.make("CartPoleND-v0", dims=dims, render_mode="rgb_array")
     env.reset(seed=0)
     still = env.render()
     assert still.dtype == np.uint8
-    assert still.shape[-1] == 3
-    for axis in range(dims):
+    assert still.shape == (240 * len(widths), 360 * len(widths[0]), 3)
+    panels = [(row, column) for row, each in enumerate(widths) for column in range(len(each))]
+    for axis, panel in enumerate(panels):
         env.reset(seed=0)
         env.unwrapped.state[2, axis] = 0.2  # tilting one pole changes one panel only
         changed = (env.render() != still).any(axis=-1)
         rows, columns = np.nonzero(changed)
-        panels = set(zip((rows // 240).tolist(), (columns // 360).tolist(), strict=True))
-        columns_of_panels = int(np.ceil(np.sqrt(dims)))
-        assert panels == {divmod(axis, columns_of_panels)}
+        assert {*(rows // 240).tolist()} == {panel[0]}
+        assert {*(columns // widths[panel[0]][0]).tolist()} == {panel[1]}
     frames = gym.make_vec("CartPoleND-v0", num_envs=2, dims=dims, render_mode="rgb_array")
     frames.reset(seed=0)
     assert [frame.shape for frame in frames.render()] == [still.shape] * 2
