@@ -5,10 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.errors import MissingExtraError
 from distilled_envs.formatting import written
+from distilled_envs.learners.acceptance import accept
+from distilled_envs.learners.sb3_policies import inside_model
 from distilled_envs.seeds import checked_seed
 from distilled_envs.watch import Shown, checked_video, episode, make_drawn, write_video
 
@@ -23,22 +26,25 @@ LABELS = ("before", "after ONE gradient step")
 def before_and_after(
     dataset: DistilledDataset,
     video: str | Path,
+    policy: nn.Module | object | None = None,
     *,
     episodes: int = 1,
     max_steps: int = 1000,
     seed: int = 0,
     width: int = WIDTH,
 ) -> list[tuple[float, float]]:
-    """Write a video of a fresh network and of what one gradient step makes of it.
+    """Write a video of a network and of what one gradient step makes of it.
 
     Both act greedily from the same states. Whose episode ends first, fades until the other's ends.
 
     Args:
         dataset: The distilled dataset.
         video: An ``.mp4`` or ``.gif``.
+        policy: What :meth:`~distilled_envs.dataset.DistilledDataset.train` takes; a copy of it is
+            trained. None draws a fresh network.
         episodes: Episodes to play.
         max_steps: Steps after which to stop showing an episode.
-        seed: Seed of the network and of the environment.
+        seed: Seed of the fresh network and of the environment.
         width: Width of each of the two pictures, in pixels; smaller ones are drawn larger.
 
     Returns:
@@ -48,9 +54,15 @@ def before_and_after(
         SettingsError: The file's ending is neither of the two, or there is no folder for it.
         DistilledEnvsError: The environment can't be drawn here.
         MissingExtraError: imageio or Pillow is not installed.
+        PolicyError: The policy does not fit the dataset.
     """
     path, seed = checked_video(video, episodes, max_steps), checked_seed(seed)
-    fresh = dataset.new_policy(seed=seed)
+    if policy is None:
+        policy = dataset.new_policy(seed=seed)
+    accept(policy, dataset)
+    fresh: Any = inside_model(
+        policy
+    )  # a model has more, such as environments, that can't be copied
     policies = fresh, dataset.train(copy.deepcopy(fresh))
     envs = [make_drawn(dataset, "rgb_array") for _ in policies]
     frames, returns = [], []

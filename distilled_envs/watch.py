@@ -16,9 +16,9 @@ from torch import nn
 
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.errors import DistilledEnvsError, MissingExtraError, SettingsError
+from distilled_envs.evaluation.players import outputs_of
 from distilled_envs.formatting import in_a_line
 from distilled_envs.learners.actions import as_taken, choose_actions
-from distilled_envs.learners.policies import policy_outputs
 from distilled_envs.seeds import checked_seed
 from distilled_envs.storage.files import atomic_path, given_path
 
@@ -160,10 +160,10 @@ def episode(
     """
     with drawable(dataset):  # a window is drawn by reset and step themselves
         observation, _ = env.reset(seed=seed)
-    total, steps, over = 0.0, 0, False
+    outputs, total, steps, over = outputs_of(policy), 0.0, 0, False
     while not over and steps < max_steps:
         with torch.no_grad():
-            given = policy_outputs(policy, torch.from_numpy(observation)[None].float())
+            given = outputs(torch.from_numpy(observation)[None].float())
         action = choose_actions(dataset.spec.task, given, None, greedy=True)[0].numpy()
         with drawable(dataset):
             stepped = env.step(as_taken(env.action_space, action))

@@ -2,11 +2,13 @@ import sys
 
 import imageio.v3 as imageio
 import pytest
+import torch
 
 from distilled_envs import load_distilled
 from distilled_envs.before_after import before_and_after
 from distilled_envs.cli import main
-from distilled_envs.errors import DistilledEnvsError, MissingExtraError
+from distilled_envs.errors import DistilledEnvsError, MissingExtraError, PolicyError
+from distilled_envs.learners.policies import policy_module
 from distilled_envs.watch import watch
 
 
@@ -95,6 +97,29 @@ def test_what_falls_fades_and_stays(tmp_path):
     assert frames[0, 60:-30, :480].min() < 50
     assert fallen.min() > 100
     assert standing.min() < 50
+
+
+@pytest.mark.parametrize("kind", ["module", "float64", "SB3"])
+def test_a_network_of_ones_own_is_filmed_and_stays_as_it_was(tmp_path, kind):
+    dataset = load_distilled("cartpole_2d")
+    mine = torch.nn.Sequential(torch.nn.Linear(8, 256), torch.nn.ReLU(), torch.nn.Linear(256, 4))
+    if kind == "float64":
+        mine = mine.double()
+    if kind == "SB3":
+        mine = pytest.importorskip("stable_baselines3").PPO("MlpPolicy", dataset.make_env())
+    mine = dataset.initialize(mine)
+    given = policy_module(mine).state_dict()
+    kept = {name: value.clone() for name, value in given.items()}
+    video = tmp_path / "film.gif"
+    ((before, after),) = before_and_after(dataset, video, mine, max_steps=60)
+    assert before < 40 < after == 60
+    assert all(torch.equal(value, kept[name]) for name, value in given.items())
+
+
+def test_a_network_that_does_not_fit_is_refused(tmp_path):
+    with pytest.raises(PolicyError):
+        before_and_after(load_distilled("cartpole_2d"), tmp_path / "a.gif", torch.nn.Linear(3, 3))
+    assert not [*tmp_path.iterdir()]
 
 
 @pytest.mark.parametrize(
