@@ -21,6 +21,7 @@ ARGUMENTS = {
         *("--env-ids", "CartPole-v1", "FrozenLake-v1", "--minutes=0.05", "--ppo-steps=64"),
         *("--output=made", "--results=environments.json"),
     ],
+    "figures.py": ["--networks=1", "--output=."],
     "before_after.py": ["--names", "cartpole_1d", "--output=.", "--width=160"],
     "drop_in.py": ["--dims", "1", "--steps", "64", "--episodes", "1"],
     "inspect_dataset.py": [],
