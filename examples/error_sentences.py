@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -27,7 +28,13 @@ _HELPERS = {"_fault": "FaultyEnvError"}
 def table_of(kind: str) -> str:
     """A kind's sentences, with the module that says them; what differs each time is in italics."""
     found = sorted({(place, sentence) for name, place, sentence in _sentences() if name == kind})
-    return markdown_table([["module", "sentence"], *([f"`{a}`", b] for a, b in found)])
+    return markdown_table([["module", "sentence"], *([f"`{a}`", _shown(b)] for a, b in found)])
+
+
+def _shown(sentence: str) -> str:
+    """As Markdown shows it: there are no italics within code, and none touch others."""
+    apart = re.sub(r"(?<=[a-z.])\*\*(?=[a-z.])", "* *", sentence)
+    return re.sub(r"`[^`]+`", lambda code: code[0].replace("*", ""), apart)
 
 
 @cache
