@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP_INSTALL = $(BIN)/pip install --disable-pip-version-check -q
 PYTEST = SDL_VIDEODRIVER=dummy $(BIN)/python -m pytest -n 2
 
-.PHONY: demo test test-all lint types bench clean
+.PHONY: demo test test-all lint types docs bench clean
 
 demo: .venv/train,render
 	run="runs/demo-$$(date +%Y%m%d-%H%M%S)" && \
@@ -25,6 +25,10 @@ lint: build/installed
 
 types: build/installed
 	cd build/installed && ../../$(BIN)/mypy --config-file ../../pyproject.toml --cache-dir ../mypy -p distilled_envs
+
+docs: .venv/dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --config-file examples/mkdocs.yml
+	@echo "build/site/index.html"
 
 bench: .venv/dev
 	$(BIN)/python tests/bench/command_line.py
