@@ -42,7 +42,9 @@ def facts(spec: DistillationSpec, rows: int, source: Source) -> Iterator[tuple[s
         yield "cost", f"{made['env_steps']:,} environment steps, {made['wall_seconds']:,.0f} s"
     yield "command", str(made.get("command") or "")
     identifier = distilled_id(spec.family)
-    yield "in Gymnasium", f"gym.make({identifier!r})" if identifier else ""
+    names = {"bundled": repr(spec.name), "memory": "dataset"}
+    which = names.get(source.kind, repr(source.location))
+    yield "in Gymnasium", f"gym.make({identifier!r}, dataset={which})" if identifier else ""
     yield "from", str(source)
 
 

@@ -6,6 +6,7 @@ import re
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
@@ -13,6 +14,8 @@ from PIL import Image
 from torch.utils.data import DataLoader, TensorDataset
 
 from distilled_envs import load_distilled
+from distilled_envs.dataset import DistilledDataset
+from distilled_envs.summary import facts
 
 NAMES = ("cartpole-nd-2d-min", "humanoid-64", "pendulum-encoder", "pong-level4")
 
@@ -35,6 +38,23 @@ class Checked(HTMLParser):
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
+
+
+@pytest.mark.parametrize("kind", ["bundled", "folder", "memory"])
+@pytest.mark.parametrize("name", ["cartpole-nd-1d-min", "cartpole-nd-2d-64", "frozenlake-min"])
+def test_the_id_that_is_told_deals_that_dataset(name, kind, tmp_path):
+    dataset = load_distilled(name)
+    if kind == "folder":
+        dataset.save(tmp_path / "mine")
+        dataset = load_distilled(tmp_path / "mine")
+    if kind == "memory":
+        dataset = DistilledDataset(
+            dataset.observations, dataset.targets, dataset.spec, dataset.encoder
+        )
+    told = dict(facts(dataset.spec, len(dataset), dataset.source))["in Gymnasium"]
+    made = eval(told.replace(")", ", expand=0)"), {"gym": gym, "dataset": dataset})
+    shown = {tuple(made.reset(seed=0, options={"index": row})[0]) for row in range(len(dataset))}
+    assert shown == {tuple(row) for row in dataset.observations.tolist()}
 
 
 @pytest.mark.parametrize("name", NAMES)

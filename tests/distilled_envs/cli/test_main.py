@@ -140,7 +140,7 @@ def test_show(capsys):
     assert "distilled-envs distill cartpole-nd-2d-min" in out
     assert "CartPoleND-v0, dims=2" in out
     assert "sampled 500.0 ± 0.0, greedy 500.0 ± 0.0 (100 networks" in out
-    assert "gym.make('DistilledCartPoleND-v0')" in out
+    assert "gym.make('DistilledCartPoleND-v0', dataset=" in out
     assert "row 2: [" in out
     assert "row 3: [" not in out
     assert main(["show", "cartpole_2d", "--instances", "min", "--json"]) == 0
