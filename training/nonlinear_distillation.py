@@ -23,8 +23,8 @@ from dataclasses import dataclass
 import torch
 from gymnasium import spaces
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
+from distilled_envs.bars import tqdm
 from distilled_envs.errors import DivergedError
 from distilled_envs.formatting import written
 from distilled_envs.learners.actions import comparable

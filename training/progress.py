@@ -1,6 +1,6 @@
 """The bar of environment steps that long work shows."""
 
-from tqdm.auto import tqdm
+from distilled_envs.bars import tqdm
 
 
 def step_bar(description: str, total: int, *, done: int = 0, progress: bool = True) -> tqdm:

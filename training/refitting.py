@@ -22,8 +22,8 @@ from typing import Any
 import torch
 from gymnasium import spaces
 from torch import Tensor
-from tqdm.auto import trange
 
+from distilled_envs.bars import trange
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.envs.real import env_spaces
 from distilled_envs.errors import DivergedError, SettingsError

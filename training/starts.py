@@ -11,8 +11,8 @@ import math
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
+from distilled_envs.bars import tqdm
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.errors import SettingsError
 from distilled_envs.evaluation.episodes import first_episodes

@@ -11,8 +11,8 @@ import gymnasium as gym
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
+from distilled_envs.bars import tqdm
 from distilled_envs.envs.real import make_ending_vec_env
 from distilled_envs.errors import SettingsError
 from distilled_envs.evaluation.players import (

@@ -5,8 +5,8 @@ import contextlib
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
+from distilled_envs.bars import tqdm
 from distilled_envs.envs.real import make_vec_env
 from distilled_envs.learners.actions import as_taken, choose_actions, log_deviations
 from distilled_envs.learners.expansion import mean_answers, one_step_learners

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
+from distilled_envs.bars import tqdm
 from distilled_envs.errors import FitWarning, PolicyError, SettingsError
 from distilled_envs.learners.actions import comparable
 from distilled_envs.learners.layers import like_parameters

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from tqdm.auto import tqdm
 
+from distilled_envs.bars import tqdm
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.envs.making import ending
 from distilled_envs.envs.real import make_bare_env
