@@ -1,5 +1,7 @@
 """Write the tables of README.md and docs/ anew, from the datasets' specs and from results/.
 
+What is known of PPO is also written into the package, for the page of `distilled-envs demo`.
+
 A table stands between `<!-- table: NAME -->` and `<!-- end -->`; `--check` only says whether all of
 them are up to date.
 """
@@ -14,9 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import error_sentences
+import numpy as np
 import tyro
 
 from distilled_envs.catalog import Entry, entries
+from distilled_envs.demo.comparison import task_of
 from distilled_envs.formatting import written, written_score
 from distilled_envs.hub.baselines import AUTHORS, baselines
 from distilled_envs.spec import DistillationSpec
@@ -27,6 +31,7 @@ from distilled_envs.studies.reports import markdown_table, score_cell
 
 ROOT = Path(__file__).parent.parent
 RESULTS = Path(__file__).parent / "results"
+SHIPPED = ROOT / "distilled_envs" / "demo" / "comparison.json"
 
 SUMMARY = {
     "cartpole-nd-2d-min": "2-D cart-pole",
@@ -96,6 +101,11 @@ def main(arguments: Arguments) -> None:
             sys.exit(f"A table of {page} is out of date: run examples/readme_tables.py.")
         if after != text:
             page.write_text(after)
+    shipped = json.dumps(known_of_ppo(), indent=1) + "\n"
+    if SHIPPED.read_text() != shipped:
+        if arguments.check:
+            sys.exit(f"{SHIPPED} is out of date: run examples/readme_tables.py.")
+        SHIPPED.write_text(shipped)
     print(f"{len(TABLES)} tables are up to date")
 
 
@@ -193,6 +203,30 @@ def comparisons() -> str:
             ]
         )
     return markdown_table(rows)
+
+
+def known_of_ppo() -> dict[str, Any]:
+    """What random play and PPO get, by environment, of the comparisons."""
+    known: dict[str, Any] = {}
+    by_name = {entry.spec.name: entry for entry in entries()}
+    for results in stored("compare"):
+        players = []
+        for name in ("random", "ppo", "ppo-zoo", "ppo-warm"):
+            if (found := results["players"].get(name)) is None:
+                continue
+            player = {"name": label(name), **{k: found["score"][k] for k in ("mean", "std")}}
+            if "curves" in found:
+                runs = found["curves"]
+                returns = np.mean([np.mean(run["returns"], axis=1) for run in runs], axis=0)
+                player |= {
+                    "steps": runs[0]["steps"][-1],
+                    "reaches": gets_there(found),
+                    "sha256": results["dataset"]["sha256"],
+                    "curve": {"steps": runs[0]["steps"], "returns": returns.round(1).tolist()},
+                }
+            players.append(player)
+        known[task_of(by_name[results["dataset"]["name"]].spec)] = {"players": players}
+    return known
 
 
 def generalization() -> str:

@@ -94,6 +94,11 @@ COMMANDS = {
         "SHELL",
         "what makes bash, zsh or fish complete names and flags",
     ),
+    "demo": Command(
+        "distilled_envs.cli.demo:demo",
+        "",
+        "a page to try it all, in the browser",
+    ),
 }
 
 _LINES = "\n".join(
