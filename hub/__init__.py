@@ -1,4 +1,4 @@
-"""Distilled datasets on the Hugging Face Hub: publish, search and download.
+"""Distilled datasets, and the page to try, on the Hugging Face Hub.
 
 Imported as ``distilled_envs.hub``. Each function is imported when it is first used: a card needs
 neither torch, which publishing does, nor matplotlib.
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from distilled_envs.hub.models import download_model
     from distilled_envs.hub.publishing import preview, publish
     from distilled_envs.hub.searching import read_card, search
+    from distilled_envs.hub.space import publish_space
 
 for _package in ("huggingface_hub", "jinja2", "matplotlib"):
     if importlib.util.find_spec(_package) is None:
@@ -27,11 +28,21 @@ _HOMES = {
     "make_card": "cards",
     "preview": "publishing",
     "publish": "publishing",
+    "publish_space": "space",
     "read_card": "searching",
     "search": "searching",
 }
 
-__all__ = ["download", "download_model", "make_card", "preview", "publish", "read_card", "search"]
+__all__ = [
+    "download",
+    "download_model",
+    "make_card",
+    "preview",
+    "publish",
+    "publish_space",
+    "read_card",
+    "search",
+]
 
 
 if not TYPE_CHECKING:  # a checker would take every name for one of type Any

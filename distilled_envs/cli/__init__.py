@@ -99,6 +99,11 @@ COMMANDS = {
         "",
         "a page to try it all, in the browser",
     ),
+    "space": Command(
+        "distilled_envs.cli.demo:space",
+        "--repo REPO",
+        "put that page on the Hugging Face Hub, as a Space",
+    ),
 }
 
 _LINES = "\n".join(

@@ -1,4 +1,4 @@
-"""The command ``demo``: the page to try."""
+"""The commands ``demo`` and ``space``: the page to try, here and on the Hub."""
 
 import os
 import sys
@@ -25,3 +25,17 @@ def demo(*, port: int | None = None, open: bool = False) -> None:
         sys.stdout.flush()
         # What is computed for a visitor can't be stopped, and aborts when Python ends under it.
         os._exit(0)
+
+
+def space(*, repo: str, source: str | None = None, private: bool = False) -> None:
+    """Put the page of `demo` on the Hugging Face Hub, as a Space.
+
+    Args:
+        repo: Repo id, user/name. It is made if need be.
+        source: Where the Space installs this package from, git+https://...@COMMIT or the address
+            of a wheel; the repository that the package names if not given.
+        private: Make it private.
+    """
+    from distilled_envs import hub
+
+    print(hub.publish_space(repo, source=source, private=private))

@@ -1,11 +1,11 @@
-"""A Hugging Face Hub for datasets on loopback: the protocol that the real clients speak.
+"""A Hugging Face Hub for datasets and Spaces on loopback: the protocol that the real clients speak.
 
 It keeps repositories as commits of blobs, in memory, and answers what ``huggingface_hub`` 2 and
 ``datasets`` 5 ask when they create a repo, upload (regular files and git LFS's basic transfer),
 commit, open a pull request, list, look up and download. Written after the clients' own source
 (``_commit_api.py``, ``lfs.py``, ``hf_api.py``, ``file_download.py``).
 
-Not here: Xet storage (tests set HF_HUB_DISABLE_XET), multi-part uploads, models and spaces, gated
+Not here: Xet storage (tests set HF_HUB_DISABLE_XET), multi-part uploads, models, gated
 repos, pagination, the dataset viewer.
 """
 
@@ -167,6 +167,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.query = urllib.parse.parse_qs(url.query)
         self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         self.instead = None
+        self.kind = "spaces" if url.path.startswith("/api/spaces/") else "datasets"
         try:
             with self.hub.lock:
                 self.hub.requests.append(f"{method} {url.path}")
@@ -254,7 +255,7 @@ class _Handler(BaseHTTPRequestHandler):
         if owner != user or user in self.hub.readers:
             raise Refused(403, f"You don't have the rights to create a dataset under {owner}.")
         name = f"{owner}/{asked['name']}"
-        page = {"url": f"{self.hub.endpoint}/datasets/{name}"}
+        page = {"url": f"{self.hub.endpoint}/{asked['type']}s/{name}"}
         if name in self.hub.repos:
             return self._json(page | {"error": "You already created this dataset repo"}, 409)
         private = asked.get("private") or asked.get("visibility") == "private"
@@ -443,7 +444,7 @@ class _Handler(BaseHTTPRequestHandler):
         if creates_pr:
             kept.refs[ref] = head.id
         made = kept.commit(ref, files, header["summary"])
-        page = f"{self.hub.endpoint}/datasets/{repo}"
+        page = f"{self.hub.endpoint}/{self.kind}/{repo}"
         answer = {"success": True, "commitOid": made.id, "commitUrl": f"{page}/commit/{made.id}"}
         if creates_pr:
             answer["pullRequestUrl"] = f"{page}/discussions/{number}"
@@ -486,7 +487,7 @@ class _Handler(BaseHTTPRequestHandler):
         )
 
 
-API = rf"/api/datasets/{REPO}"
+API = rf"/api/(?:datasets|spaces)/{REPO}"
 ROUTES = [
     ("GET", "/api/whoami-v2", _Handler.whoami),
     ("POST", "/api/repos/create", _Handler.create),
