@@ -31,6 +31,9 @@ _DOING = {
     "initialize, one step": ("Drawing the layers anew and one gradient step", "after both"),
     "fit": ("Fitting", "after fitting"),
 }
+_TOGGLE = "this.paused ? this.play() : this.pause()"
+_PAUSED = f'onclick="{_TOGGLE}" onkeydown="if (event.key === \'Enter\') {{{_TOGGLE}}}"'
+"""A player's own buttons would hide half of a film on a phone."""
 _computing = threading.Lock()
 """One visitor's numbers at a time: torch's and NumPy's generators are everybody's."""
 
@@ -175,9 +178,10 @@ def _films(shown: list[Film], after: str) -> str:
 
 def _film(film: Film, when: str) -> str:
     state = "the episode is over" if film.over else "and the episode goes on"
-    label = html.escape(f"The first network {when}")
+    label = html.escape(f"The first network {when}: click or press Enter to pause")
     return (
-        f'<figure><video controls autoplay loop muted playsinline aria-label="{label}" '
+        f'<figure><video autoplay loop muted playsinline tabindex="0" aria-label="{label}" '
+        f'title="{label}" {_PAUSED} '
         f'src="data:video/mp4;base64,{film.base64}"></video><figcaption><b>{when}</b>: return '
         f"{written(film.total)} after {film.steps} steps, {state}</figcaption></figure>"
     )
