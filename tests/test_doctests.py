@@ -7,6 +7,8 @@ import pytest
 
 MODULES = [
     "distilled_envs.catalog",
+    "distilled_envs.demo.choices",
+    "distilled_envs.demo.words",
     "distilled_envs.evaluation.statistics",
     "distilled_envs.learners.actions",
     "distilled_envs.learners.one_step",
