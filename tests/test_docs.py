@@ -93,9 +93,8 @@ def test_code_of_a_page_runs(name, tmp_path):
 
 
 def commands_of(text: str) -> list[list[str]]:
-    lines = [
-        shlex.split(line, comments=True) for b in SHELL.findall(text) for line in b.split("\n")
-    ]
+    blocks = [block.replace("\\\n", "") for block in SHELL.findall(text)]
+    lines = [shlex.split(line, comments=True) for b in blocks for line in b.split("\n")]
     return [line[1:] for line in lines if line[:1] == ["distilled-envs"]]
 
 

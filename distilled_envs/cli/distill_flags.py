@@ -127,7 +127,7 @@ def _in_groups(command: Callable[..., None], settings: Settings) -> Callable[...
     typed: Any = grouped  # tyro reads flags from these
     typed.__signature__ = inspect.Signature(shown)
     typed.__annotations__ = {each.name: each.annotation for each in shown}
-    typed.__doc__ = command.__doc__
+    typed.__doc__, typed.__module__ = command.__doc__, command.__module__
     return grouped
 
 
