@@ -22,7 +22,8 @@ import tyro
 from distilled_envs.catalog import Entry, entries
 from distilled_envs.demo.comparison import task_of
 from distilled_envs.formatting import written, written_score
-from distilled_envs.hub.baselines import AUTHORS, baselines
+from distilled_envs.hub.baselines import AUTHORS, RANDOM, baselines
+from distilled_envs.hub.baselines import PPO as PUBLISHED
 from distilled_envs.spec import DistillationSpec
 from distilled_envs.studies.comparison_report import gets_there, label
 from distilled_envs.studies.drop_in import share_of_own
@@ -48,7 +49,10 @@ SUMMARY = {
 }
 """Datasets and environments of the README's table."""
 
-GAMES = {"ALE/SpaceInvaders-v5": {AUTHORS: 1_536}}  # theirs has an encoder of level 3
+GAMES = {
+    "ALE/Pong-v5": {RANDOM: -20.1},
+    "ALE/SpaceInvaders-v5": {RANDOM: 130, AUTHORS: 1_536},  # theirs has an encoder of level 3
+}
 
 ZOO = {
     "CartPole-v1": 500.0,
@@ -145,40 +149,36 @@ def results_table(listed: Iterable[Entry]) -> str:
 def summary() -> str:
     """The best known tasks, one dataset each."""
     by_name = {entry.spec.name: entry for entry in entries()}
-    from_scratch = {}
+    from_scratch: dict[Any, float] = {}
     for results in stored("compare"):
         players = results["players"]
-        scores = [players[each]["score"] for each in ("ppo", "ppo-zoo") if each in players]
+        means = [players[each]["score"]["mean"] for each in ("ppo", "ppo-zoo") if each in players]
         task = results["dataset"]["env"], *results["dataset"]["env_kwargs"].items()
-        from_scratch[task] = score_cell(max(scores, key=lambda score: score["mean"]))
-    rows = [
-        [
-            "environment",
-            "dataset",
-            "rows",
-            "one step, greedy",
-            "PPO from scratch, greedy",
-            "one step, sampled",
-            "authors' sets, sampled",
-        ]
-    ]
+        from_scratch[task] = max(means)
+    rows = [["environment", "rows", "random play", "one step", "PPO", "authors' rows"]]
     for name, environment in SUMMARY.items():
         entry = by_name[name]
         task = entry.spec.env.id, *entry.spec.env.kwargs.items()
-        one_step = entry.spec.evaluation["one_step"]
-        released = GAMES.get(entry.spec.env.id, baselines(entry.spec.env)).get(AUTHORS)
+        others = GAMES.get(entry.spec.env.id) or baselines(entry.spec.env)
+        known = [value for value in (from_scratch.get(task), others.get(PUBLISHED)) if value]
+        players = others.get(RANDOM), max(known, default=None), others.get(AUTHORS)
+        random, ppo, authors = ("-" if each is None else brief(each) for each in players)
         rows.append(
             [
                 environment,
-                f"`{name}`",
                 str(entry.instances),
-                score_cell(one_step["greedy"]),
-                from_scratch.get(task, "-"),
-                score_cell(one_step["sampled"]),
-                "-" if released is None else f"{released:,}",
+                random,
+                f"**{score_cell(entry.spec.evaluation['one_step']['greedy'])}**",
+                ppo,
+                authors,
             ]
         )
     return markdown_table(rows)
+
+
+def brief(value: float) -> str:
+    """A return to read others beside."""
+    return f"{value:,.1f}" if abs(value) < 50 and value % 1 else f"{value:,.0f}"
 
 
 def comparisons() -> str:

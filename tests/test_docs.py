@@ -40,7 +40,7 @@ QUICK = ("api", "index")
 RUN = [
     pytest.param(name, marks=[] if Path(name).stem in QUICK else [pytest.mark.slow])
     for name, text in PAGES.items()
-    if name != "README.md" and PYTHON.search(text)  # its first example is examples/quickstart.py
+    if PYTHON.search(text)
 ]
 
 
