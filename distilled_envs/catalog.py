@@ -151,7 +151,7 @@ def find(
         there = f"the nearest: {', '.join(known[each] for each in near)}"
         if not near:
             there = f"there are {', '.join(sorted(families))}"
-        if name in gym.registry:
+        if name in gym.registry or name.startswith("ALE/"):  # which are registered when asked for
             raise DatasetError(
                 f"There is no distilled dataset of {name}: make one by `distilled-envs distill "
                 f"{name}` ({there})."

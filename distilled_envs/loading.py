@@ -9,6 +9,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import gymnasium as gym
+
 from distilled_envs.catalog import Entry, Instances, entries, find
 from distilled_envs.envs.registering import is_same
 from distilled_envs.errors import (
@@ -110,7 +112,7 @@ def locate(
     path = given_path(name)
     is_id = re.fullmatch(r"ALE/\w+(-v\d+)?", str(name), re.IGNORECASE) is not None
     if "/" in str(name):  # else no folder and no repo is meant, and nothing has to be read
-        is_id = is_id or name in {entry.spec.env.id for entry in entries()}
+        is_id = is_id or name in gym.registry or name in {e.spec.env.id for e in entries()}
     # A bare word is a folder only if a dataset lies in it: halfcheetah/ here may be anything.
     is_path = not isinstance(name, str) or (not is_id and any(s in name for s in _SEPARATORS))
     if path.is_dir() and ((path / SPEC_FILE).exists() or is_path):

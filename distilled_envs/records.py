@@ -39,6 +39,16 @@ class Within:
         )
 
 
+def read_json(text: str) -> Any:
+    """The value of a JSON text whose numbers are all finite.
+
+    Raises:
+        ValueError: The text is no JSON, or holds NaN or a number beyond all bounds.
+        RecursionError: It is nested too deeply.
+    """
+    return json.loads(text, parse_float=_finite, parse_constant=_refuse)
+
+
 def read_object(text: str) -> dict[str, Any]:
     """The one JSON object that ``distillation.json`` holds.
 
@@ -46,7 +56,7 @@ def read_object(text: str) -> dict[str, Any]:
         DatasetError: The text is no JSON, or of something else.
     """
     try:
-        record = json.loads(text, parse_float=_finite, parse_constant=_refuse)
+        record = read_json(text)
     except (ValueError, RecursionError) as error:  # ValueError: also of endless numbers
         raise DatasetError(f"distillation.json is not JSON: {error}.") from None
     if not isinstance(record, dict):

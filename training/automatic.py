@@ -27,6 +27,7 @@ from distilled_envs.envs.preprocessing import make_vec
 from distilled_envs.errors import DivergedError, MissingExtraError, SettingsError
 from distilled_envs.formatting import written
 from distilled_envs.learners.threads import torch_threads
+from distilled_envs.records import read_json
 from distilled_envs.seeds import checked_seed
 from distilled_envs.storage.files import alone_in, atomic_path, given_path, sweep
 from distilled_envs.studies.drop_in import share_of_own
@@ -369,7 +370,7 @@ def _begin(folder: Path, settings: AutomaticSettings, resume: bool) -> float:
         _write(folder, settings, 0.0)
         return 0.0
     try:
-        record = json.loads(path.read_text())
+        record = read_json(path.read_text())
         before, spent = record["automatic"], float(record["seconds"])
         changed = [key for key in asked if asked[key] != before[key]]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):

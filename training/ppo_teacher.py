@@ -21,6 +21,7 @@ from distilled_envs.envs.making import time_limit
 from distilled_envs.errors import DivergedError, MissingExtraError, SettingsError
 from distilled_envs.formatting import in_a_line, written
 from distilled_envs.learners.generators import kept_generators
+from distilled_envs.records import read_json
 from distilled_envs.seeds import small_seed
 from distilled_envs.storage.files import atomic_path, given_path, make_folder
 from distilled_envs.training.world import World
@@ -142,7 +143,7 @@ def _trained(
     if (folder / _SPENT).exists():
         schedule = {"learning_rate": left, "lr_schedule": left}
         try:
-            before = float(json.loads((folder / _SPENT).read_text())["seconds"])
+            before = float(read_json((folder / _SPENT).read_text())["seconds"])
             env = VecNormalize.load(str(folder / _STATISTICS), copies)
             model = algorithm.load(folder / _MODEL, env=env, device="cpu", custom_objects=schedule)
         except Exception as error:  # whatever unpickling a damaged file may raise

@@ -27,6 +27,7 @@ from distilled_envs.evaluation.episodes import first_episodes
 from distilled_envs.formatting import in_a_line, written
 from distilled_envs.learners.expansion import mean_answers, noise, one_step_learners
 from distilled_envs.loading import load_distilled
+from distilled_envs.records import read_json
 from distilled_envs.seeds import checked_seed
 from distilled_envs.storage.files import alone_in, atomic_path, given_path, sweep
 from distilled_envs.training.backends import make_vector_env
@@ -374,7 +375,7 @@ def linear_policy_of(dataset: DistilledDataset) -> LinearPolicy:
 def _resumed(folder: Path, asked: dict[str, Any]) -> tuple[_State, dict[str, Any] | None]:
     """The state of a search that goes on, and its start's cost; only its length may change."""
     try:
-        before = json.loads((folder / _SETTINGS).read_text())
+        before = read_json((folder / _SETTINGS).read_text())
         with np.load(folder / _STATE, allow_pickle=False) as file:
             values = {name: file[name] for name in _State.__dataclass_fields__}
         changed = [key for key in asked if asked[key] != before.get(key) and key not in _FREE]

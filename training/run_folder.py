@@ -23,6 +23,7 @@ import torch
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.errors import SettingsError
 from distilled_envs.formatting import in_a_line
+from distilled_envs.records import read_json
 from distilled_envs.storage.files import atomic_path, is_taken, sweep
 from distilled_envs.storage.folder import read_spec
 from distilled_envs.training.settings import GameSettings, Settings
@@ -229,7 +230,7 @@ def _read_record(path: Path) -> dict[str, Any]:
     """
     kinds = {"command": str | None, "settings": dict, "changes": list}
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = read_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise SettingsError(f"{path} is damaged: {error}.") from None
     if not isinstance(record, dict) or not all(

@@ -4,7 +4,9 @@ A command is one typed function, from which tyro makes flags and help. It is imp
 called, so that ``list`` does not wait for torch, nor ``--help`` for anything.
 """
 
+import codecs
 import importlib
+import io
 import logging
 import shlex
 import sys
@@ -125,6 +127,9 @@ Try: distilled-envs evaluate cartpole_2d --instances min
 """
 
 
+_PLAIN = {"±": "+-", "°": " degrees", "√": "sqrt ", "…": "...", "·": "*", "→": "->"}
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command.
 
@@ -135,6 +140,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         Exit status: 0 done, 1 the user can mend it (one sentence on stderr), 2 wrong usage, 130
         interrupted.
     """
+    _write_what_can_be_written()
     argv = list(sys.argv[1:] if argv is None else argv)
     if not argv or argv[0] in ("-h", "--help"):
         print(HELP, end="")
@@ -164,6 +170,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"\ndistilled-envs: {str(interrupt) or 'interrupted'}", file=sys.stderr)
         return 130
     return 0
+
+
+def _write_what_can_be_written() -> None:
+    """Where the terminal knows ASCII alone, a ± becomes +-, and no other letter ends a command."""
+    codecs.register_error("plain", _plain)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "backslashreplace"):
+            stream.reconfigure(errors="plain")
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = error.object[error.start : error.end]
+    return "".join(_PLAIN.get(letter, "?") for letter in lacking), error.end
 
 
 def _imported(arguments: list[str]) -> list[str]:

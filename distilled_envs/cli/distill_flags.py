@@ -18,6 +18,7 @@ from distilled_envs.cli.distill import distill, distill_any, named, usual_folder
 from distilled_envs.envs import atari
 from distilled_envs.envs.registering import likely_module
 from distilled_envs.errors import SettingsError
+from distilled_envs.records import read_json
 from distilled_envs.storage.files import given_path
 from distilled_envs.training import PRESETS, AutomaticSettings, GameSettings, Settings
 from distilled_envs.training.setting_groups import (
@@ -154,7 +155,7 @@ def _of_run(
     else:
         folder = given_path(where)
     try:
-        record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        record = read_json((folder / "run.json").read_text(encoding="utf-8"))
         kind: type[Settings | AutomaticSettings] = AutomaticSettings
         values = record.get("automatic")
         if values is None:

@@ -26,6 +26,7 @@ from distilled_envs.errors import SettingsError
 from distilled_envs.evaluation import EVALUATION_SEED, Score
 from distilled_envs.formatting import in_a_line, written
 from distilled_envs.learners.threads import torch_threads
+from distilled_envs.records import read_json
 from distilled_envs.storage.files import alone_in, atomic_path, given_path, is_taken, make_folder
 from distilled_envs.storage.folder import ROWS_FILE
 from distilled_envs.studies.drop_in import PPO_STEPS, train_ppo_on_bandit, train_with_adam
@@ -221,7 +222,7 @@ def _check_claim(output: Path, dataset: DistilledDataset, settings: ComparisonSe
 def _read(file: Path) -> dict[str, Any]:
     """A JSON object of a comparison's folder."""
     try:
-        record = json.loads(file.read_text(encoding="utf-8"))
+        record = read_json(file.read_text(encoding="utf-8"))
         if not isinstance(record, dict):
             raise ValueError("it holds no object")
     except (ValueError, RecursionError) as error:

@@ -113,6 +113,8 @@ FOREIGN = {
         b'{"command": null, "settings": [], "changes": []}',
         b'{"command": 3, "settings": {}, "changes": []}',
         b'{"automatic": {}, "seconds": 1.0}',
+        b'{"command": null, "settings": {}, "changes": [NaN]}',
+        b'{"command": null, "settings": {"clip": 1e400}, "changes": []}',
     ],
     "checkpoint.pt": [
         *(b"", b"text", bytes(1000), b"PK\x03\x04" + bytes(100)),

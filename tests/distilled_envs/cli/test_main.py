@@ -1,5 +1,6 @@
 import itertools
 import json
+import os
 import re
 import subprocess
 import sys
@@ -122,6 +123,21 @@ def test_list_has_every_dataset(capsys):
     assert all(each["id"] for each in records)  # every family that comes with it has an id
 
 
+@pytest.mark.parametrize(
+    "command",
+    [["list"], ["show", "cartpole_2d"], ["show", "hopper", "--card"], ["watch", "--help"]],
+)
+def test_a_terminal_may_know_ascii_alone(command):
+    done = subprocess.run(
+        [sys.executable, "-m", "distilled_envs.cli", *command],
+        capture_output=True,
+        env=os.environ | {"PYTHONIOENCODING": "ascii", "HF_HUB_OFFLINE": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    out = done.stdout.decode("ascii")
+    assert "+-" in out or command[0] == "watch"
+
+
 @pytest.mark.parametrize("width", [60, 80, 120])
 def test_a_table_fits_into_the_terminal_and_no_name_is_cut(width, monkeypatch, capsys):
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
@@ -218,6 +234,8 @@ def test_drop_in_measurement(monkeypatch, capsys):
         (["evaluate", "no-such-thing"], 1, "no distilled dataset 'no-such-thing'"),
         (["evaluate", "cartpole_2d", "--save"], 1, "give the folder"),
         (["evaluate", "cartpole_2d", "--learners=0"], 1, "at least 1"),
+        (["evaluate", "ALE/Qbert-v5"], 1, "make one by `distilled-envs distill ALE/Qbert-v5`"),
+        (["show", "phys2d/CartPole-v1"], 1, "`distilled-envs distill phys2d/CartPole-v1`"),
         (["evaluate", "Ant-v4"], 1, "make one by `distilled-envs distill Ant-v4`"),
         (["show", "cartpole_2d", "--dims=3"], 1, "no variant with dims=3"),
         (["evaluate", "pong", "--encoder-level=2"], 1, "no variant with encoder_level=2"),
