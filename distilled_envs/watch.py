@@ -1,5 +1,6 @@
 """Watching a learner act: in a window, or into a video file where there is no display."""
 
+import io
 import logging
 import os
 import sys
@@ -144,6 +145,24 @@ def make_drawn(dataset: DistilledDataset, mode: Literal["human", "rgb_array"]) -
         camera = mujoco.mj_name2id(renderer.model, mujoco.mjtObj.mjOBJ_CAMERA, "track")
         renderer.camera_id = camera  # -1 is the free one, where there is none
     return env
+
+
+def picture(dataset: DistilledDataset) -> bytes | None:
+    """The environment's first state as a PNG; None where it can't be drawn here."""
+    try:
+        from PIL import Image
+
+        checked_video("picture.gif", 1, 1)  # which chooses how MuJoCo draws
+        with drawable(dataset):
+            env = make_drawn(dataset, "rgb_array")
+            env.reset(seed=0)
+            frame: Any = env.render()
+            env.close()
+        content = io.BytesIO()
+        Image.fromarray(frame).save(content, format="PNG")
+    except (ImportError, DistilledEnvsError):
+        return None
+    return content.getvalue()
 
 
 def episode(

@@ -69,6 +69,8 @@ def main(arguments: Arguments) -> None:
         print(describe(candidates[place]), flush=True)
     rank = stats.spearmanr(scores[sample], trained)
     agreement = f"Spearman's rank correlation {rank.statistic:.2f} (p = {rank.pvalue:.3f})"
+    if not np.isfinite(rank.statistic):
+        agreement = "no rank correlation, as all returns of one kind are the same,"
     print(agreement)
     pairs = [
         {"architecture": describe(candidates[place]), "one_step": scores[place], "ppo": score}
@@ -84,7 +86,10 @@ def main(arguments: Arguments) -> None:
             "ranking": [[describe(candidates[place]), scores[place]] for place in order],
             "trained": pairs,
             "steps": arguments.steps,
-            "spearman": {"statistic": rank.statistic, "p": rank.pvalue},
+            "spearman": {
+                "statistic": None if np.isnan(rank.statistic) else rank.statistic,
+                "p": None if np.isnan(rank.pvalue) else rank.pvalue,
+            },
         },
         [head, *([e["architecture"], f"{e['one_step']:.1f}", f"{e['ppo']:.1f}"] for e in pairs)],
         [
@@ -94,7 +99,6 @@ def main(arguments: Arguments) -> None:
         ],
         {
             "one-step-and-ppo": score_pairs(
-                f"{dataset.spec.name}\n{agreement}",
                 ("return after one gradient step", [e["one_step"] for e in pairs]),
                 (f"return after {arguments.steps:,} steps of PPO", [e["ppo"] for e in pairs]),
             )

@@ -68,7 +68,6 @@ def main(arguments: Arguments) -> None:
     }
     rows = [["PPO", *times]]
     rows += [[name, *map(str, each)] for name, each in scores.items()]
-    title = f"{dataset.spec.name}: {arguments.seeds} seeds"
     write_report(
         arguments.output,
         f"PPO from the one-step policy, {dataset.spec.name}",
@@ -80,7 +79,7 @@ def main(arguments: Arguments) -> None:
         },
         rows,
         [f"Mean return with likeliest actions; std between {arguments.seeds} seeds."],
-        {"return-over-steps": learning_curves(title, curves, "steps", {})},
+        {"return-over-steps": learning_curves(dataset.spec.env.id, curves, "steps", {})},
     )
     print(markdown_table(rows))
 

@@ -108,6 +108,9 @@ COMMANDS = {
     ),
 }
 
+_KEEP_THEIR_LINE = ("distill", "imitate", "refit", "compare", "generalize")
+"""Commands whose datasets and reports tell the line that made them."""
+
 _LINES = "\n".join(
     f"  {f'{name} {each.argument}':20} {each.summary}" for name, each in COMMANDS.items()
 )
@@ -228,7 +231,7 @@ def _run(name: str, arguments: list[str]) -> None:
 
         command, wanted, arguments = with_preset(arguments, registry())
         prog += f" {wanted}"
-    if name in ("distill", "imitate", "refit"):  # the new dataset keeps the line that made it
+    if name in _KEEP_THEIR_LINE:
         command = partial(command, line=line)
     tyro.cli(command, args=arguments, prog=prog, registry=registry())
 

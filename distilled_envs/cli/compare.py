@@ -4,7 +4,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from distilled_envs.cli.choice import Choice
+from distilled_envs.cli.choice import Choice, Given
 from distilled_envs.cli.terminal import print_json
 from distilled_envs.storage.files import given_path
 
@@ -22,6 +22,7 @@ def compare(
     html: bool = False,
     json: bool = False,
     progress: bool = True,
+    line: Given[str] = "",
 ) -> None:
     """Set one-step learners beside Stable-Baselines3: same machine, seeds and evaluation.
 
@@ -42,9 +43,11 @@ def compare(
         html: Also write the report as one HTML file.
         json: Print the results as JSON.
         progress: Show a progress bar.
+        line: The whole command.
     """
     from distilled_envs.studies import comparison
     from distilled_envs.studies.comparison_report import write_comparison
+    from distilled_envs.watch import picture
 
     dataset = choice.load()
     folder = given_path(output or Path("runs", f"compare-{dataset.spec.name}"))
@@ -52,7 +55,8 @@ def compare(
         steps, evaluations, episodes, seeds, learners, baseline
     )
     results = comparison.compare(dataset, folder, settings, progress=progress)
-    table = write_comparison(folder, results, as_html=html)
+    env = picture(dataset) if html else None
+    table = write_comparison(folder, results, as_html=html, env=env, command=line)
     if json:
         print_json(results)
     else:
@@ -69,6 +73,7 @@ def generalize(
     kinds: tuple[str, ...] = (),
     html: bool = False,
     json: bool = False,
+    line: Given[str] = "",
 ) -> None:
     """Let other networks learn than those that a dataset was distilled for.
 
@@ -85,6 +90,7 @@ def generalize(
         kinds: Names of the kinds to try, as in the table; all if not given.
         html: Also write the report as one HTML file.
         json: Print the results as JSON.
+        line: The whole command.
     """
     from distilled_envs.studies import generalization
     from distilled_envs.studies.generalization_report import (
@@ -93,6 +99,7 @@ def generalize(
         write_generalization,
     )
     from distilled_envs.studies.reports import markdown_table, write_results
+    from distilled_envs.watch import picture
 
     dataset = choice.load()
     name = dataset.spec.name
@@ -107,7 +114,8 @@ def generalize(
         keep=partial(write_results, folder),
         progress=lambda part: print(f"{name}: {part}", file=sys.stderr, flush=True),
     )
-    write_generalization(folder, results, as_html=html)
+    env = picture(dataset) if html else None
+    write_generalization(folder, results, as_html=html, env=env, command=line)
     if json:
         print_json(results)
     else:

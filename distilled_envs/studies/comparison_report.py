@@ -22,20 +22,39 @@ LABELS = {
 }
 
 
-def write_comparison(folder: Path, results: dict[str, Any], *, as_html: bool = False) -> str:
+def write_comparison(
+    folder: Path,
+    results: dict[str, Any],
+    *,
+    as_html: bool = False,
+    env: bytes | None = None,
+    command: str | None = None,
+) -> str:
     """Write the report of a comparison; see :func:`~distilled_envs.studies.reports.write_report`.
 
     Args:
         folder: Where.
         results: From :func:`distilled_envs.studies.comparison.compare`.
         as_html: Also write it as one HTML file.
+        env: A picture of the environment for that file, a PNG.
+        command: The shell command that asked for it.
 
     Returns:
         Its table, in Markdown.
     """
     table = comparison_table(results)
     title = f"{results['dataset']['name']} beside Stable-Baselines3"
-    write_report(folder, title, results, table, _notes(results), _figures(results), as_html=as_html)
+    write_report(
+        folder,
+        title,
+        results,
+        table,
+        _notes(results),
+        _figures(results),
+        as_html=as_html,
+        env=env,
+        command=command,
+    )
     return markdown_table(table)
 
 
@@ -88,9 +107,8 @@ def _figures(results: dict[str, Any]) -> dict[str, "Figure"]:
     players = results["players"]
     learners = {label(n): each["curves"] for n, each in players.items() if "curves" in each}
     marks = {label(name): players[name]["score"] for name in ("one_step", "random")}
-    title = f"{results['dataset']['name']}, seeds of each: {results['settings']['seeds']}"
     return {
-        f"return-over-{axis}": learning_curves(title, learners, axis, marks)
+        f"return-over-{axis}": learning_curves(results["dataset"]["env"], learners, axis, marks)
         for axis in ("steps", "seconds")
     }
 

@@ -1,6 +1,7 @@
 """The figures of the reports, and of the datasets themselves."""
 
 import itertools
+import textwrap
 from typing import Any
 
 import numpy as np
@@ -11,13 +12,31 @@ from distilled_envs.evaluation.statistics import bootstrap_interval, interquarti
 
 try:
     from matplotlib.figure import Figure
-    from matplotlib.ticker import EngFormatter
+    from matplotlib.ticker import StrMethodFormatter
 except ImportError:
     raise MissingExtraError("matplotlib", "A figure", "compare") from None
 
 
+INK = "#222222"
+STYLES: dict[str, tuple[str, Any]] = {
+    "PPO": ("#0072B2", "-"),
+    "PPO, RL Zoo settings": ("#D55E00", "--"),
+    "PPO from the one-step policy": ("#009E73", "-."),
+    "one gradient step": (INK, "-"),
+    "random actions": ("#777777", ":"),
+    "one step": ("#0072B2", "-"),
+    "initialize": ("#D55E00", "-"),
+    "fit": ("#009E73", "-"),
+}
+"""Color and line of a method, wherever it is drawn: of the palette of Okabe and Ito, whose
+brightness differs in gray as well."""
+OTHERS = (("#CC79A7", (0, (1, 1))), ("#E69F00", (0, (5, 1, 1, 1))), ("#56B4E9", (0, (3, 1))))
+"""Those of methods without one, in turn."""
+_THOUSANDS = StrMethodFormatter("{x:,.0f}")
+
+
 def learning_curves(
-    title: str,
+    environment: str,
     learners: dict[str, list[dict[str, list[Any]]]],
     axis: str,
     marks: dict[str, dict[str, Any]],
@@ -25,74 +44,139 @@ def learning_curves(
     """Return over environment steps or seconds: interquartile mean over seeds, 95% bands.
 
     Args:
-        title: Of the figure.
+        environment: Whose return it is.
         learners: Curves of :func:`distilled_envs.studies.sb3.learn`, one for each seed, by what
             they are of.
         axis: ``"steps"`` or ``"seconds"``.
         marks: Scores to compare with, as horizontal lines, by what they are of.
     """
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
     plot = figure.subplots()
-    for name, curves in learners.items():
+    styles, labels, last = _styles([*learners, *marks]), [], 0.0
+    for place, (name, curves) in enumerate(learners.items()):
+        color, line = styles[name]
         # Seeds are evaluated after equally many steps; the clock differs a little between them.
         places = np.mean([curve[axis] for curve in curves], axis=0)
         means = np.array([np.mean(curve["returns"], axis=1) for curve in curves])
-        (line,) = plot.plot(places, interquartile_mean(means, axis=0), label=name)
+        middle = interquartile_mean(means, axis=0)
+        # Where curves lie on each other, the first one shows on both sides of the next.
+        width = 1.6 + 1.2 * (len(learners) - 1 - place)
+        plot.plot(places, middle, color=color, linestyle=line, linewidth=width)
+        labels.append((name, color, float(middle[-1])))
+        last = max(last, float(places[-1]))
         bands = [band for at in means.T if (band := bootstrap_interval(at, interquartile_mean))]
         if bands:
             low, high = np.transpose(bands)
-            plot.fill_between(places, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
-    for (name, score), style in zip(marks.items(), itertools.cycle(("-", ":", "--"))):
-        plot.axhline(score["mean"], color="black", linestyle=style, linewidth=1, label=name)
+            plot.fill_between(places, low, high, color=color, alpha=0.15, linewidth=0)
+    for name, score in marks.items():
+        color, line = styles[name]
+        plot.axhline(score["mean"], color=color, linestyle=line, linewidth=1.2)
+        labels.append((name, color, score["mean"]))
         if score["ci95"] is not None:
-            plot.axhspan(*score["ci95"], color="black", alpha=0.1, linewidth=0)
+            plot.axhspan(*score["ci95"], color=color, alpha=0.1, linewidth=0)
+    plot.set_xlim(0, last or 1.0)
     plot.set_xlabel({"steps": "environment steps", "seconds": "seconds of training"}[axis])
-    plot.set_ylabel("return")
-    if axis == "steps":
-        plot.xaxis.set_major_formatter(EngFormatter())
-    plot.set_title(title)
+    plot.set_ylabel(f"return, {environment}")
+    plot.xaxis.set_major_formatter(_THOUSANDS)
+    plot.yaxis.set_major_formatter(_THOUSANDS)
     plot.grid(alpha=0.3)
-    plot.legend(fontsize="small")
+    plot.spines[["top", "right"]].set_visible(False)
+    _label(plot, labels)
     return figure
 
 
-def score_bars(title: str, scores: dict[str, dict[str, Any]]) -> "Figure":
+def _styles(names: list[str]) -> dict[str, tuple[str, Any]]:
+    """Color and line by name."""
+    others = itertools.cycle(OTHERS)
+    return {name: STYLES.get(name) or next(others) for name in names}
+
+
+def _label(plot: Any, labels: list[tuple[str, str, float]]) -> None:
+    """Names to the right of a plot, each as near to its line's height as there is room.
+
+    Args:
+        plot: The axes, whose limits are final.
+        labels: Name, color, and the height of the line at its end, in data.
+    """
+    low, high = plot.get_ylim()
+    ends = sorted(((end - low) / (high - low), name, color) for name, color, end in labels)
+    heights: list[float] = []
+    for share, _, _ in ends:
+        heights.append(max(share, heights[-1] + _APART) if heights else share)
+    for place in reversed(range(len(heights))):  # down again from the top
+        above = heights[place + 1] - _APART if place + 1 < len(heights) else 1.0
+        heights[place] = min(heights[place], above)
+    for height, (share, name, color) in zip(heights, ends, strict=True):
+        plot.annotate(
+            textwrap.fill(name, 22),
+            (1.0, share),
+            (1.04, height),
+            xycoords="axes fraction",
+            textcoords="axes fraction",
+            color=color,
+            va="center",
+            arrowprops={
+                **{"arrowstyle": "-", "color": color, "linewidth": 0.6},
+                **{"shrinkB": 0, "relpos": (0, 0.5)},
+            },
+        )
+
+
+_APART = 0.11
+"""Of two labels of two lines each, as a share of the plot's height."""
+
+
+def score_bars(scores: dict[str, dict[str, dict[str, Any]]]) -> "Figure":
     """Mean returns as horizontal bars with their 95% intervals.
 
     Args:
-        title: Of the figure.
-        scores: Records of :class:`~distilled_envs.evaluation.protocol.Score`, by what they are of.
+        scores: Records of :class:`~distilled_envs.evaluation.protocol.Score`, by what they are of,
+            and then by how it was trained.
     """
-    figure = Figure(figsize=(7, 0.8 + 0.35 * len(scores)), layout="constrained")
+    ways = [*dict.fromkeys(way for each in scores.values() for way in each)]
+    count, styles, size = sum(map(len, scores.values())), _styles(ways), 1 / (len(ways) + 0.5)
+    figure = Figure(figsize=(8, 1.2 + 0.2 * count + 0.12 * len(scores)), layout="constrained")
     plot = figure.subplots()
-    means = np.array([score["mean"] for score in scores.values()])
-    bounds = [score["ci95"] or [score["mean"]] * 2 for score in scores.values()]
-    errors = np.abs(np.transpose(bounds) - means)
-    plot.barh(list(scores), means, xerr=errors, color="tab:blue", ecolor="black", capsize=3)
-    plot.invert_yaxis()
+    for place, way in enumerate(ways):
+        rows = [(row, each[way]) for row, each in enumerate(scores.values()) if way in each]
+        means = np.array([score["mean"] for _, score in rows])
+        bounds = [score["ci95"] or [score["mean"]] * 2 for _, score in rows]
+        plot.barh(
+            [row + (place - (len(ways) - 1) / 2) * size for row, _ in rows],
+            means,
+            height=size,
+            xerr=np.abs(np.transpose(bounds) - means),
+            color=styles[way][0],
+            error_kw={"ecolor": INK, "elinewidth": 0.8, "capsize": 2},
+            label=way,
+        )
+    plot.set_yticks(range(len(scores)), list(scores))
+    plot.set_ylim(len(scores) - 0.4, -0.6)
+    plot.xaxis.set_major_formatter(_THOUSANDS)
     plot.set_xlabel("mean return, 95% interval")
-    plot.set_title(title)
     plot.grid(axis="x", alpha=0.3)
+    plot.spines[["top", "right"]].set_visible(False)
+    if len(ways) > 1:
+        figure.legend(loc="outside upper center", ncols=len(ways), frameon=False)
     return figure
 
 
-def score_pairs(
-    title: str, across: tuple[str, list[float]], up: tuple[str, list[float]]
-) -> "Figure":
+def score_pairs(across: tuple[str, list[float]], up: tuple[str, list[float]]) -> "Figure":
     """Two scores of the same things as points, a point each.
 
     Args:
-        title: Of the figure.
         across: What is drawn from left to right, and its values.
         up: What is drawn upwards, and its values.
     """
     figure = Figure(figsize=(5.5, 4.5), layout="constrained")
     plot = figure.subplots()
-    plot.scatter(across[1], up[1], color="tab:blue", alpha=0.7)
+    plot.scatter(across[1], up[1], color=STYLES["PPO"][0], alpha=0.7)
     plot.set_xlabel(across[0])
     plot.set_ylabel(up[0])
-    plot.set_title(title)
+    plot.xaxis.set_major_formatter(_THOUSANDS)
+    plot.yaxis.set_major_formatter(_THOUSANDS)
     plot.grid(alpha=0.3)
+    plot.spines[["top", "right"]].set_visible(False)
     return figure
 
 

@@ -28,21 +28,28 @@ def read_results(folder: Path) -> dict[str, Any] | None:
     raise SettingsError(f"{file} is no result of this study: choose another --output.")
 
 
-def write_generalization(folder: Path, results: dict[str, Any], *, as_html: bool = False) -> None:
+def write_generalization(
+    folder: Path,
+    results: dict[str, Any],
+    *,
+    as_html: bool = False,
+    env: bytes | None = None,
+    command: str | None = None,
+) -> None:
     """Write a study's report: a table and a figure of the likeliest actions' returns.
 
     Args:
         folder: Where; what is there is replaced.
         results: What :func:`~.generalization.generalize` returns.
         as_html: Also write it as one HTML file.
+        env: A picture of the environment for that file, a PNG.
+        command: The shell command that asked for it.
     """
     learners, episodes = results["settings"].values()
     name = results["dataset"]["name"]
     scores = {
-        f"{kind}, {training}": each[training]["greedy"]
+        kind: {way: each[way]["greedy"] for way in TRAININGS if way in each}
         for kind, each in results["families"].items()
-        for training in TRAININGS
-        if training in each
     }
     write_report(
         folder,
@@ -55,8 +62,10 @@ def write_generalization(folder: Path, results: dict[str, Any], *, as_html: bool
             "actions. One step: as the networks come; initialize: one step after "
             "dataset.initialize; fit: dataset.fit."
         ],
-        {"networks": score_bars(f"{name}, likeliest actions", scores)},
+        {"networks": score_bars(scores)},
         as_html=as_html,
+        env=env,
+        command=command,
     )
 
 

@@ -1,12 +1,14 @@
 """A result as a folder that people can read: ``results.json``, a table, figures, one HTML page."""
 
 import base64
+import datetime
 import html
 import io
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from distilled_envs import __version__
 from distilled_envs.storage.files import atomic_path, make_folder
 
 if TYPE_CHECKING:
@@ -22,6 +24,8 @@ def write_report(
     figures: dict[str, "Figure"],
     *,
     as_html: bool = False,
+    env: bytes | None = None,
+    command: str | None = None,
 ) -> None:
     """Write a report; each file takes the place of an earlier one as a whole.
 
@@ -33,6 +37,8 @@ def write_report(
         notes: Sentences below the table.
         figures: Figures by the name of their files; each is written as PNG and SVG.
         as_html: Also write ``report.html``, with the figures inside.
+        env: A picture of the environment for that page, a PNG.
+        command: The shell command that asked for it, which that page tells.
     """
     write_results(folder, results)
     pictures = "".join(f"\n![{name}]({name}.png)\n" for name in figures)
@@ -42,7 +48,9 @@ def write_report(
         for kind in ("png", "svg"):
             _write(folder / f"{name}.{kind}", drawn(figure, kind))
     if as_html:
-        _write(folder / "report.html", _page(title, table, notes, figures).encode())
+        made = f"distilled-envs {__version__}, {datetime.date.today():%B %-d, %Y}"
+        made += f", by `{command}`" if command else ""
+        _write(folder / "report.html", _page(title, table, notes, figures, env, made).encode())
 
 
 def write_results(folder: Path, results: dict[str, Any]) -> None:
@@ -68,8 +76,38 @@ def score_cell(score: dict[str, Any]) -> str:
     return f"{score['mean']:,.1f} ± {score['std']:,.1f}"
 
 
+_STYLE = """
+body{font:16px/1.55 system-ui,sans-serif;color:#222;background:#fff;margin:0}
+main{max-width:60rem;margin:0 auto;padding:1.5rem 1rem}
+h1{font-size:1.5rem;line-height:1.25}
+.wide{overflow-x:auto}
+table{border-collapse:collapse;font-size:.9rem;min-width:38rem}
+td,th{border-bottom:1px solid #ddd;padding:.35rem .8rem .35rem 0;text-align:left}
+th{border-bottom:2px solid #888;vertical-align:bottom}
+td{font-variant-numeric:tabular-nums;vertical-align:top}
+img{display:block;max-width:100%;height:auto;margin:1.5rem 0}
+img.seen{max-height:12rem;border:1px solid #ddd}
+.wide img{min-width:34rem}
+footer{margin-top:2rem;padding-top:.6rem;border-top:1px solid #ddd;color:#555;font-size:.85rem;
+overflow-wrap:anywhere}
+"""
+
+
+def _seen(env: bytes | None) -> str:
+    """The picture of an environment, if there is one."""
+    if env is None:
+        return ""
+    encoded = base64.b64encode(env).decode()
+    return f'<img class="seen" alt="the environment" src="data:image/png;base64,{encoded}">'
+
+
 def _page(
-    title: str, table: list[list[str]], notes: list[str], figures: dict[str, "Figure"]
+    title: str,
+    table: list[list[str]],
+    notes: list[str],
+    figures: dict[str, "Figure"],
+    env: bytes | None,
+    made: str,
 ) -> str:
     def row(cells: list[str], tag: str) -> str:
         return f"<tr>{''.join(f'<{tag}>{html.escape(cell)}</{tag}>' for cell in cells)}</tr>"
@@ -82,11 +120,11 @@ def _page(
     )
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>'
-        "<style>body{font:16px/1.5 sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}"
-        "table{border-collapse:collapse}td,th{border:1px solid #ccc;padding:.2rem .6rem;"
-        "text-align:left}img{display:block;max-width:100%;margin:1rem 0}</style>"
-        f"<h1>{html.escape(title)}</h1><table>{rows}</table>"
-        f"{''.join(f'<p>{html.escape(note)}</p>' for note in notes)}{pictures}</html>\n"
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<style>{_STYLE}</style><main><h1>{html.escape(title)}</h1>{_seen(env)}"
+        f'<div class="wide"><table>{rows}</table></div><div class="wide">{pictures}</div>'
+        f"{''.join(f'<p>{html.escape(note)}</p>' for note in notes)}"
+        f"<footer>{html.escape(made)}</footer></main></html>\n"
     )
 
 

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from distilled_envs import load_distilled
+from distilled_envs import __version__, load_distilled
 from distilled_envs.cli import main
 from distilled_envs.errors import SettingsError
 from distilled_envs.studies import comparison
@@ -154,6 +154,9 @@ def test_the_command_writes_a_report_that_repeats(tmp_path, capsys, short):
         assert {f"return-over-{axis}.png", f"return-over-{axis}.svg"} <= files
     page = (tmp_path / "report" / "report.html").read_text()
     assert page.count("data:image/svg+xml;base64,") == 2
+    assert page.count("data:image/png;base64,") == 1  # the environment
+    assert "distilled-envs compare cartpole_3d --steps=64" in page and __version__ in page
+    assert page.count("<h1>") == 1 and 'name="viewport"' in page
     assert "http" not in re.sub(r"base64,[^\"]*", "", page)  # all of it is in the file
     results = json.loads((tmp_path / "report" / "results.json").read_text())
     assert results["players"]["one_step"]["score"]["mean"] == 500
