@@ -1,5 +1,7 @@
 """The errors a user can mend: one sentence each, of what was wrong, where, and how to mend it."""
 
+from distilled_envs.installation import install_command
+
 
 class DistilledEnvsError(Exception):
     """Base of every error this package raises on purpose."""
@@ -49,4 +51,5 @@ class MissingExtraError(DistilledEnvsError, ImportError):
     """An optional dependency is not installed."""
 
     def __init__(self, package: str, purpose: str, extra: str):
-        super().__init__(f'{purpose} needs {package}: run `pip install "distilled-envs[{extra}]"`.')
+        command = install_command(extra)
+        super().__init__(f"{purpose} needs {package}: run `{command}`.")

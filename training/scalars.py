@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from distilled_envs.errors import StorageError
+from distilled_envs.installation import install_command
 from distilled_envs.storage.files import writing
 
 logger = logging.getLogger(__name__)
@@ -29,8 +30,8 @@ class Scalars:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
             logger.info(
-                "TensorBoard is not installed, so there is no log of scalars: "
-                '`pip install "distilled-envs[train]"` brings it.'
+                "TensorBoard is not installed, so there is no log of scalars: `%s` brings it.",
+                install_command("train"),
             )
             return
         others = {*threading.enumerate()}

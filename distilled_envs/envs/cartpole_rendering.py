@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from gymnasium.error import DependencyNotInstalled
 
+from distilled_envs.installation import install_command
+
 TRACK = 4.8  # meters between the cart's limits
 POLE = 1.0  # meters
 PANEL_WIDTH, PANEL_HEIGHT = 360, 240  # pixels; where a row has fewer, they are wider
@@ -116,6 +118,6 @@ def _pygame() -> Any:
         import pygame
     except ImportError as error:
         raise DependencyNotInstalled(
-            'Rendering needs pygame: run `pip install "distilled-envs[render]"`.'
+            f"Rendering needs pygame: run `{install_command('render')}`."
         ) from error
     return pygame

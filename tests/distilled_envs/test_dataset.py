@@ -1,4 +1,5 @@
 import json
+import re
 
 import gymnasium as gym
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.errors import DatasetError, DistilledEnvsError, MissingExtraError, SettingsError
+from distilled_envs.installation import install_command
 from distilled_envs.spec import ObservationTransform, TaskSpec
 from distilled_envs.storage import folder as storage
 from distilled_envs.training import SearchSettings, imitate, search
@@ -176,7 +178,7 @@ def test_missing_simulator_is_named_with_its_extra(dataset, monkeypatch):
         raise gym.error.DependencyNotInstalled("MuJoCo is not installed")
 
     monkeypatch.setattr(gym, "make", missing)
-    with pytest.raises(MissingExtraError, match=r"pip install \"distilled-envs\[mujoco\]\""):
+    with pytest.raises(MissingExtraError, match=re.escape(install_command("mujoco"))):
         dataset.make_env()
 
 

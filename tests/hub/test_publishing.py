@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from distilled_envs.catalog import entries, find
+from distilled_envs.installation import install_command
 
 pytestmark = pytest.mark.hub
 
@@ -221,7 +222,7 @@ print(main(["publish", "hopper-64", "--repo", "ada/x"]))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout == "1\n"
-    assert 'pip install "distilled-envs[hub]"' in done.stderr
+    assert install_command("hub") in done.stderr
     assert "Traceback" not in done.stderr
 
 

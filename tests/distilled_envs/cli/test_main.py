@@ -9,6 +9,7 @@ import pytest
 
 from distilled_envs.catalog import entries
 from distilled_envs.cli import COMMANDS, main
+from distilled_envs.installation import install_command
 from distilled_envs.learners.families import FAMILIES
 from distilled_envs.storage.source import Source
 from distilled_envs.summary import facts
@@ -339,7 +340,7 @@ def test_what_is_not_installed_is_named_with_one_command(missing, command, extra
     )
     assert ran.returncode == 1, ran.stderr
     *_, said = ran.stderr.splitlines()
-    assert f'`pip install "distilled-envs[{extra}]"`' in said
+    assert f"`{install_command(extra)}`" in said
     assert said.count("pip install") == 1
     assert not [*tmp_path.iterdir()]  # nothing was begun
 

@@ -82,7 +82,7 @@ def test_without_a_simulator_the_step_is_taken_and_the_rest_is_a_sentence(monkey
     network = preset("as the dataset expects", find("hopper-min").spec)
     *_, last = answers.play("hopper-min", network, "one step")
     assert "loss on the rows goes from" in last.said
-    assert "distilled-envs[mujoco]" in last.said
+    assert "[mujoco]" in last.said
 
 
 def test_a_game_is_not_fitted_on_a_page():

@@ -97,4 +97,4 @@ def test_a_simulator_that_is_not_there_is_named(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "mujoco", None)
     said = about(find("hopper-min"))
     assert "can be seen and trained on, but not played for" in said
-    assert "distilled-envs[mujoco]" in said
+    assert "[mujoco]" in said

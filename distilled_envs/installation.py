@@ -1,0 +1,36 @@
+"""The command that adds an extra, from wherever this package was installed."""
+
+import json
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+from urllib.request import url2pathname
+
+
+def install_command(extra: str) -> str:
+    """What a user can run, as it stands, to add an extra.
+
+    pip keeps where a package came from (PEP 610): a checkout, a wheel, a repository. Where it keeps
+    nothing, that was an index.
+
+    Args:
+        extra: Its name.
+    """
+    try:
+        kept = metadata.distribution("distilled-envs").read_text("direct_url.json")
+        came: dict[str, Any] = json.loads(kept or "{}")
+        url = str(came.get("url", ""))
+    except (metadata.PackageNotFoundError, ValueError, AttributeError):
+        came, url = {}, ""
+    wanted = f"distilled-envs[{extra}]"
+    folder = url2pathname(urlparse(url).path)
+    if "dir_info" in came and Path(folder).is_dir():
+        editable = came["dir_info"].get("editable", False)
+        return f'pip install {"-e " * editable}"{folder}[{extra}]"'
+    if "vcs_info" in came:
+        kind, commit = came["vcs_info"]["vcs"], came["vcs_info"]["commit_id"]
+        return f'pip install "{wanted} @ {kind}+{url}@{commit}"'
+    if "archive_info" in came and (not url.startswith("file:") or Path(folder).is_file()):
+        return f'pip install "{wanted} @ {url}"'
+    return f'pip install "{wanted}"'
