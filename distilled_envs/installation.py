@@ -17,11 +17,13 @@ def install_command(extra: str) -> str:
     Args:
         extra: Its name.
     """
+    # In a checkout Python finds what was built there as well, of which nothing is kept.
+    every = metadata.distributions(name="distilled-envs")
+    kept = (text for each in every if (text := each.read_text("direct_url.json")))
     try:
-        kept = metadata.distribution("distilled-envs").read_text("direct_url.json")
-        came: dict[str, Any] = json.loads(kept or "{}")
+        came: dict[str, Any] = json.loads(next(kept, "{}"))
         url = str(came.get("url", ""))
-    except (metadata.PackageNotFoundError, ValueError, AttributeError):
+    except (ValueError, AttributeError):
         came, url = {}, ""
     wanted = f"distilled-envs[{extra}]"
     folder = url2pathname(urlparse(url).path)

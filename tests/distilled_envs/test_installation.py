@@ -49,15 +49,17 @@ def test_the_command_is_of_where_the_package_came_from(came, command, tmp_path, 
             assert name == "direct_url.json"
             return text and text.replace("{folder}", str(tmp_path))
 
-    monkeypatch.setattr(metadata, "distribution", lambda name: Installed())
+    class Built:
+        def read_text(self, name):
+            return None
+
+    found = [Built(), Installed()]
+    monkeypatch.setattr(metadata, "distributions", lambda name: iter(found))
     wanted = command.replace("{folder}", str(tmp_path))
     assert install_command("sb3") == wanted
     assert str(MissingExtraError("sb3", "It", "sb3")) == f"It needs sb3: run `{wanted}`."
 
 
 def test_a_package_on_the_path_alone_has_one_too(monkeypatch):
-    def missing(name):
-        raise metadata.PackageNotFoundError(name)
-
-    monkeypatch.setattr(metadata, "distribution", missing)
+    monkeypatch.setattr(metadata, "distributions", lambda name: iter([]))
     assert install_command("hub") == 'pip install "distilled-envs[hub]"'
