@@ -130,6 +130,7 @@ Try: distilled-envs evaluate cartpole_2d --instances min
 """
 
 
+_UNHELPFUL = ("strict", "backslashreplace", "surrogateescape")
 _PLAIN = {"±": "+-", "°": " degrees", "√": "sqrt ", "…": "...", "·": "*", "→": "->"}
 
 
@@ -179,7 +180,7 @@ def _write_what_can_be_written() -> None:
     """Where the terminal knows ASCII alone, a ± becomes +-, and no other letter ends a command."""
     codecs.register_error("plain", _plain)
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "backslashreplace"):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors in _UNHELPFUL:
             stream.reconfigure(errors="plain")
 
 

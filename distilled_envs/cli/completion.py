@@ -47,20 +47,25 @@ def _parser() -> argparse.ArgumentParser:
         elif name == "completion":
             own.add_argument("shell", nargs="?", choices=["bash", "zsh", "fish"])
         own.add_argument("--import", metavar="MODULE")
-        for flag in dict.fromkeys(flags):
-            action: Any = own.add_argument(flag)
-            action.complete = shtab.FILE
+        for flag, takes_a_value in dict(flags).items():
+            action: Any = own.add_argument(flag, action="store" if takes_a_value else "store_true")
+            if takes_a_value:
+                action.complete = shtab.FILE
     return parser
 
 
-def _flags(function: Any) -> Iterator[str]:
-    """Those of a command, from its parameters and from the fields of dataclasses among them."""
+def _flags(function: Any) -> Iterator[tuple[str, bool]]:
+    """Those of a command, from its parameters and from the fields of dataclasses among them.
+
+    Yields:
+        Each, and whether a value follows it.
+    """
     types = get_type_hints(function, include_extras=True)
     for parameter in inspect.signature(function).parameters.values():
         yield from _flags_of(parameter.name, types[parameter.name])
 
 
-def _flags_of(name: str, kind: Any) -> Iterator[str]:
+def _flags_of(name: str, kind: Any) -> Iterator[tuple[str, bool]]:
     marks = get_args(kind)[1:] if get_origin(kind) is Annotated else ()
     kind = get_args(kind)[0] if marks else kind
     if tyro.conf.Suppress in marks or tyro.conf.Positional in marks:
@@ -71,6 +76,6 @@ def _flags_of(name: str, kind: Any) -> Iterator[str]:
         return
     for mark in marks:
         name = getattr(mark, "name", None) or name
-    yield f"--{name.replace('_', '-')}"
+    yield f"--{name.replace('_', '-')}", kind is not bool
     if kind is bool:
-        yield f"--no-{name.replace('_', '-')}"
+        yield f"--no-{name.replace('_', '-')}", False

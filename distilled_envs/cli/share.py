@@ -51,6 +51,11 @@ def publish(
     """
     from distilled_envs import hub
 
+    if dry_run and (private or create_pr or revision is not None):
+        raise SettingsError(
+            "--dry-run shows what a new repo would hold: leave out --private, --create-pr and "
+            "--revision."
+        )
     if dry_run:
         folder = Path("runs") / f"publish-{time.strftime('%Y%m%d-%H%M%S')}"
         for path in hub.preview(name, repo, folder, license=license):

@@ -70,6 +70,9 @@ def test_help_has_no_line_breaks_of_the_source(width, monkeypatch, capsys):
         (["distill", "pong-level"], {f"pong-level{level}" for level in range(5)}),
         (["distill", "hopper-64", "--guide-sh"], {"--guide-share"}),
         (["show", "hopper-min", "--js"], {"--json"}),
+        (["evaluate", "hopper-min", "--json", "--lear"], {"--learners"}),
+        (["show", "--json", "hopper-6"], {"hopper-64"}),
+        (["distill", "CartPole-v1", "--no-progress", "--minu"], {"--minutes"}),
         (["evaluate", "hopper-min", "--import", "numpy", "--lear"], {"--learners"}),
         (["completion", "z"], {"zsh"}),
     ],
@@ -100,11 +103,16 @@ def test_completion_knows_every_command_and_flag(shell, capsys):
     assert main(["completion", shell]) == 0
     out = capsys.readouterr().out
     assert all(command in out for command in COMMANDS)
-    for command in COMMANDS.keys() - {"completion"}:
+    asked = [[command] for command in COMMANDS.keys() - {"completion", "distill"}]
+    for command in [*asked, ["distill", "pong-level4"], ["distill", "CartPole-v1"]]:
         with pytest.raises(SystemExit):
-            main([command, *(["pong-level4"] if command == "distill" else []), "--help"])
-        for flag in re.findall(r"(?<!\S)--([a-z][a-z-]+)", capsys.readouterr().out):
-            assert flag in out, (command, flag)
+            main([*command, "--help"])
+        section = "\n".join(line for line in out.splitlines() if command[0] in line)
+        if shell == "zsh":  # whose sections are functions
+            section = out.split(f"_shtab_distilled_envs_{command[0]}_options=(")[1].split("\n)")[0]
+        for flag in re.findall(r"(?<!\S)--([a-z][a-z0-9-]+)", capsys.readouterr().out):
+            if flag != "help-verbose":
+                assert re.search(rf"(--|-l ){flag}\b", section), (command, flag)
 
 
 def test_list_has_every_dataset(capsys):
