@@ -13,7 +13,14 @@ from distilled_envs.formatting import written
 from distilled_envs.learners.acceptance import accept
 from distilled_envs.learners.sb3_policies import inside_model
 from distilled_envs.seeds import checked_seed
-from distilled_envs.watch import Shown, checked_video, episode, make_drawn, write_video
+from distilled_envs.watch import (
+    Shown,
+    checked_video,
+    episode,
+    frames_per_second,
+    make_drawn,
+    write_video,
+)
 
 WIDTH = 480
 _HEAD, _FOOT, _GAP = 56, 24, 16
@@ -81,7 +88,7 @@ def before_and_after(
         returns.append((last[0].total, last[1].total))
     for env in envs:
         env.close()
-    write_video(path, frames, envs[0].metadata["render_fps"])
+    write_video(path, frames, frames_per_second(envs[0]))
     return returns
 
 

@@ -31,8 +31,10 @@ def install_command(extra: str) -> str:
         editable = came["dir_info"].get("editable", False)
         return f'pip install {"-e " * editable}"{folder}[{extra}]"'
     if "vcs_info" in came:
-        kind, commit = came["vcs_info"]["vcs"], came["vcs_info"]["commit_id"]
-        return f'pip install "{wanted} @ {kind}+{url}@{commit}"'
+        version = came["vcs_info"]
+        inside = f"#subdirectory={came['subdirectory']}" if "subdirectory" in came else ""
+        address = f"{version.get('vcs', 'git')}+{url}@{version.get('commit_id', 'HEAD')}{inside}"
+        return f'pip install "{wanted} @ {address}"'
     if "archive_info" in came and (not url.startswith("file:") or Path(folder).is_file()):
         return f'pip install "{wanted} @ {url}"'
     return f'pip install "{wanted}"'

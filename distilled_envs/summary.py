@@ -44,7 +44,8 @@ def facts(spec: DistillationSpec, rows: int, source: Source) -> Iterator[tuple[s
     identifier = distilled_id(spec.family)
     names = {"bundled": repr(spec.name), "memory": "dataset"}
     which = names.get(source.kind, repr(source.location))
-    yield "in Gymnasium", f"gym.make({identifier!r}, dataset={which})" if identifier else ""
+    told = identifier and source.kind != "hub"  # of which an id takes the newest revision
+    yield "in Gymnasium", f"gym.make({identifier!r}, dataset={which})" if told else ""
     yield "from", str(source)
 
 

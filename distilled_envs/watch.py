@@ -5,7 +5,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast, overload
@@ -30,6 +30,8 @@ OFFSCREEN_HELP = (
 
 _DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER")
 
+_SMALL = 100
+"""Pixels below which a picture is drawn larger."""
 COLORS = 64
 """Colors of a .gif."""
 
@@ -93,7 +95,7 @@ def watch(
         returns.append(moments[-1].total)
     env.close()
     if path is not None:
-        write_video(path, frames, env.metadata["render_fps"])
+        write_video(path, frames, frames_per_second(env))
     return returns
 
 
@@ -153,16 +155,37 @@ def picture(dataset: DistilledDataset) -> bytes | None:
         from PIL import Image
 
         checked_video("picture.gif", 1, 1)  # which chooses how MuJoCo draws
-        with drawable(dataset):
-            env = make_drawn(dataset, "rgb_array")
+        with closing(make_drawn(dataset, "rgb_array")) as env, drawable(dataset):
             env.reset(seed=0)
-            frame: Any = env.render()
-            env.close()
+            frame = as_frame(env.render())
         content = io.BytesIO()
         Image.fromarray(frame).save(content, format="PNG")
     except (ImportError, DistilledEnvsError):
         return None
     return content.getvalue()
+
+
+def as_frame(drawn: Any) -> np.ndarray:
+    """What an environment drew, as a frame ``(height, width, 3)`` uint8.
+
+    MinAtar's draw with numbers from 0 to 1, a pixel for each cell.
+
+    Raises:
+        ValueError: It is no picture.
+    """
+    frame = np.asarray(drawn)
+    if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype.kind not in "uif":
+        raise ValueError(f"its picture has shape {frame.shape} and type {frame.dtype}")
+    if frame.dtype.kind == "f":
+        frame = (255 * frame.clip(0, 1)).round()
+    if (side := min(frame.shape[:2])) < _SMALL:
+        frame = frame.repeat(-(-_SMALL // side), axis=0).repeat(-(-_SMALL // side), axis=1)
+    return frame.astype(np.uint8)
+
+
+def frames_per_second(env: gym.Env) -> float:
+    """How fast an environment is shown; MinAtar's don't say."""
+    return float(env.metadata.get("render_fps", 30))
 
 
 def episode(
@@ -186,7 +209,7 @@ def episode(
         action = choose_actions(dataset.spec.task, given, None, greedy=True)[0].numpy()
         with drawable(dataset):
             stepped = env.step(as_taken(env.action_space, action))
-            drawn = None if env.render_mode == "human" else env.render()
+            drawn = None if env.render_mode == "human" else as_frame(env.render())
         observation, reward, terminated, truncated, _ = stepped
         total, steps = total + float(reward), steps + 1
         over = bool(terminated or truncated)
@@ -214,7 +237,7 @@ def drawable(dataset: DistilledDataset) -> Iterator[None]:
         ) from error
 
 
-def write_video(video: Path, frames: list[np.ndarray], fps: int) -> None:
+def write_video(video: Path, frames: list[np.ndarray], fps: float) -> None:
     """Write frames ``(height, width, 3)`` as an .mp4 or .gif.
 
     Raises:
@@ -231,7 +254,7 @@ def write_video(video: Path, frames: list[np.ndarray], fps: int) -> None:
         imageio.imwrite(path, frames, extension=".mp4", fps=fps)
 
 
-def _write_gif(video: Path, frames: list[np.ndarray], fps: int) -> None:
+def _write_gif(video: Path, frames: list[np.ndarray], fps: float) -> None:
     """One palette for all frames, and no dither: a fifth of what each frame's own would take."""
     try:
         from PIL import Image

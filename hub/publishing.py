@@ -124,9 +124,9 @@ def preview(
         The files.
 
     Raises:
-        DatasetError: The first folder holds no valid dataset.
+        DatasetError: There is no valid dataset, or the folder holds something already.
         HubError: The names can't be such on the Hub.
-        StorageError: The folder is there already, or can't be written.
+        StorageError: The folder can't be written.
     """
     with explained(repo_id, writes=True):
         validate_repo_id(repo_id)

@@ -49,7 +49,7 @@ def publish_space(repo_id: str, *, source: str | None = None, private: bool = Fa
         Address of the commit.
 
     Raises:
-        SettingsError: The source is not pinned to a version, or there is none.
+        SettingsError: The source is no address of that kind, or there is none.
         HubError: There is another Space of that name, the Hub refuses, or can't be reached.
     """
     requirement = f"{PACKAGE}[demo] @ {_pinned(source)}"
@@ -99,7 +99,7 @@ def publish_space(repo_id: str, *, source: str | None = None, private: bool = Fa
 
 
 def _pinned(source: str | None) -> str:
-    """A source that stays what it is."""
+    """A source of one of the two kinds; a branch means what it holds when the Space is built."""
     if source is None:
         source = _own_repository()
         if source is None:

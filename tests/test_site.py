@@ -1,5 +1,6 @@
 """The site of examples/docs, built as `make docs` does, with the network cut."""
 
+import dataclasses
 import os
 import re
 import subprocess
@@ -71,6 +72,8 @@ def test_public_names_have_an_entry(site):
     pages = (site / "api.html").read_text() + (site / "api-making.html").read_text()
     ids = {each.rpartition(".")[2] for each in re.findall(r'<h\d id="([\w.]+)"', pages)}
     assert {*distilled_envs.__all__} - {"__version__"} <= ids
+    settings = {field.name for field in dataclasses.fields(distilled_envs.GameSettings)}
+    assert settings <= ids
 
 
 def test_nothing_is_loaded_from_elsewhere(site):

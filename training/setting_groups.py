@@ -19,9 +19,6 @@ class Task:
     """Rows of the distilled dataset, k."""
     total_steps: int
     """Environment steps of the whole run, over all learners (SB3: total_timesteps)."""
-    hidden_sizes: tuple[int, ...] = (64, 64)
-    """Hidden layers of the learner (SB3: net_arch); of a game's CNN the one after its
-    convolutions."""
     dims: int | None = None
     """Cart-pole axes (CartPoleND-v0 only)."""
     env_kwargs: dict[str, Any] = field(default_factory=dict)
@@ -32,6 +29,9 @@ class Task:
     """Seed of everything random in the run."""
     threads: int | None = None
     """Threads of torch; None leaves torch's own choice, 1 makes runs repeat bit for bit."""
+    hidden_sizes: tuple[int, ...] = (64, 64)
+    """Hidden layers of the learner (SB3: net_arch); of a game's CNN the one after its
+    convolutions."""
     device: str = "cpu"
     """Torch's device of all networks, such as cuda; environments stay on the CPU."""
 

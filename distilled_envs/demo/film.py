@@ -3,6 +3,7 @@
 import base64
 import itertools
 import tempfile
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,14 @@ from torch import nn
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.envs.making import LONGEST
 from distilled_envs.learners.threads import torch_threads
-from distilled_envs.watch import Shown, checked_video, episode, make_drawn, write_video
+from distilled_envs.watch import (
+    Shown,
+    checked_video,
+    episode,
+    frames_per_second,
+    make_drawn,
+    write_video,
+)
 
 SECONDS = 10
 """Of the environment's own time."""
@@ -55,11 +63,10 @@ def films(dataset: DistilledDataset, policies: list[nn.Module]) -> list[Film]:
         path = checked_video(Path(folder) / "film.mp4", 1, 1)
         shown: list[list[Shown]] = []
         for policy in policies:
-            env = make_drawn(dataset, "rgb_array")
-            rate = float(env.metadata["render_fps"])
-            moments = episode(dataset, policy, env, 0, LONGEST)
-            shown.append([*itertools.islice(moments, round(SECONDS * rate))])
-            env.close()
+            with closing(make_drawn(dataset, "rgb_array")) as env:
+                rate = frames_per_second(env)
+                moments = episode(dataset, policy, env, 0, LONGEST)
+                shown.append([*itertools.islice(moments, round(SECONDS * rate))])
         every = max(1, round(rate / _FRAMES))
         longest = max(map(len, shown))
         made = []

@@ -151,8 +151,10 @@ def serve(port: int | None = None, *, open_browser: bool = False) -> "gr.Blocks"
         The page, with ``local_url``; ``close`` ends it.
 
     Raises:
-        SettingsError: The port is taken.
+        SettingsError: The port is taken, or none.
     """
+    if port is not None and not 0 < port < 2**16:
+        raise SettingsError(f"A port is a number from 1 to {2**16 - 1}, got {port}.")
     page = make_page()
     try:
         page.launch(server_port=port, inbrowser=open_browser, **LAUNCH)

@@ -64,16 +64,27 @@ def initialize_and_step(dataset: DistilledDataset, policy: nn.Module, seed: int)
     step(dataset, policy, seed)
 
 
+FITTED = 200_000
+"""Parameters of a network that the page fits. Ten of three layers of 256 units
+take half a minute."""
+
+
 def fit(dataset: DistilledDataset, policy: nn.Module, seed: int) -> None:
     """Ordinary training on expanded rows.
 
     Raises:
-        SettingsError: The dataset is of a game.
+        SettingsError: The dataset is of a game, or the network too large.
     """
     if dataset.spec.has_frames:
         raise SettingsError(
             "Fitting a network to a game takes an hour of a processor, too long for a page: use "
             "dataset.fit in Python instead."
+        )
+    count = sum(each.numel() for each in policy.parameters())
+    if count > FITTED:
+        raise SettingsError(
+            f"Fitting ten networks of {count:,} parameters takes minutes, too long for a page, "
+            f"which fits networks of up to {FITTED:,}: use dataset.fit in Python instead."
         )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FitWarning)

@@ -48,7 +48,7 @@ def write_report(
         for kind in ("png", "svg"):
             _write(folder / f"{name}.{kind}", drawn(figure, kind))
     if as_html:
-        made = f"distilled-envs {__version__}, {datetime.date.today():%B %-d, %Y}"
+        made = f"distilled-envs {__version__}, {datetime.date.today().isoformat()}"
         made += f", by `{command}`" if command else ""
         _write(folder / "report.html", _page(title, table, notes, figures, env, made).encode())
 

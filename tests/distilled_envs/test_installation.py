@@ -36,6 +36,14 @@ from distilled_envs.installation import install_command
             {"url": "https://example.com/a", "vcs_info": {"vcs": "git", "commit_id": "012"}},
             'pip install "distilled-envs[sb3] @ git+https://example.com/a@012"',
         ),
+        (
+            {
+                "url": "https://example.com/a",
+                "vcs_info": {"vcs": "git", "commit_id": "012"},
+                "subdirectory": "envs",
+            },
+            'pip install "distilled-envs[sb3] @ git+https://example.com/a@012#subdirectory=envs"',
+        ),
         ("not JSON", 'pip install "distilled-envs[sb3]"'),
         ("[]", 'pip install "distilled-envs[sb3]"'),
     ],

@@ -1,15 +1,18 @@
 import sys
 
+import gymnasium as gym
 import imageio.v3 as imageio
+import numpy as np
 import pytest
 import torch
 
 from distilled_envs import load_distilled
 from distilled_envs.before_after import before_and_after
 from distilled_envs.cli import main
+from distilled_envs.envs.registering import import_module
 from distilled_envs.errors import DistilledEnvsError, MissingExtraError, PolicyError
 from distilled_envs.learners.policies import policy_module
-from distilled_envs.watch import watch
+from distilled_envs.watch import as_frame, picture, watch
 
 
 @pytest.mark.parametrize("ending", ["mp4", "gif"])
@@ -97,6 +100,58 @@ def test_what_falls_fades_and_stays(tmp_path):
     assert frames[0, 60:-30, :480].min() < 50
     assert fallen.min() > 100
     assert standing.min() < 50
+
+
+def test_pictures_of_any_environment_become_frames():
+    cells = np.zeros((10, 10, 3))
+    cells[0, 0] = 1.0  # as MinAtar draws
+    frame = as_frame(cells)
+    assert frame.shape == (100, 100, 3) and frame.dtype == np.uint8
+    assert frame[:10, :10].min() == 255 and frame[10:].max() == 0
+    whole = np.full((240, 320, 3), 7, dtype=np.uint8)
+    assert np.array_equal(as_frame(whole), whole)
+    for wrong in (None, "ansi", np.zeros((8, 8)), [whole, whole]):
+        with pytest.raises(ValueError, match="its picture has shape"):
+            as_frame(wrong)
+
+
+@pytest.mark.parametrize("drawn", [None, np.zeros(3), RuntimeError("no OpenGL")])
+def test_a_report_goes_without_the_picture_of_what_cannot_be_drawn(monkeypatch, drawn):
+    dataset = load_distilled("cartpole_1d")
+    assert picture(dataset).startswith(b"\x89PNG")
+    closed = []
+
+    class Faulty(gym.Wrapper):
+        def render(self):
+            if isinstance(drawn, Exception):
+                raise drawn
+            return drawn
+
+        def close(self):
+            closed.append(True)
+
+    made = dataset.make_env
+    monkeypatch.setattr(dataset, "make_env", lambda **how: Faulty(made(**how)))
+    assert picture(dataset) is None
+    assert closed
+
+
+@pytest.mark.parametrize("name", ["minatar-breakout", "cartpole_1d"])
+def test_environments_that_name_no_speed_are_filmed(tmp_path, name, monkeypatch):
+    if name.startswith("minatar"):
+        pytest.importorskip("minatar")
+        import_module("minatar.gym")
+    dataset, video = load_distilled(name), tmp_path / "film.gif"
+    made = dataset.make_env
+
+    def without_speed(**how):
+        env = made(**how)
+        env.metadata = {"render_modes": env.metadata["render_modes"]}
+        return env
+
+    monkeypatch.setattr(dataset, "make_env", without_speed)
+    before_and_after(dataset, video, max_steps=10)
+    assert len(imageio.imread(video)) > 1
 
 
 @pytest.mark.parametrize("kind", ["module", "float64", "SB3"])
