@@ -253,6 +253,8 @@ def test_a_name_is_published_from_the_package(hub, client):
 def test_the_page_about_the_hub_works_as_it_is_written(hub, environment, tmp_path):
     page = (Path(__file__).parents[2] / "examples" / "docs" / "hub.md").read_text()
     blocks = re.findall(r"```(bash|python)\n(.*?)```", page, re.S)
+    shell, *python = blocks
+    blocks = [shell, ("python", "\n".join(code for _, code in python))]
     assert [kind for kind, _ in blocks] == ["bash", "python"]
     commands = {"bash": ["bash", "-euc"], "python": [sys.executable, "-c"]}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"

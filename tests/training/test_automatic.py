@@ -1,6 +1,7 @@
 """Any environment without settings."""
 
 import dataclasses
+import inspect
 import json
 
 import pytest
@@ -14,7 +15,6 @@ from distilled_envs.training import (
     AutomaticSettings,
     ImitationSettings,
     LinearPolicy,
-    Settings,
     automatic,
     distill_any,
     imitate,
@@ -221,9 +221,9 @@ def test_settings_of_meta_ppo_ask_for_meta_ppo():
     assert command.keywords["settings"] == AutomaticSettings("Hopper-v5")
     for flags in (["--total-steps", "9"], ["--no-anneal"], ["--learners=2"], ["--instances", "4"]):
         command, _, _ = with_preset(["Acrobot-v1", *flags])
-        assert isinstance(command.keywords["settings"], Settings)
+        assert "ppo" in inspect.signature(command).parameters
     command, _, _ = with_preset(["hopper-64", "--seed", "1"])
-    assert isinstance(command.keywords["settings"], Settings)
+    assert "ppo" in inspect.signature(command).parameters
 
 
 def test_the_command_says_what_it_chose(tmp_path, capsys):

@@ -2,6 +2,7 @@
 
 import re
 
+import gymnasium as gym
 import pytest
 
 from distilled_envs.catalog import entries, find
@@ -94,7 +95,10 @@ def test_datasets_are_listed_and_described():
 
 
 def test_a_simulator_that_is_not_there_is_named(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "mujoco", None)
+    def missing(*_, **__):
+        raise gym.error.DependencyNotInstalled("mujoco is not installed")
+
+    monkeypatch.setattr(gym, "make", missing)
     said = about(find("hopper-min"))
     assert "can be seen and trained on, but not played for" in said
     assert "[mujoco]" in said
