@@ -19,6 +19,7 @@ LEARNERS = 64
 """One-step learners whose answers are averaged. A single one's own draw is 0.0000 of their variance
 on Hopper, and 0.1 on 10-D cart-pole."""
 
+_BYTES = 2**27  # of all parameters; the step takes four times as much
 _VALUES = 2**22  # of hidden layers at a time: 1,024 inputs of 64 networks of width 64
 
 
@@ -37,9 +38,18 @@ def noise(rows: "Rows", count: int, generator: torch.Generator) -> Tensor:
 
 
 def one_step_learners(
-    rows: "Rows", generator: torch.Generator, count: int = LEARNERS
+    rows: "Rows", generator: torch.Generator, count: int | None = None
 ) -> Population:
-    """Fresh networks after their step; behind an encoder they take its features."""
+    """Fresh networks after their step; behind an encoder they take its features.
+
+    Args:
+        rows: What they learn.
+        generator: Of their draw.
+        count: How many; None takes 64, or as many as fit into the memory that they may take.
+    """
+    if count is None:
+        each = rows.spec.learner.size(rows.spec.task.observation_shape, rows.spec.task.n_outputs)
+        count = min(LEARNERS, max(1, _BYTES // each))
     fresh = Population.draw(rows.spec.learner, rows.spec.task, count, generator)
     return fresh.step(rows.features, rows.targets, rows.spec.inner.learning_rate)
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from distilled_envs.learners.actions import comparable
-from distilled_envs.learners.expansion import LEARNERS, mean_answers, noise, one_step_learners
+from distilled_envs.learners.expansion import mean_answers, noise, one_step_learners
 from distilled_envs.learners.layers import used_layers
 from distilled_envs.learners.networks import make_policy
 
@@ -59,7 +59,7 @@ class Reference:
         inputs = noise(rows, _INPUTS, generator) if rows.is_plain else rows.observations
         if rows.is_plain and rows.spec.observation_transform is None:
             inputs = _NEAR * inputs
-        count = _CNN_LEARNERS if frames else LEARNERS
+        count = _CNN_LEARNERS if frames else None
         learners = one_step_learners(rows, generator, count)
         answers = mean_answers(rows, learners, inputs)
         task, kernel = rows.spec.task, torch.zeros(len(rows), len(inputs), dtype=torch.float32)
