@@ -15,7 +15,7 @@ LARGEST = 1e9
 """Bound on all numbers that a learner meets: the square of its square is still a float32."""
 _LARGEST_SEEN = 1e30
 """Bound on what an environment may show before it is normalized."""
-MAX_WIDTH, MAX_DEPTH = 16_384, 256
+MAX_WIDTH, MAX_DEPTH = 16_384, 64
 MAX_BYTES = 256 * 2**20
 """Bound on the memory that a file can ask for: for its rows, its encoder, and one learner each."""
 _CONVOLVED = 64 * 7 * 7

@@ -12,7 +12,7 @@ from distilled_envs.learners.expansion import one_step_learners
 
 @pytest.mark.parametrize(
     ("hidden_sizes", "count"),
-    [((64, 64), 64), ((2_048,), 64), ((64,) * 256, 32), ((3_000,) * 3, 1)],
+    [((64, 64), 64), ((2_048,), 64), ((512,) * 16, 8), ((3_000,) * 3, 1)],
 )
 def test_learners_fit_into_their_memory(hidden_sizes, count):
     dataset = load_distilled("frozenlake-min")
