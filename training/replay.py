@@ -88,7 +88,7 @@ class ReplayedGames(gym.vector.VectorWrapper):
         # Copies begin one after the other, so that all come to their last step at once; whatever
         # they did before is forgotten when they begin.
         lasts = steps.max()
-        observations, _ = self._seeded(np.ones(self.num_envs, dtype=bool))
+        observations, _ = self.env.reset()
         for t in range(lasts + 1):
             beginning = steps == lasts - t
             if beginning.any():

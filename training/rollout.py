@@ -191,7 +191,8 @@ class Actors:
         for name in ("_normalize_observations", "_normalize_rewards"):
             if getattr(self, name) is not None:
                 state[name] = _to_tensors(getattr(self, name).get_state())
-        if (env := self._with_state()) is not None:
+        env: Any = self.env
+        if hasattr(env, "get_state"):
             arrays = {"ended": self._ended, "returns": self._returns}
             if self._lives is not None:
                 arrays["lives"] = self._lives
@@ -209,14 +210,8 @@ class Actors:
             self._ended, self._returns = arrays.pop("ended"), arrays.pop("returns")
             if self._lives is not None:
                 self._lives = arrays.pop("lives")
-            env = self._with_state()
-            assert env is not None
+            env: Any = self.env
             self._observations = env.set_state(arrays)
-
-    def _with_state(self) -> Any | None:
-        """The environment that can tell its state: cart-pole's own, or a game's wrapper."""
-        each = (self.env, self.env.unwrapped)
-        return next((env for env in each if hasattr(env, "get_state")), None)
 
 
 def _to_tensors(values: dict[str, Any]) -> dict[str, Any]:
