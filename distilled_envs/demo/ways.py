@@ -7,11 +7,9 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
-from gymnasium import spaces
 from torch import nn
 
 from distilled_envs.dataset import DistilledDataset
@@ -22,12 +20,12 @@ from distilled_envs.envs.real import make_ending_vec_env
 from distilled_envs.errors import FitWarning, OneStepWarning, SettingsError
 from distilled_envs.evaluation.episodes import first_episodes
 from distilled_envs.evaluation.players import (
-    Player,
     player_of,
     player_of_outputs,
     side_by_side,
     together,
 )
+from distilled_envs.evaluation.yardsticks import random_returns
 from distilled_envs.expanded import ExpandedDataset
 from distilled_envs.learners.threads import torch_threads
 
@@ -140,36 +138,27 @@ def returns(dataset: DistilledDataset, policies: list[nn.Module]) -> np.ndarray:
         DistilledEnvsError: The environment can't be made here.
     """
     task = dataset.spec.task
-
-    def player(space: spaces.Space[Any]) -> Player:
+    with contextlib.closing(make_ending_vec_env(dataset.spec, len(policies))) as env:
+        # Networks have no memory, to which it would matter where episodes start.
+        space = env.single_action_space
         if (outputs := together(policies)) is not None:
-            return player_of_outputs(outputs, task, space, greedy=True)
-        return side_by_side([player_of(each, task, space, greedy=True) for each in policies])
-
-    return _played(dataset, len(policies), player)
+            act = player_of_outputs(outputs, task, space, greedy=True)
+        else:
+            act = side_by_side([player_of(each, task, space, greedy=True) for each in policies])
+        return first_episodes(env, act, _longest(dataset), seed=0).returns
 
 
 @functools.lru_cache(maxsize=16)
 def random_return(dataset: DistilledDataset) -> float:
     """Mean return of uniformly random actions, of as many episodes as there are networks."""
-
-    def player(space: spaces.Space[Any]) -> Player:
-        space.seed(0)
-        return lambda seen, starts: np.stack([space.sample() for _ in seen])
-
-    return float(_played(dataset, NETWORKS, player).mean())
+    return float(random_returns(dataset.spec, NETWORKS, _longest(dataset), seed=0).mean())
 
 
-def _played(
-    dataset: DistilledDataset, copies: int, player: Callable[[spaces.Space[Any]], Player]
-) -> np.ndarray:
-    """Returns ``(copies,)`` of the first episodes of a player of actions of a space."""
-    limit = ending(dataset.spec.env).max_episode_steps or STEPS_OF_A_GAME
-    longest = STEPS_OF_A_GAME if dataset.spec.has_frames else limit
-    with contextlib.closing(make_ending_vec_env(dataset.spec, copies)) as env:
-        # Networks have no memory, to which it would matter where episodes start.
-        act = player(env.single_action_space)
-        return first_episodes(env, act, longest, seed=0).returns
+def _longest(dataset: DistilledDataset) -> int:
+    """Steps after which an episode is cut."""
+    if dataset.spec.has_frames:
+        return STEPS_OF_A_GAME
+    return ending(dataset.spec.env).max_episode_steps or STEPS_OF_A_GAME
 
 
 @functools.lru_cache(maxsize=2)

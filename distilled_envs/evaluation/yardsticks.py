@@ -70,16 +70,9 @@ def yardsticks(spec: DistillationSpec, seed: int = 0) -> Yardsticks:
         DatasetError: The environment is not registered here.
         MissingExtraError: What it is simulated with is not installed.
     """
-    chance = np.random.default_rng(seed)
-    space = env_spaces(spec).action
-    space.seed(seed)
-
-    def at_random(copies: int) -> np.ndarray:
-        return np.stack([space.sample() for _ in range(copies)])
-
     limit = ending(spec.env).max_episode_steps or _MAX_STEPS
-    random = _returns(spec, at_random, EPISODES, limit, seed).mean()
-    candidates = _constants(space, chance)
+    random = random_returns(spec, EPISODES, limit, seed).mean()
+    candidates = _constants(env_spaces(spec).action, np.random.default_rng(seed))
     players = np.repeat(candidates, _TRIAL, axis=0)
     longest = min(limit, _MAX_STEPS)
     tried = _returns(spec, lambda copies: players, len(players), longest, seed + 1)
@@ -87,6 +80,24 @@ def yardsticks(spec: DistillationSpec, seed: int = 0) -> Yardsticks:
     again = np.repeat(best[None], EPISODES, axis=0)
     constant = _returns(spec, lambda copies: again, EPISODES, limit, seed + 2).mean()
     return Yardsticks(float(random), float(constant), best, spec.env.reward_threshold)
+
+
+def random_returns(spec: DistillationSpec, episodes: int, longest: int, seed: int) -> np.ndarray:
+    """Returns ``(episodes,)`` of uniformly random actions.
+
+    Args:
+        spec: A dataset's, in whose environment they are taken.
+        episodes: How many.
+        longest: Steps after which each is cut.
+        seed: Of environments and actions.
+    """
+    space = env_spaces(spec).action
+    space.seed(seed)
+
+    def at_random(copies: int) -> np.ndarray:
+        return np.stack([space.sample() for _ in range(copies)])
+
+    return _returns(spec, at_random, episodes, longest, seed)
 
 
 def _constants(space: Actions, chance: np.random.Generator) -> np.ndarray:
