@@ -3,12 +3,12 @@
 import importlib
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
 import huggingface_hub
-from huggingface_hub import HfApi, constants, errors
+from huggingface_hub import CommitInfo, CommitOperationAdd, HfApi, constants, errors
 from huggingface_hub.hf_api import DatasetInfo, RepoSibling
 
 from distilled_envs.errors import DistilledEnvsError, HubError, HubUnreachableError
@@ -51,6 +51,32 @@ def patiently(call: Callable[[], Result]) -> Result:
                 raise
             time.sleep(wait)
     raise AssertionError("unreachable")
+
+
+def committed(
+    api: HfApi,
+    repo_id: str,
+    contents: Mapping[str, bytes],
+    *,
+    create_pr: bool = False,
+    **how: Any,
+) -> CommitInfo:
+    """A commit of files, by their paths, that is tried again where that is safe.
+
+    Args:
+        api: The client.
+        repo_id: Where it goes.
+        contents: The files.
+        create_pr: Open a pull request instead.
+        **how: What ``create_commit`` takes beside, the ``parent_commit`` among it.
+    """
+    operations = [CommitOperationAdd(path, content) for path, content in contents.items()]
+
+    def commit() -> CommitInfo:
+        return api.create_commit(repo_id, operations, create_pr=create_pr, **how)
+
+    # Once more is safe, since the parent is given; but a pull request would be opened twice.
+    return commit() if create_pr else patiently(commit)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from huggingface_hub import CommitInfo, CommitOperationAdd, DatasetCard, HfApi, errors
+from huggingface_hub import DatasetCard, HfApi, errors
 from huggingface_hub.hf_api import DatasetInfo
 from huggingface_hub.utils import validate_repo_id
 
@@ -16,7 +16,14 @@ from distilled_envs.envs.registering import is_same
 from distilled_envs.errors import DatasetError, HubError
 from distilled_envs.formatting import in_a_line
 from distilled_envs.hub.cards import make_card, picture_path
-from distilled_envs.hub.clients import dataset_info, explained, files_of, impatient, patiently
+from distilled_envs.hub.clients import (
+    committed,
+    dataset_info,
+    explained,
+    files_of,
+    impatient,
+    patiently,
+)
 from distilled_envs.hub.downloading import VARIANT, variants_among
 from distilled_envs.spec import DistillationSpec
 from distilled_envs.storage.files import given_path, make_folder, new_folder
@@ -84,21 +91,16 @@ def publish(
                 )
             )
             head = dataset_info(repo_id, revision)
-        operations = [CommitOperationAdd(path, content) for path, content in contents.items()]
-
-        def commit() -> CommitInfo:
-            return api.create_commit(
-                repo_id,
-                operations,
-                commit_message=f"Publish {dataset.spec.name}",
-                repo_type="dataset",
-                revision=revision,
-                create_pr=create_pr,
-                parent_commit=head.sha,
-            )
-
-        # Once more is safe, since the parent is given; but a pull request would be opened twice.
-        done = commit() if create_pr else patiently(commit)
+        done = committed(
+            api,
+            repo_id,
+            contents,
+            commit_message=f"Publish {dataset.spec.name}",
+            repo_type="dataset",
+            revision=revision,
+            create_pr=create_pr,
+            parent_commit=head.sha,
+        )
     return done.pr_url or done.commit_url
 
 

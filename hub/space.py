@@ -3,13 +3,13 @@
 import importlib.metadata
 import re
 
-from huggingface_hub import CommitInfo, CommitOperationAdd, HfApi, SpaceCardData, errors
+from huggingface_hub import HfApi, SpaceCardData, errors
 from huggingface_hub.hf_api import SpaceInfo
 
 from distilled_envs import __version__
 from distilled_envs.errors import HubError, MissingExtraError, SettingsError
 from distilled_envs.hub.cards import TAG
-from distilled_envs.hub.clients import SILENCE, explained, impatient, patiently
+from distilled_envs.hub.clients import SILENCE, committed, explained, impatient, patiently
 
 try:
     import gradio
@@ -84,18 +84,15 @@ def publish_space(repo_id: str, *, source: str | None = None, private: bool = Fa
                 )
             )
             head = _info(api, repo_id)
-        operations = [CommitOperationAdd(path, text.encode()) for path, text in contents.items()]
-
-        def commit() -> CommitInfo:
-            return api.create_commit(
-                repo_id,
-                operations,
-                commit_message=f"The page of {PACKAGE} {__version__}",
-                repo_type="space",
-                parent_commit=head.sha,
-            )
-
-        return patiently(commit).commit_url
+        done = committed(
+            api,
+            repo_id,
+            {path: text.encode() for path, text in contents.items()},
+            commit_message=f"The page of {PACKAGE} {__version__}",
+            repo_type="space",
+            parent_commit=head.sha,
+        )
+        return done.commit_url
 
 
 def _pinned(source: str | None) -> str:
