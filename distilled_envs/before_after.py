@@ -67,9 +67,7 @@ def before_and_after(
     if policy is None:
         policy = dataset.new_policy(seed=seed)
     accept(policy, dataset)
-    fresh: Any = inside_model(
-        policy
-    )  # a model has more, such as environments, that can't be copied
+    fresh: Any = inside_model(policy)  # the rest of a model, as its environment, can't be copied
     policies = fresh, dataset.train(copy.deepcopy(fresh))
     envs = [make_drawn(dataset, "rgb_array") for _ in policies]
     frames, returns = [], []

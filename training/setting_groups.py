@@ -169,3 +169,15 @@ class Game:
     guide_start: str | None = None
     """Name, folder or Hub repo of a dataset that the guide starts from, as one of its learners, and
     the run's encoder, with its layers."""
+
+
+GROUPS = {
+    "task": Task,
+    "learners": Population,
+    "ppo": Optimization,
+    "rows": Rows,
+    "scaling": Scaling,
+    "evaluation": Bookkeeping,
+    "game": Game,
+}
+"""The groups by what the help calls them, in its order."""

@@ -15,8 +15,10 @@ from distilled_envs.cli import COMMANDS
 from distilled_envs.cli.distill import distill_any
 from distilled_envs.training import PRESETS, GameSettings
 
+Shell = Literal["bash", "zsh", "fish"]
 
-def completion(shell: tyro.conf.Positional[Literal["bash", "zsh", "fish"]]) -> None:
+
+def completion(shell: tyro.conf.Positional[Shell]) -> None:
     """Print what makes a shell complete commands, names of datasets, presets and flags.
 
     It belongs, once, in a file: for bash distilled-envs in
@@ -45,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
             known = [*PRESETS] if command.argument == "PRESET" else datasets
             own.add_argument("name", nargs="?", choices=known)
         elif name == "completion":
-            own.add_argument("shell", nargs="?", choices=["bash", "zsh", "fish"])
+            own.add_argument("shell", nargs="?", choices=get_args(Shell))
         own.add_argument("--import", metavar="MODULE")
         for flag, takes_a_value in dict(flags).items():
             action: Any = own.add_argument(flag, action="store" if takes_a_value else "store_true")

@@ -21,32 +21,13 @@ from distilled_envs.errors import SettingsError
 from distilled_envs.records import read_json
 from distilled_envs.storage.files import given_path
 from distilled_envs.training import PRESETS, AutomaticSettings, GameSettings, Settings
-from distilled_envs.training.setting_groups import (
-    Bookkeeping,
-    Game,
-    Optimization,
-    Population,
-    Rows,
-    Scaling,
-    Task,
-)
+from distilled_envs.training.setting_groups import GROUPS
 
 ALIASES = {
     "--normalise-rewards": "--normalize-rewards",
     "--no-normalise-rewards": "--no-normalize-rewards",
 }
 """Flags as they were spelled before, which still work."""
-
-_GROUPS = {
-    "task": Task,
-    "learners": Population,
-    "ppo": Optimization,
-    "rows": Rows,
-    "scaling": Scaling,
-    "evaluation": Bookkeeping,
-    "game": Game,
-}
-"""Groups of flags, as the help shows them."""
 
 
 def with_preset(
@@ -104,7 +85,7 @@ def _in_groups(command: Callable[..., None], settings: Settings) -> Callable[...
         command: It takes ``settings``.
         settings: The defaults of its flags.
     """
-    groups = {name: group for name, group in _GROUPS.items() if isinstance(settings, group)}
+    groups = {name: group for name, group in GROUPS.items() if isinstance(settings, group)}
 
     def grouped(**given: Any) -> None:
         values: dict[str, Any] = {}
