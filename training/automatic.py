@@ -31,7 +31,7 @@ from distilled_envs.records import read_json
 from distilled_envs.seeds import checked_seed
 from distilled_envs.storage.files import alone_in, atomic_path, given_path, sweep
 from distilled_envs.studies.drop_in import share_of_own
-from distilled_envs.training.evolution import evolve
+from distilled_envs.training.evolution import evolve, pycma
 from distilled_envs.training.imitation_settings import ImitationSettings
 from distilled_envs.training.linear_policy import LinearPolicy
 from distilled_envs.training.playing import COPIES
@@ -171,6 +171,8 @@ def distill_any(
             f"{world.spec.id} shows frames: its settings are those of meta-PPO, by "
             "for_environment(id)."
         )
+    if not has_table(world):
+        pycma()  # before there is a run to go on with
     say_if_unending(world)
     (check_run if resume else check_free)(folder)
     with alone_in(folder):

@@ -12,6 +12,7 @@ import dataclasses
 import math
 import time
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import gymnasium as gym
@@ -72,6 +73,19 @@ class Evolved:
     env_steps: int
 
 
+def pycma() -> ModuleType:
+    """The library of the search.
+
+    Raises:
+        MissingExtraError: It is not installed.
+    """
+    try:
+        import cma
+    except ImportError:
+        raise MissingExtraError("cma", "A search for linear policies", "train") from None
+    return cma
+
+
 def evolve(
     world: World,
     total_steps: int,
@@ -97,10 +111,7 @@ def evolve(
         SettingsError: No step is allowed, or the environment shows frames.
         MissingExtraError: The library ``cma`` is not installed.
     """
-    try:
-        import cma
-    except ImportError:
-        raise MissingExtraError("cma", "A search for linear policies", "train") from None
+    cma = pycma()
     if total_steps < 1 or len(world.task.observation_shape) != 1:
         raise SettingsError(
             f"A search for linear policies needs vectors and at least one step, got {total_steps} "

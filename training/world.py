@@ -25,7 +25,7 @@ from distilled_envs.envs.registering import (
     registered,
     registering_module,
 )
-from distilled_envs.errors import SettingsError
+from distilled_envs.errors import MissingExtraError, SettingsError
 from distilled_envs.formatting import in_a_line
 from distilled_envs.spaces import Actions
 from distilled_envs.spec import MAX_BYTES, LearnerSpec, Preprocessing, TaskSpec
@@ -130,6 +130,8 @@ def world_of(
         made = make(kept)
     except gym.error.DependencyNotInstalled as error:
         raise missing_simulator(given, error) from error
+    except MissingExtraError:
+        raise
     except Exception as error:  # whatever an environment's constructor may raise
         home = None if module else likely_module(name)
         hint = f" If it is one of {home}, name it as {home}:{name}." if home else ""

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from distilled_envs import __version__
 from distilled_envs.envs.registering import import_module
-from distilled_envs.errors import DistilledEnvsError, SettingsError
+from distilled_envs.errors import DistilledEnvsError, MissingExtraError, SettingsError
 from distilled_envs.formatting import in_a_line
 
 
@@ -209,6 +209,8 @@ def _imported(arguments: list[str]) -> list[str]:
         module = value if equals else next(rest, "")
         try:
             import_module(module)
+        except MissingExtraError:
+            raise
         except ImportError as error:
             raise SettingsError(
                 f"--import {module}: it can't be imported: {in_a_line(error)}"

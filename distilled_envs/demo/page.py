@@ -103,7 +103,6 @@ def make_page() -> "gr.Blocks":
         shown = [described, rows, beside]
         gr.on([page.load, dataset.change], _describe, dataset, shown, **quiet)
         dataset.change(_fill_kept, [dataset, *fields], network, **quiet)
-        dataset.change(lambda: (_INVITATION, "", ""), None, places, **quiet)
         chosen_preset.input(_fill, [dataset, chosen_preset], network, **quiet)
         gr.on(
             [each.change for each in network],
@@ -123,7 +122,7 @@ def make_page() -> "gr.Blocks":
             **quiet,
         )
         busy = _Busy()
-        for way, button in buttons.items():
+        clicks: list[dict[str, Any]] = [
             button.click(
                 _clicked(busy, way),
                 [dataset, *network],
@@ -133,6 +132,10 @@ def make_page() -> "gr.Blocks":
                 show_progress="minimal",
                 api_visibility="private",
             )
+            for way, button in buttons.items()
+        ]
+        # What is still computed is of the former dataset.
+        dataset.change(lambda: (_INVITATION, "", ""), None, places, cancels=clicks, **quiet)
     page.queue(max_size=64)
     return page
 

@@ -14,7 +14,12 @@ from distilled_envs.envs import atari
 from distilled_envs.envs.making import ending, make
 from distilled_envs.envs.preprocessing import make_vec as make_preprocessed_vec
 from distilled_envs.envs.preprocessing import preprocess
-from distilled_envs.envs.registering import missing_simulator, registered
+from distilled_envs.envs.registering import (
+    likely_module,
+    missing_package,
+    missing_simulator,
+    registered,
+)
 from distilled_envs.errors import DatasetError, DistilledEnvsError, SettingsError
 from distilled_envs.formatting import in_a_line
 from distilled_envs.spaces import Actions, EnvSpaces
@@ -137,6 +142,8 @@ def _registered(spec: DistillationSpec) -> EnvSpec:
         return registered(spec.env)
     except gym.error.Error as error:
         module = spec.env_module
+        if missing := missing_package(module or likely_module(env_id) or "", env_id):
+            raise missing from None
         which = "the package that registers it" if module is None else module
         raise DatasetError(
             f"{spec.name}: the environment {env_id} is not registered: import {which} first "

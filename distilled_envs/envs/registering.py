@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import importlib.util
 import inspect
 import json
 import os
@@ -66,6 +67,14 @@ def missing_simulator(env_id: str, error: Exception) -> MissingExtraError:
     return MissingExtraError(f"more packages ({said})", env_id, "all")
 
 
+def missing_package(module: str, purpose: str) -> MissingExtraError | None:
+    """What to install for a module of a package that an extra brings; None where it is there."""
+    package = module.partition(".")[0]
+    if package not in _EXTRAS or importlib.util.find_spec(package) is not None:
+        return None
+    return MissingExtraError(package, purpose, _EXTRAS[package])
+
+
 def is_same(one: EnvSpec, other: EnvSpec) -> bool:
     """Whether two specs are of the same id and arguments, those that they leave out among them."""
     return one.id == other.id and _arguments(one) == _arguments(other)
@@ -107,8 +116,11 @@ def import_module(name: str) -> ModuleType:
     MinAtar does in ``minatar.gym``; then it is called, once.
 
     Raises:
+        MissingExtraError: It is of a package that one of our extras brings.
         ImportError: There is none, or it fails while it is imported.
     """
+    if missing := missing_package(name, name):
+        raise missing
     if (here := os.getcwd()) not in sys.path:  # it stays: entry points are imported when they run
         sys.path.insert(0, here)
     before = {*gym.registry}

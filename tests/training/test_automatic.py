@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 import json
+import sys
 
 import pytest
 import torch
@@ -52,6 +53,13 @@ def test_states_by_number_get_the_best_policy_and_no_ppo(tmp_path):
         distill_any(dataclasses.replace(CLIFF, seed=1), tmp_path / "run", resume=True)
     with pytest.raises(SettingsError, match="There is no run to resume"):
         distill_any(CLIFF, tmp_path, resume=True)
+
+
+def test_nothing_is_begun_without_the_library_of_the_search(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cma", None)
+    with pytest.raises(MissingExtraError, match="cma"):
+        distill_any(AutomaticSettings("CartPole-v1"), tmp_path / "run")
+    assert not [*tmp_path.iterdir()]
 
 
 def test_a_linear_policy_that_solves_it_is_enough(tmp_path):

@@ -335,6 +335,10 @@ def test_a_run_of_any_environment_goes_on_as_it_was_started(tmp_path, capsys):
         ("ale_py", ["evaluate", "pong"], "atari"),
         ("huggingface_hub", ["evaluate", "someone/distilled-hopper"], "hub"),
         ("pygame", ["watch", "cartpole_2d", "--video=film.gif"], "render"),
+        ("minatar", ["evaluate", "minatar-breakout"], "envs"),
+        ("minatar", ["evaluate", "minatar-breakout", "--import=minatar.gym"], "envs"),
+        ("minatar", ["distill", "minatar.gym:MinAtar/Breakout-v1"], "envs"),
+        ("cma", ["distill", "CartPole-v1"], "train"),
     ],
 )
 def test_what_is_not_installed_is_named_with_one_command(missing, command, extra, tmp_path):

@@ -195,6 +195,18 @@ def test_a_network_that_does_not_learn_is_told_so_and_two_clicks_are_one(page):
     keep(page, "9-fitted")
 
 
+def test_another_dataset_ends_what_is_computed_of_the_former(page):
+    click(page, "Fit")
+    see(page, "networks are fitted", LONG)
+    fill(page, "Dataset", "cartpole-nd-1d-min")
+    see(page, "Take a step, and see here what ten networks get", LONG)
+    page.wait_for_timeout(5_000)  # fitting another network takes a second or two
+    assert page.get_by_text("networks are fitted").count() == 0
+    click(page, "Take one step")
+    see(page, "500.0 after", LONG)
+    assert page.get_by_text("wait for its answer").count() == 0
+
+
 def test_fields_and_buttons_are_reached_by_keyboard(page):
     field_of(page, "Dataset").focus()
     reached = []
