@@ -155,7 +155,8 @@ def summary() -> str:
         means = [players[each]["score"]["mean"] for each in ("ppo", "ppo-zoo") if each in players]
         task = results["dataset"]["env"], *results["dataset"]["env_kwargs"].items()
         from_scratch[task] = max(means)
-    rows = [["environment", "rows", "random play", "one step", "PPO", "authors' rows"]]
+    # What counts comes first: a phone shows three columns.
+    rows = [["environment", "one step", "PPO", "random play", "authors' rows", "rows"]]
     for name, environment in SUMMARY.items():
         entry = by_name[name]
         task = entry.spec.env.id, *entry.spec.env.kwargs.items()
@@ -163,16 +164,9 @@ def summary() -> str:
         known = [value for value in (from_scratch.get(task), others.get(PUBLISHED)) if value]
         players = others.get(RANDOM), max(known, default=None), others.get(AUTHORS)
         random, ppo, authors = ("-" if each is None else brief(each) for each in players)
-        rows.append(
-            [
-                environment,
-                str(entry.instances),
-                random,
-                f"**{score_cell(entry.spec.evaluation['one_step']['greedy'])}**",
-                ppo,
-                authors,
-            ]
-        )
+        greedy = entry.spec.evaluation["one_step"]["greedy"]
+        one_step = f"**{brief(greedy['mean'])} ± {brief(greedy['std'])}**"
+        rows.append([environment, one_step, ppo, random, authors, str(entry.instances)])
     return markdown_table(rows)
 
 
