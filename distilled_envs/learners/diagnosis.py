@@ -63,10 +63,11 @@ class Diagnosis:
         left = "more loss on the rows than before it"
         if self.loss_left <= 1:
             left = f"{self.loss_left:.2%} of the loss on the rows"
+        but = "though" if self.learns and self.loss_left > 1 else "and"
         differs = f"{self.disagreement:.2%}" if self.disagreement <= 1 else "more than 100%"
         return (
             f"{verdict}: its answers differ by {differs} from those of the dataset's own learners, "
-            f"and the step leaves {left}"
+            f"{but} the step leaves {left}"
         )
 
 

@@ -139,6 +139,21 @@ def test_initialized_networks_play_as_the_datasets_own(cartpole, activation):
         assert cartpole.evaluate(policy, episodes=5).greedy.mean > 495
 
 
+@pytest.mark.parametrize("activation", [nn.Tanh, nn.ReLU, nn.GELU])
+@pytest.mark.parametrize(
+    "widths", [(64, 32), (96, 48, 32), (256, 128, 64), (96, 48, 96), (256, 32, 256, 64), (65, 33)]
+)
+def test_layers_may_become_narrower(hopper, cartpole, widths, activation):
+    """Random directions of what a wider layer answers get 154 of cart-pole's 500 by 96, 48, 32."""
+    for dataset, inputs, outputs in ((hopper, 11, 3), (cartpole, 8, 4)):
+        layers, size = [], inputs
+        for width in widths:
+            layers += [nn.Linear(size, width), activation()]
+            size = width
+        policy = dataset.initialize(nn.Sequential(*layers, nn.Linear(size, outputs)), seed=0)
+        assert dataset.diagnose(policy).disagreement < 3e-3
+
+
 @pytest.mark.parametrize(("width", "activation"), [(12, nn.Tanh), (32, nn.Tanh), (32, nn.ReLU)])
 def test_layers_narrower_than_the_inputs_hold_the_rows_directions(width, activation):
     dataset = load_distilled("cartpole_10d", instances=11)  # of 40 inputs
