@@ -116,7 +116,9 @@ def _beside(dataset: DistilledDataset, sides: tuple[Shown, Shown], width: int) -
         sheet.paste(picture, (place, _HEAD))
         draw.text((place + 8, 6), label, _INK, head)
         state = ", over" if side.over else ""
-        said = f"return {written(side.total)} after {side.steps} steps{state}"
+        said = (
+            f"return {written(side.total)} after {side.steps} step{'s' * (side.steps != 1)}{state}"
+        )
         draw.text((place + 8, 32), said, _PALE, small)
     foot = f"{_task(dataset)} - the same network, from the same state"
     draw.text((8, _HEAD + height + 3), foot, _PALE, small)

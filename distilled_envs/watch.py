@@ -34,6 +34,8 @@ _SMALL = 100
 """Pixels below which a picture is drawn larger."""
 COLORS = 64
 """Colors of a .gif."""
+LAST_FRAME = 1500
+"""Milliseconds that its last frame stays."""
 
 logger = logging.getLogger(__name__)
 
@@ -255,13 +257,16 @@ def write_video(video: Path, frames: list[np.ndarray], fps: float) -> None:
 
 
 def _write_gif(video: Path, frames: list[np.ndarray], fps: float) -> None:
-    """One palette for all frames, and no dither: a fifth of what each frame's own would take."""
+    """One palette for all frames, and no dither: a fifth of what each frame's own would take.
+
+    The last frame is among those that are shown, and stays for a while before the film starts anew.
+    """
     try:
         from PIL import Image
     except ImportError:
         raise MissingExtraError("pillow", "Writing a .gif", "render") from None
     every = max(1, round(fps / 25))  # players slow down what is faster than 50 a second
-    shown = [Image.fromarray(frame) for frame in frames[::every]]
+    shown = [Image.fromarray(frame) for frame in frames[(len(frames) - 1) % every :: every]]
     some = frames[:: max(1, len(frames) // 4)]
     palette = Image.fromarray(np.concatenate(some)).quantize(COLORS, dither=Image.Dither.NONE)
     reduced = [each.quantize(palette=palette, dither=Image.Dither.NONE) for each in shown]
@@ -271,7 +276,7 @@ def _write_gif(video: Path, frames: list[np.ndarray], fps: float) -> None:
             format="GIF",
             save_all=True,
             append_images=reduced[1:],
-            duration=1000 * every / fps,
+            duration=[1000 * every / fps] * (len(shown) - 1) + [LAST_FRAME],
             loop=0,
             optimize=True,
         )

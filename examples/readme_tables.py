@@ -268,7 +268,7 @@ GROUPS |= dict.fromkeys(
 GROUPS |= dict.fromkeys([*EVERY_NETWORK][7:], "`initialize`, one step: ReLU, SiLU")
 GROUPS[PPO] = "SB3's PPO, default settings, 100,000 steps on the id"
 """Rows of the README's table, by way."""
-ANY = "`-any` datasets, one step: as PyTorch and Xavier draw it, gains of 1"
+ANY = "one step on `-any` datasets: networks as PyTorch draws them, Xavier's, gains of 1"
 FIT_GAME = "`fit` of an IMPALA-style CNN, from play"
 
 

@@ -5,6 +5,7 @@ import imageio.v3 as imageio
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from distilled_envs import load_distilled
 from distilled_envs.before_after import before_and_after
@@ -12,7 +13,7 @@ from distilled_envs.cli import main
 from distilled_envs.envs.registering import import_module
 from distilled_envs.errors import DistilledEnvsError, MissingExtraError, PolicyError
 from distilled_envs.learners.policies import policy_module
-from distilled_envs.watch import as_frame, picture, watch
+from distilled_envs.watch import LAST_FRAME, as_frame, picture, watch, write_video
 
 
 @pytest.mark.parametrize("ending", ["mp4", "gif"])
@@ -152,6 +153,20 @@ def test_environments_that_name_no_speed_are_filmed(tmp_path, name, monkeypatch)
     monkeypatch.setattr(dataset, "make_env", without_speed)
     before_and_after(dataset, video, max_steps=10)
     assert len(imageio.imread(video)) > 1
+
+
+@pytest.mark.parametrize("count", [1, 11, 12])
+def test_the_last_frame_of_a_gif_is_the_last_step_and_stays(tmp_path, count):
+    """Of 50 frames a second it shows every second one."""
+    frames = [np.zeros((16, 16, 3), np.uint8) for _ in range(count)]
+    for place, frame in enumerate(frames):
+        frame[:, place] = 255
+    write_video(tmp_path / "film.gif", frames, 50.0)
+    with Image.open(tmp_path / "film.gif") as film:
+        assert film.n_frames == (count + 1) // 2
+        film.seek(film.n_frames - 1)
+        assert film.info["duration"] == LAST_FRAME
+        assert np.array_equal(np.asarray(film.convert("RGB")), frames[-1])
 
 
 @pytest.mark.parametrize("kind", ["module", "float64", "SB3"])
