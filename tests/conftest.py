@@ -50,19 +50,20 @@ def short_run() -> Settings:
 
 
 @pytest.fixture
-def interrupted(monkeypatch) -> Callable[[Settings, Path], None]:
-    """Distill, with a Ctrl-C in the first of two iterations."""
+def interrupted(monkeypatch) -> Callable[..., None]:
+    """Distill, with a Ctrl-C in an iteration, the first one if none is given."""
     end_iteration = MetaPPO.end_iteration
 
-    def end_and_interrupt(algorithm, *args):
-        metrics = end_iteration(algorithm, *args)
-        signal.raise_signal(signal.SIGINT)
-        return metrics
+    def run(settings: Settings, output: Path, after: int = 1) -> None:
+        def end_and_interrupt(algorithm, *args):
+            metrics = end_iteration(algorithm, *args)
+            if algorithm.iteration == after:
+                signal.raise_signal(signal.SIGINT)
+            return metrics
 
-    def run(settings: Settings, output: Path) -> None:
         with monkeypatch.context() as patch:
             patch.setattr(MetaPPO, "end_iteration", end_and_interrupt)
-            with pytest.raises(KeyboardInterrupt, match="stopped after 1 of 2 iterations"):
+            with pytest.raises(KeyboardInterrupt, match=f"stopped after {after} of "):
                 distill(settings, output, progress=False)
 
     return run

@@ -66,9 +66,9 @@ class Environment:
         )
 
     def install(self, *wanted: str) -> None:
-        pip = [sys.executable, "-m", "pip", "--python", self.python, "install", "-q", "--no-compile"]
-        pinned = ["--disable-pip-version-check", "-c", ROOT / "constraints.txt"]
-        done = subprocess.run([*pip, *pinned, *wanted], capture_output=True, text=True)
+        pip = [sys.executable, "-m", "pip", "--python", self.python, "install", "-q"]
+        flags = ["--no-compile", "--disable-pip-version-check", "-c", ROOT / "constraints.txt"]
+        done = subprocess.run([*pip, *flags, *wanted], capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
 
 

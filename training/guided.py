@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.learners.networks import make_policy
 from distilled_envs.spec import TaskSpec
+from distilled_envs.training.ending import Ending
 from distilled_envs.training.imitation import Imitation
 from distilled_envs.training.meta_ppo import MetaPPO
 from distilled_envs.training.rollout import Actors
@@ -104,6 +105,7 @@ class Guided(MetaPPO):
         self.guide = Guide(view.persistent(network), view, self.critic).to(settings.device)
         self.optimizer.add_param_group({"params": [*self.guide.network.parameters()]})
         self.rates.append(settings.critic_learning_rate)
+        self.ending = Ending(settings, self.handover)
         self.guide_imitation = Imitation(self.guide.frozen_outputs, task, GUIDE_WEIGHT)
 
     @property
@@ -113,7 +115,7 @@ class Guided(MetaPPO):
 
     def remaining(self) -> float:
         """The share that is still to come of the phase that the run is in, from 1 to 0."""
-        handover, end = self.handover, self.settings.iterations
+        handover, end = self.handover, self.ending.iterations
         if self.iteration < handover:
             return 1 - self.iteration / handover
         return 1 - (self.iteration - handover) / (end - handover)

@@ -21,6 +21,7 @@ from distilled_envs.learners.mixture import Mixture
 from distilled_envs.learners.one_step import inner_loss
 from distilled_envs.spec import TaskSpec
 from distilled_envs.training.batch import DistilledBatch
+from distilled_envs.training.ending import Ending
 from distilled_envs.training.imitation import Imitation
 from distilled_envs.training.ppo import Steps, approximate_kl, clipped_loss, log_ratio
 from distilled_envs.training.rollout import Actors
@@ -30,6 +31,7 @@ from distilled_envs.training.views import NumbersView
 DIVERGED_KL = 10.0
 """KL divergence of an iteration, in nats, from which a run counts as diverged. PPO's clipping keeps
 those of a run that learns far below."""
+_PARTS = ("batch", "view", "critic", "optimizer", "critic_optimizer", "ending")
 
 
 class MetaPPO:
@@ -42,8 +44,7 @@ class MetaPPO:
         task: How outputs become actions.
         actors: The ``L * E`` environments.
         view: What networks see of an observation; see :mod:`~distilled_envs.training.views`.
-        imitation: A term of the loss that draws learners to a teacher; None learns from rewards
-            alone.
+        imitation: A loss that draws learners to a teacher; None learns from rewards alone.
     """
 
     def __init__(
@@ -64,7 +65,7 @@ class MetaPPO:
         self.critic_optimizer = torch.optim.Adam(
             self.critic.parameters(), settings.critic_learning_rate, eps=1e-5, fused=True
         )
-        self.iteration = 0
+        self.iteration, self.ending = 0, Ending(settings)
 
     def iterate(self) -> dict[str, float]:
         """One outer iteration.
@@ -108,7 +109,7 @@ class MetaPPO:
     def fresh_learners(self) -> Learners:
         """L networks before their step."""
         settings = self.settings
-        if self.iteration < settings.limit_share * settings.iterations:
+        if self.remaining() > 1 - settings.limit_share:
             (network,), device = settings.networks, settings.device
             return LimitPopulation.draw(network, self.task, settings.learners, device)
         return Mixture.draw(settings.networks, self.task, settings.learners, device=settings.device)
@@ -243,7 +244,7 @@ class MetaPPO:
 
     def remaining(self) -> float:
         """The share of the run that is still to come, from 1 to 0."""
-        return 1 - self.iteration / self.settings.iterations
+        return 1 - self.iteration / self.ending.iterations
 
     def anneal(self) -> float:
         """Set the learning rates of this iteration, and return :meth:`remaining`."""
@@ -277,14 +278,13 @@ class MetaPPO:
             raise DivergedError(f"The run diverged in iteration {self.iteration + 1}: {fault}.")
         self.after_step(fresh)  # only a batch that learners can learn from becomes a checkpoint
         self.iteration += 1
-        recent = self.actors.recent_returns
-        mean = sum(recent) / len(recent) if recent else float("nan")
-        return metrics | {"return": mean} | self.batch.summary()
+        mean_return = self.actors.mean_return()
+        self.ending.note(self.iteration, mean_return)
+        return metrics | {"return": mean_return} | self.batch.summary()
 
     def state_dict(self) -> dict:
         """Everything the run goes on from."""
-        parts = ("batch", "view", "critic", "optimizer", "critic_optimizer")
-        return {name: getattr(self, name).state_dict() for name in parts} | {
+        return {name: getattr(self, name).state_dict() for name in _PARTS} | {
             "iteration": self.iteration,
             "actors": self.actors.get_state(),
             "torch_rng": torch.get_rng_state(),
@@ -293,7 +293,7 @@ class MetaPPO:
     def load_state_dict(self, state: dict) -> None:
         """Go on from :meth:`state_dict`."""
         self.iteration = state["iteration"]
-        for name in ("batch", "view", "critic", "optimizer", "critic_optimizer"):
+        for name in _PARTS:
             getattr(self, name).load_state_dict(state[name])
         self.actors.set_state(state["actors"])
         torch.set_rng_state(state["torch_rng"])

@@ -80,6 +80,7 @@ def provenance(
     changes: list[dict[str, Any]],
     env_steps: int,
     log: TrainingLog,
+    solved: int = 0,
     teacher: DistilledDataset | None = None,
 ) -> dict[str, Any]:
     """The record that ``distillation.json`` keeps of a distillation.
@@ -90,14 +91,17 @@ def provenance(
         changes: Settings that were changed on resuming, and in which iteration.
         env_steps: Environment steps of its iterations; those of a trial are added.
         log: Its time, trial and returns.
+        solved: Steps after which it counted as solved; 0 where it never did.
         teacher: The dataset that learners or the guide learned from, if any. What that one took is
             recorded with it, and not added.
     """
-    taught = {}
+    taught: dict[str, Any] = {}
+    if solved:
+        taught = {"solved": {"reward_threshold": settings.reward_threshold, "env_steps": solved}}
     if teacher is not None:
         made = {k: v for k, v in teacher.spec.provenance.items() if k != "training_curve"}
         source = {"name": teacher.spec.name, "files": teacher.spec.files}
-        taught = {"teacher": source | made}
+        taught |= {"teacher": source | made}
     return (
         made_with("meta-ppo", command, settings.seed)
         | {

@@ -1,5 +1,6 @@
 """Rolling a population of learners out in a vector environment, and the advantages of it."""
 
+import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -158,6 +159,11 @@ class Actors:
         seen = self.collect(play, None, horizon).observations.flatten(0, 1)
         self.recent_returns.clear()
         return seen[torch.randperm(len(seen))[:count]]
+
+    def mean_return(self) -> float:
+        """Of the last episodes that ended; NaN before the first."""
+        recent = self.recent_returns
+        return sum(recent) / len(recent) if recent else math.nan
 
     def _shown(self) -> Tensor:
         if self._normalize_observations is None:

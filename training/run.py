@@ -26,6 +26,7 @@ from distilled_envs.storage.folder import read_spec
 from distilled_envs.training.backends import checked_world, make_training_envs
 from distilled_envs.training.checkpoints import check_state
 from distilled_envs.training.dataset_teachers import as_teacher, load_guide_start, load_teacher
+from distilled_envs.training.ending import HELD
 from distilled_envs.training.guided import Guided
 from distilled_envs.training.imitation import Imitation
 from distilled_envs.training.meta_ppo import MetaPPO
@@ -220,7 +221,7 @@ def _train(
     settings = algorithm.settings
     before = algorithm.iteration * settings.steps_per_iteration
     scalars = Scalars(folder.tensorboard, before + 1)
-    total = settings.iterations * settings.steps_per_iteration
+    total = algorithm.ending.iterations * settings.steps_per_iteration
     bar = step_bar(settings.name, total, done=before, progress=progress)
     smaller = f"--learning-rate (it was {settings.learning_rate:g})"
     if settings.target_learning_rate is not None:
@@ -233,7 +234,7 @@ def _train(
         folder.save_checkpoint({"algorithm": algorithm.state_dict()} | log.to_checkpoint())
 
     with _stop_on_signal() as stop, scalars, bar:
-        while algorithm.iteration < settings.iterations and not stop.is_set():
+        while algorithm.iteration < algorithm.ending.iterations and not stop.is_set():
             try:
                 metrics = algorithm.iterate()
             except DivergedError as error:
@@ -248,15 +249,29 @@ def _train(
             if not math.isnan(metrics["return"]):  # as long as no episode has ended
                 bar.set_postfix_str(f"return {written(metrics['return'])}", refresh=False)
             bar.update(settings.steps_per_iteration)
+            if algorithm.iteration == algorithm.ending.solved:
+                bar.total = algorithm.ending.iterations * settings.steps_per_iteration
+                with bar.external_write_mode():
+                    logger.info("%s", _solved(algorithm))
             if time.monotonic() - saved >= settings.checkpoint_seconds:
                 save()
                 saved = time.monotonic()
         save()
     if stop.is_set():
         raise KeyboardInterrupt(
-            f"stopped after {algorithm.iteration} of {settings.iterations} iterations; "
+            f"stopped after {algorithm.iteration} of {algorithm.ending.iterations} iterations; "
             f"{folder.checkpoint} is written: go on with {again}"
         )
+
+
+def _solved(algorithm: MetaPPO) -> str:
+    """That a run ends before its time."""
+    settings, ending = algorithm.settings, algorithm.ending
+    return (
+        f"solved: a mean return of {written(float(settings.reward_threshold or 0))} for {HELD} "
+        f"iterations; learning rates fall to 0 until step "
+        f"{ending.iterations * settings.steps_per_iteration:,}, and the run ends there"
+    )
 
 
 def _finish(
@@ -286,6 +301,7 @@ def _finish(
             changes=folder.record["changes"],
             env_steps=algorithm.iteration * settings.steps_per_iteration,
             log=log,
+            solved=algorithm.ending.solved * settings.steps_per_iteration,
             teacher=source,
         ),
     )

@@ -40,9 +40,10 @@ MAY_CHANGE = {
     "max_grad_norm",
     "entropy",
     "total_steps",
+    "reward_threshold",
 }
 """Settings that may change on resuming, from one number to another: to get past a divergence, or to
-go on for longer. The change is recorded."""
+go on for longer or less long. The change is recorded."""
 
 
 _RECORD = "run.json"
@@ -147,7 +148,7 @@ class RunFolder:
             told = ", ".join([*changed, *scored])
             raise SettingsError(
                 f"The run in {path} is finished, and another {told} would change nothing: give it "
-                "more --total-steps, start another one, or score its dataset by "
+                f"{_more(folder.dataset)}, start another one, or score its dataset by "
                 "`distilled-envs evaluate`."
             )
         if changed:
@@ -206,10 +207,13 @@ class RunFolder:
             path.write_bytes(content.getbuffer())
 
     def is_finished(self, settings: Settings) -> bool:
-        """Whether there is a dataset of all the steps of settings."""
+        """Whether there is a dataset of all the steps of settings, or of those that solved it."""
         if not self.dataset.exists():
             return False
-        steps = read_spec(self.dataset).provenance.get("env_steps", 0)
+        made = read_spec(self.dataset).provenance
+        steps, solved = made.get("env_steps", 0), made.get("solved")
+        if solved is not None and solved["reward_threshold"] == settings.reward_threshold:
+            return True
         return steps >= settings.iterations * settings.steps_per_iteration
 
     def iteration(self) -> int:
@@ -220,6 +224,12 @@ class RunFolder:
     def _write(self) -> None:
         with atomic_path(self.path / _RECORD) as path:
             path.write_text(json.dumps(self.record, indent=2) + "\n")
+
+
+def _more(dataset: Path) -> str:
+    """What lets a finished run go on."""
+    solved = "solved" in read_spec(dataset).provenance
+    return "a higher --reward-threshold" if solved else "more --total-steps"
 
 
 def _read_record(path: Path) -> dict[str, Any]:

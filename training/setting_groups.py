@@ -19,6 +19,10 @@ class Task:
     """Rows of the distilled dataset, k."""
     total_steps: int
     """Environment steps of the whole run, over all learners (SB3: total_timesteps)."""
+    reward_threshold: float | None = None
+    """Mean return at which the environment counts as solved (SB3: StopTrainingOnRewardThreshold).
+    Once learners have held it for ten iterations, learning rates soon fall to 0 and the run ends.
+    None takes all steps."""
     dims: int | None = None
     """Cart-pole axes (CartPoleND-v0 only)."""
     env_kwargs: dict[str, Any] = field(default_factory=dict)

@@ -32,6 +32,8 @@ class Settings(Bookkeeping, Scaling, Rows, Optimization, Population, Task):
             if not math.isfinite(value) or value < lowest or (above and value == lowest):
                 word = "above" if above else "at least"
                 raise SettingsError(f"{name} must be {word} {lowest}, got {value}.")
+        if self.reward_threshold is not None and not math.isfinite(self.reward_threshold):
+            raise SettingsError(f"reward_threshold must be finite, got {self.reward_threshold}.")
         for name in ("discount", "gae_lambda", "limit_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise SettingsError(f"{name} must lie in 0..1, got {getattr(self, name)}.")
