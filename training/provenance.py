@@ -80,6 +80,7 @@ def provenance(
     changes: list[dict[str, Any]],
     env_steps: int,
     log: TrainingLog,
+    threads: int,
     solved: int = 0,
     teacher: DistilledDataset | None = None,
 ) -> dict[str, Any]:
@@ -91,6 +92,7 @@ def provenance(
         changes: Settings that were changed on resuming, and in which iteration.
         env_steps: Environment steps of its iterations; those of a trial are added.
         log: Its time, trial and returns.
+        threads: Those that torch used.
         solved: Steps after which it counted as solved; 0 where it never did.
         teacher: The dataset that learners or the guide learned from, if any. What that one took is
             recorded with it, and not added.
@@ -109,7 +111,7 @@ def provenance(
             "changed_on_resuming": changes,
             "env_steps": log.trial_steps + env_steps,
             "wall_seconds": round(log.seconds, 1),
-            "torch_threads": settings.threads or torch.get_num_threads(),
+            "torch_threads": threads,
             "training_curve": log.curve(),
         }
         | taught

@@ -19,7 +19,7 @@ from distilled_envs.dataset import DistilledDataset
 from distilled_envs.envs.real import env_spaces
 from distilled_envs.errors import DivergedError, SettingsError
 from distilled_envs.formatting import in_a_line, written
-from distilled_envs.learners.threads import torch_threads
+from distilled_envs.learners.threads import threads_for, torch_threads
 from distilled_envs.spec import DistillationSpec, InnerSpec, TaskSpec
 from distilled_envs.storage.files import alone_in, given_path
 from distilled_envs.storage.folder import read_spec
@@ -132,10 +132,10 @@ def _run(
     # Environments that can't go on from where they were get new episodes, not the first ones again.
     env_seed = settings.seed + (state["algorithm"]["iteration"] if state else 0)
     env = make_training_envs(settings, world, env_seed)
-    with (
-        torch.random.fork_rng(devices=[]),
-        torch_threads(settings.threads or torch.get_num_threads()),
-    ):
+    threads = _threads(settings, world)
+    if settings.threads is None:
+        logger.info("torch uses %d thread%s (--threads)", threads, "s" * (threads != 1))
+    with torch.random.fork_rng(devices=[]), torch_threads(threads):
         torch.manual_seed(settings.seed)
         algorithm = make_algorithm(settings, env, world.task, env_seed, source)
         log = TrainingLog()
@@ -196,6 +196,11 @@ def _load_source(
     if settings.teacher is not None:
         return load_teacher(copy or settings.teacher, env_spec)
     return None
+
+
+def _threads(settings: Settings, world: World) -> int:
+    """Threads of torch."""
+    return settings.threads or threads_for(world.task.observation_shape)
 
 
 def _check_device(device: str) -> None:
@@ -301,6 +306,7 @@ def _finish(
             changes=folder.record["changes"],
             env_steps=algorithm.iteration * settings.steps_per_iteration,
             log=log,
+            threads=_threads(settings, world),
             solved=algorithm.ending.solved * settings.steps_per_iteration,
             teacher=source,
         ),

@@ -20,7 +20,7 @@ from distilled_envs.learners.policies import (
     policy_outputs,
     read_policy,
 )
-from distilled_envs.learners.threads import torch_threads
+from distilled_envs.learners.threads import threads_for, torch_threads
 from distilled_envs.seeds import checked_seed
 from distilled_envs.spec import TaskSpec
 
@@ -87,7 +87,7 @@ def fit(
         )
     module, parameters = policy_module(policy), trainable(policy, None)
     before = {name: value.detach().clone() for name, value in module.state_dict().items()}
-    threads = 1 if observations.dim() == 2 else torch.get_num_threads()  # vectors gain from no more
+    threads = threads_for(tuple(observations.shape[1:]))
     bar = tqdm(total=steps, unit=" batches", leave=False, dynamic_ncols=True, disable=not progress)
     try:
         with bar, torch_threads(threads), _training_in_full_precision(module):

@@ -26,3 +26,15 @@ def torch_threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def threads_for(observation_shape: tuple[int, ...]) -> int:
+    """As many threads as networks on such observations gain from: one for vectors.
+
+    More than one lose on a busy machine: 2-D cart-pole is distilled at 4,100 steps a second with
+    two threads beside two other processes on two cores, and at 20,200 with one.
+
+    >>> threads_for((8,))
+    1
+    """
+    return 1 if len(observation_shape) == 1 else torch.get_num_threads()

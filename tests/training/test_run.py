@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from distilled_envs.dataset import DistilledDataset
 from distilled_envs.distilled_env import DistilledEnv
 from distilled_envs.errors import DivergedError, SettingsError
 from distilled_envs.installation import install_command
+from distilled_envs.learners.threads import torch_threads
 from distilled_envs.spaces import EnvSpaces
 from distilled_envs.training import PRESETS, GameSettings, Settings, distill
 from distilled_envs.training.meta_ppo import MetaPPO
@@ -388,3 +390,15 @@ def test_learners_may_see_some_coordinates(tmp_path):
 def test_a_name_stands_for_a_preset(tmp_path):
     with pytest.raises(SettingsError, match=r"no preset 'cartpole-nd-2d-mni'; the nearest: cart"):
         distill("cartpole-nd-2d-mni", tmp_path / "run")
+
+
+def test_small_networks_get_one_thread_and_the_run_says_so(short_run, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    settings = dataclasses.replace(short_run, threads=None)
+    with torch_threads(2):
+        dataset = distill(settings, tmp_path / "run", progress=False)
+        assert torch.get_num_threads() == 2
+    assert "torch uses 1 thread (--threads)" in caplog.text
+    assert dataset.spec.provenance["torch_threads"] == 1
+    more = distill(dataclasses.replace(short_run, threads=2), tmp_path / "more", progress=False)
+    assert more.spec.provenance["torch_threads"] == 2
