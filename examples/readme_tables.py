@@ -25,7 +25,7 @@ from distilled_envs.formatting import written, written_score
 from distilled_envs.hub.baselines import AUTHORS, RANDOM, baselines
 from distilled_envs.hub.baselines import PPO as PUBLISHED
 from distilled_envs.spec import DistillationSpec
-from distilled_envs.studies.comparison_report import gets_there, label
+from distilled_envs.studies.comparison_report import gets_there, label, pays_off
 from distilled_envs.studies.drop_in import share_of_own
 from distilled_envs.studies.generalization import OWN, TRAININGS
 from distilled_envs.studies.reports import markdown_table, score_cell
@@ -185,15 +185,13 @@ def comparisons() -> str:
         found = results["players"]
         cells = [score_cell(found[each]["score"]) if each in found else "-" for each in players]
         scratch = [found[each] for each in ("ppo", "ppo-zoo") if each in found]
-        # Where training never gets there, distilling has paid off with the first network.
-        pays = max(each["pays_off_after"] or 1 for each in scratch)
         name = f"`{results['dataset']['name']}`"
         rows.append(
             [
                 name,
                 *cells,
                 " / ".join(gets_there(each) or "never" for each in scratch),
-                f"{pays} trained",
+                " / ".join(pays_off(each, results) for each in scratch),
             ]
         )
     return markdown_table(rows)

@@ -140,8 +140,8 @@ def summarize(
         learn by RL the ``curves``, the ``steps`` and ``seconds`` of each seed until it plays as
         well as the one-step learners do on average (None: never within the budget), and
         ``pays_off_after``: the number of trained networks from which on distilling is the quicker
-        way (None if no seed gets there, since then it is the only one); not for the warm start,
-        which needs the dataset.
+        way, at most so many where ``pays_off_sooner`` (see :func:`pays_off_after`); not for the
+        warm start, which needs the dataset.
     """
     trainings = [*_trainings(dataset.spec.provenance)]
     distillation: dict[str, Any] = {
@@ -173,10 +173,8 @@ def summarize(
             }
             if name == "ppo-warm":  # it needs the dataset itself
                 continue
-            there = [seconds for seconds in player["reaches"]["seconds"] if seconds is not None]
-            spare = np.median(there) - one if there else 0.0
-            player["pays_off_after"] = (
-                math.ceil(distillation["seconds"] / spare) if spare > 0 else None
+            player["pays_off_after"], player["pays_off_sooner"] = pays_off_after(
+                player, distillation["seconds"], one
             )
     return {
         "dataset": {
@@ -330,6 +328,28 @@ def _seconds(function: Callable[[], Any]) -> float:
     started = time.process_time()
     function()
     return time.process_time() - started
+
+
+def pays_off_after(player: dict[str, Any], cost: float, one: float) -> tuple[int | None, bool]:
+    """How many trained networks take as long as the distillation and their one steps.
+
+    A seed that never gets there takes longer than its budget. Where that decides, the number is a
+    bound: with a larger budget it could only be smaller.
+
+    Args:
+        player: With ``curves`` and ``reaches``.
+        cost: Seconds of the distillation.
+        one: Seconds of one step.
+
+    Returns:
+        The number, None where training takes no longer than a step; and whether it is a bound.
+    """
+    reached = player["reaches"]["seconds"]
+    budgets = [curve["seconds"][-1] for curve in player["curves"]]
+    seconds = [there or budget for there, budget in zip(reached, budgets, strict=True)]
+    spare = float(np.median(seconds)) - one
+    after = max(1, math.ceil(cost / spare)) if spare > 0 else None
+    return after, 2 * reached.count(None) >= len(reached)
 
 
 def _reach(curve: dict[str, list[Any]], goal: float) -> tuple[int, float] | None:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from distilled_envs.studies.comparison import pays_off_after
 from distilled_envs.studies.figures import learning_curves
 from distilled_envs.studies.reports import markdown_table, score_cell, write_report
 
@@ -77,8 +78,7 @@ def comparison_table(results: dict[str, Any]) -> list[list[str]]:
             taken = f"{player['curves'][0]['steps'][-1]:,}"
             reached = gets_there(player) or f"never within {taken} steps"
             if "pays_off_after" in player:
-                networks = player["pays_off_after"]
-                pays = "at once" if networks is None else f"{networks} trained"
+                pays = pays_off(player, results)
         rows.append([label(name), taken, _cell(player["score"]), reached, pays])
     return rows
 
@@ -94,8 +94,8 @@ def _notes(results: dict[str, Any]) -> list[str]:
         f"{settings['episodes']} episodes each.",
         f"One gradient step takes {1000 * one['seconds']:.1f} ms; the distillation before it took "
         f"{cost['seconds']:.0f} s and {cost['env_steps']:,} environment steps, once. It pays off "
-        "after as many networks as take that long to train to the same return otherwise; at once "
-        "where that training never gets there.",
+        "after as many networks as take that long to train to the same return otherwise, or after "
+        "fewer ('at most') where training did not get there within its budget.",
         f"One thread of a machine with {results['machine']['cores']} cores; seconds are its "
         "processor's, of training without the evaluations along the way; the distillation's are "
         "those on the clock.",
@@ -111,6 +111,15 @@ def _figures(results: dict[str, Any]) -> dict[str, "Figure"]:
         f"return-over-{axis}": learning_curves(results["dataset"]["env"], learners, axis, marks)
         for axis in ("steps", "seconds")
     }
+
+
+def pays_off(player: dict[str, Any], results: dict[str, Any]) -> str:
+    """After how many trained networks distilling is the quicker way."""
+    one, cost = results["players"]["one_step"]["seconds"], results["distillation"]["seconds"]
+    networks, sooner = pays_off_after(player, cost, one)
+    if networks is None:
+        return "never"
+    return f"{networks} trained{' at most' * (sooner and networks > 1)}"
 
 
 def gets_there(player: dict[str, Any]) -> str | None:

@@ -53,10 +53,28 @@ def test_the_summary_says_who_gets_there_and_when(dataset):
     assert results["distillation"] == {"env_steps": 7, "seconds": 120.0}
     assert players["ppo"]["pays_off_after"] == 20  # 120 s / (6.5 s - 0.5 s)
     assert players["a2c"]["reaches"]["steps"] == [None]
-    assert players["a2c"]["pays_off_after"] is None
+    assert not players["ppo"]["pays_off_sooner"]
+    # A2C never got there in 2 s; had it taken longer, fewer networks would cost as much.
+    assert (players["a2c"]["pays_off_after"], players["a2c"]["pays_off_sooner"]) == (80, True)
     table = {row[0]: row[1:] for row in comparison_table(results)}
     assert table["PPO"][2:] == ["15 steps, 6 s", "20 trained"]
-    assert table["A2C"][2:] == ["never within 20 steps", "at once"]
+    assert table["A2C"][2:] == ["never within 20 steps", "80 trained at most"]
+
+
+@pytest.mark.parametrize(
+    ("reached", "budget", "expected"),
+    [
+        ([None], 16.0, (6, True)),  # 83 s / (16 s - 0.5 s), or fewer
+        ([None], 1000.0, (1, True)),
+        ([20.0, None, 10.0], 30.0, (5, False)),  # the median is known
+        ([20.0, None, None], 30.0, (3, True)),
+        ([0.4], 30.0, (None, False)),  # trained before a step is over
+    ],
+)
+def test_when_it_pays_off_is_a_bound_where_training_never_gets_there(reached, budget, expected):
+    curves = [{"seconds": [0.0, budget]} for _ in reached]
+    player = {"curves": curves, "reaches": {"seconds": reached}}
+    assert comparison.pays_off_after(player, 83.0, 0.5) == expected
 
 
 @pytest.mark.slow
