@@ -31,9 +31,10 @@ def _cartpole(dims: int, minimum: bool) -> Settings:
         # With 64 rows the consistency loss costs no return, and lets other training use the rows.
         # N + 1 rows can't do both, and from 6 axes on a weight of 1 stops learning.
         consistency=0.1 if minimum else 1.0,
-        # 2-D runs then end after 1.85 (3 rows) and 1.80 (64) of 3 million steps, with 500 ± 0, and
-        # Adam on the 64 rows gets 500 as well.
-        reward_threshold=495.0,
+        # 2-D runs then end after 1.87 (3 rows) and 1.80 (64) of 3 million steps, with 500 ± 0, and
+        # Adam on the 64 rows gets 500 as well. One axis goes on learning: networks get 492 after
+        # 1.6 million steps, with sampled actions, and 500 after 6.
+        reward_threshold=499.0 if dims > 1 else None,
     )
     if dims > 1:
         return settings
