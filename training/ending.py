@@ -7,7 +7,8 @@ from distilled_envs.training.settings import Settings
 
 HELD = 10
 """Iterations in a row in which learners get the threshold, before the environment is solved: one
-may be luck, and one iteration's rows are not the next one's."""
+may be luck, and one iteration's rows are not the next one's. All episodes that the mean return is
+of have ended within them."""
 LAST = 0.25
 """Length of the last phase, as a share of what it took to solve the environment. Learning rates are
 small from its start and fall to 0, and limit learners give way to networks."""
@@ -18,6 +19,7 @@ class Ending:
 
     Attributes:
         held: Iterations in a row in which learners got the threshold.
+        episodes: Those that ended in them.
         solved: The iteration in which they had held it for long enough; 0 before.
 
     Args:
@@ -27,9 +29,7 @@ class Ending:
 
     def __init__(self, settings: Settings, begins: int = 0):
         self._settings, self._begins = settings, begins
-        threshold = settings.reward_threshold
-        self._threshold = None if threshold is None else float(threshold)
-        self.held = self.solved = 0
+        self.held = self.episodes = self.solved = 0
 
     @property
     def iterations(self) -> int:
@@ -39,24 +39,45 @@ class Ending:
         last = math.ceil(LAST * (self.solved - self._begins))
         return min(self._settings.iterations, self.solved + last)
 
-    def note(self, iteration: int, mean_return: float) -> None:
+    def is_of_limit_learners(self, iteration: int) -> bool:
+        """Whether learners of an iteration are the limit of wide networks."""
+        return not self.solved and iteration < self._settings.limit_share * self.iterations
+
+    def note(self, iteration: int, mean_return: float, ended: int, recent: int) -> None:
         """Take account of an iteration.
 
         Args:
             iteration: Its number, from 1.
             mean_return: Of recent episodes; NaN as long as none has ended.
+            ended: Episodes that ended in it.
+            recent: How many episodes the mean is of.
         """
-        if self._threshold is None or iteration <= self._begins or self.solved:
+        threshold = self._settings.reward_threshold
+        if threshold is None or iteration <= self._begins or self.solved:
             return
-        self.held = self.held + 1 if mean_return >= self._threshold else 0
-        if self.held >= HELD:
+        if not mean_return >= threshold:
+            self.held = self.episodes = 0
+            return
+        # Where episodes are long, several iterations have the same ones.
+        self.held, self.episodes = self.held + 1, self.episodes + ended
+        if self.held >= HELD and self.episodes >= recent:
             self.solved = iteration
 
     def state_dict(self) -> dict[str, Any]:
         """What :meth:`load_state_dict` goes on from."""
-        return {"threshold": self._threshold, "held": self.held, "solved": self.solved}
+        threshold = self._settings.reward_threshold
+        return {
+            "threshold": [] if threshold is None else [float(threshold)],
+            "begins": self._begins,
+            "held": self.held,
+            "episodes": self.episodes,
+            "solved": self.solved,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a state; one of another threshold says nothing about this one."""
-        if state["threshold"] == self._threshold:
-            self.held, self.solved = state["held"], state["solved"]
+        """Go on from a state; what held another, lower threshold says nothing about this one."""
+        threshold = self._settings.reward_threshold
+        same = state["threshold"] and threshold is not None and state["threshold"][0] >= threshold
+        if same and state["begins"] == self._begins:
+            self.held, self.episodes = state["held"], state["episodes"]
+            self.solved = state["solved"]

@@ -109,7 +109,7 @@ class MetaPPO:
     def fresh_learners(self) -> Learners:
         """L networks before their step."""
         settings = self.settings
-        if self.remaining() > 1 - settings.limit_share:
+        if self.ending.is_of_limit_learners(self.iteration):
             (network,), device = settings.networks, settings.device
             return LimitPopulation.draw(network, self.task, settings.learners, device)
         return Mixture.draw(settings.networks, self.task, settings.learners, device=settings.device)
@@ -278,8 +278,8 @@ class MetaPPO:
             raise DivergedError(f"The run diverged in iteration {self.iteration + 1}: {fault}.")
         self.after_step(fresh)  # only a batch that learners can learn from becomes a checkpoint
         self.iteration += 1
-        mean_return = self.actors.mean_return()
-        self.ending.note(self.iteration, mean_return)
+        mean_return, recent = self.actors.mean_return(), len(self.actors.recent_returns)
+        self.ending.note(self.iteration, mean_return, self.actors.ended, recent)
         return metrics | {"return": mean_return} | self.batch.summary()
 
     def state_dict(self) -> dict:

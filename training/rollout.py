@@ -83,6 +83,7 @@ class Actors:
 
     Attributes:
         recent_returns: Undiscounted, real returns of the last episodes that ended.
+        ended: Episodes that ended in the last rollout.
     """
 
     def __init__(
@@ -106,6 +107,7 @@ class Actors:
         self._ended = np.zeros(env.num_envs, dtype=bool)
         self._returns = np.zeros(env.num_envs)
         self.recent_returns: deque[float] = deque(maxlen=min(256, 2 * env.num_envs))
+        self.ended = 0
 
     def collect(
         self, outputs: Callable[[Tensor], Tensor], log_std: Tensor | None, horizon: int
@@ -118,7 +120,7 @@ class Actors:
             horizon: Steps T.
         """
         lists: dict[str, list] = {name: [] for name in Rollout.__dataclass_fields__}
-        seen = []
+        seen, self.ended = [], 0
         for _ in range(horizon):
             observations = self._shown()
             with torch.no_grad():
@@ -130,6 +132,7 @@ class Actors:
             lists["valid"].append(~self._ended)
             rewards, terminated, truncated, lost = self._step(actions.numpy())
             self._ended = terminated | truncated
+            self.ended += int(self._ended.sum())
             lists["rewards"].append(rewards)
             lists["terminated"].append(terminated | lost)
             lists["done"].append(self._ended | lost)

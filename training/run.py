@@ -62,8 +62,8 @@ def distill(
         resume: Go on with the run in ``output``. On one thread, a resumed run gives the same
             dataset as one that was never stopped, for cart-pole, which tells its state, and games,
             which are played again up to there; others start new episodes. A finished run goes on if
-            ``total_steps`` are more now, and what it gave before stays in
-            ``<output>/dataset-<steps>``.
+            ``total_steps`` are more now, and ``reward_threshold`` higher or None where it was
+            solved; what it gave before stays in ``<output>/dataset-<steps>``.
         progress: Whether to show a progress bar.
         command: The shell command that asked for it, kept in the dataset's provenance; a resumed
             run keeps the one that started it.
@@ -271,11 +271,12 @@ def _train(
 
 def _solved(algorithm: MetaPPO) -> str:
     """That a run ends before its time."""
-    settings, ending = algorithm.settings, algorithm.ending
+    settings = algorithm.settings
+    end = algorithm.ending.iterations * settings.steps_per_iteration
+    rates = "learning rates fall to 0, and " * settings.anneal
     return (
         f"solved: a mean return of {written(float(settings.reward_threshold or 0))} for {HELD} "
-        f"iterations; learning rates fall to 0 until step "
-        f"{ending.iterations * settings.steps_per_iteration:,}, and the run ends there"
+        f"iterations; {rates}the run ends at step {end:,}"
     )
 
 

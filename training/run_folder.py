@@ -135,7 +135,7 @@ class RunFolder:
         fixed = [
             f"{name} {a!r} -> {b!r}"
             for name, (a, b) in changed.items()
-            if name not in MAY_CHANGE or None in (a, b)
+            if name not in MAY_CHANGE or (None in (a, b) and name != "reward_threshold")
         ]
         if fixed:
             raise SettingsError(
@@ -212,7 +212,8 @@ class RunFolder:
             return False
         made = read_spec(self.dataset).provenance
         steps, solved = made.get("env_steps", 0), made.get("solved")
-        if solved is not None and solved["reward_threshold"] == settings.reward_threshold:
+        threshold = settings.reward_threshold
+        if solved is not None and threshold is not None and solved["reward_threshold"] >= threshold:
             return True
         return steps >= settings.iterations * settings.steps_per_iteration
 
@@ -229,7 +230,7 @@ class RunFolder:
 def _more(dataset: Path) -> str:
     """What lets a finished run go on."""
     solved = "solved" in read_spec(dataset).provenance
-    return "a higher --reward-threshold" if solved else "more --total-steps"
+    return f"more --total-steps{' and a higher --reward-threshold' * solved}"
 
 
 def _read_record(path: Path) -> dict[str, Any]:

@@ -21,8 +21,8 @@ class Task:
     """Environment steps of the whole run, over all learners (SB3: total_timesteps)."""
     reward_threshold: float | None = None
     """Mean return at which the environment counts as solved (SB3: StopTrainingOnRewardThreshold).
-    Once learners have held it for ten iterations, learning rates soon fall to 0 and the run ends.
-    None takes all steps."""
+    Once learners have held it for ten iterations, the run takes a quarter of its steps more, with
+    annealed learning rates, and ends. None takes all steps."""
     dims: int | None = None
     """Cart-pole axes (CartPoleND-v0 only)."""
     env_kwargs: dict[str, Any] = field(default_factory=dict)

@@ -119,10 +119,10 @@ def import_module(name: str) -> ModuleType:
         MissingExtraError: It is of a package that one of our extras brings.
         ImportError: There is none, or it fails while it is imported.
     """
-    if missing := missing_package(name, name):
-        raise missing
     if (here := os.getcwd()) not in sys.path:  # it stays: entry points are imported when they run
         sys.path.insert(0, here)
+    if missing := missing_package(name, name):
+        raise missing
     before = {*gym.registry}
     try:
         module = importlib.import_module(name)

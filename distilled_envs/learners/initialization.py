@@ -74,7 +74,8 @@ def initialize(
     if not hidden:
         return
     narrowest = min(len(layer.weight) for layer in hidden)
-    _draw_hidden(hidden, _directions(rows, narrowest))
+    chained = _chained(hidden, [*dict.fromkeys(each.layer for each in used)])
+    _draw_hidden(hidden, _directions(rows, narrowest), chained)
     _scale(policy, hidden, rows, reference, 1.0)
     # 2. Where features at x and -x have something in common, small and paired units. Rows of frames
     # and of wide learners were made for ReLU, and know it; an encoder's features have no sign to
@@ -86,9 +87,12 @@ def initialize(
         return
     bend = _bend(policy, reference)
     directions = _directions(rows, narrowest // 2)
-    paired = directions is not None and _can_pair(hidden, len(directions))
+    seen = hidden[0].weight[0].numel()
+    held = seen if directions is None or directions.shape[1] != seen else len(directions)
+    # 64 units in pairs would keep 32 of Humanoid's 45 coordinates.
+    paired = all(chained) and min(len(layer.weight) for layer in hidden) // 2 >= held
     if paired:
-        _draw_hidden(hidden, directions, paired=True)
+        _draw_hidden(hidden, directions, chained, paired=True)
     _scale(policy, hidden, rows, reference, _SMALL if paired else _SMALLER)
     # 3. ReLU has its kink at any size: units are lifted onto their straight half.
     if paired and _bend(policy, reference) > bend / 2:
@@ -103,7 +107,11 @@ def _draw(layer: Weighted, weights: Tensor) -> None:
 
 
 def _draw_hidden(
-    hidden: list[Weighted], directions: Tensor | None, *, paired: bool = False
+    hidden: list[Weighted],
+    directions: Tensor | None,
+    chained: list[bool],
+    *,
+    paired: bool = False,
 ) -> None:
     """Draw hidden layers so that each keeps lengths and angles of what it sees.
 
@@ -115,6 +123,7 @@ def _draw_hidden(
         hidden: The layers, in order.
         directions: Orthonormal, of observations, ``(r, n_inputs)``; None where all layers keep what
             they can.
+        chained: Whether each of them sees what the one before answers; see :func:`_chained`.
         paired: Whether units come in pairs of weights ``w`` and ``-w``, from the same in pairs.
     """
     kept = directions
@@ -122,21 +131,26 @@ def _draw_hidden(
     for place, layer in enumerate(hidden):
         doubled = paired and place > 0  # its inputs come in pairs
         units, inputs = len(layer.weight) // (1 + paired), layer.weight.shape[1] // (1 + doubled)
-        if layer.weight.dim() > 2 or layer.weight.shape[1] != seen:
-            kept = None  # it sees something else than what the layer before answers
+        if layer.weight.dim() > 2 or layer.weight.shape[1] != seen or not chained[place]:
+            kept = None  # it sees something else than these directions
         if kept is None or units >= inputs:
-            drawn = nn.init.orthogonal_(torch.empty(units, inputs, *layer.weight.shape[2:]))
+            drawn = _orthogonal(units, inputs, *layer.weight.shape[2:])
         else:
-            drawn = nn.init.orthogonal_(torch.empty(units, len(kept))) @ kept
+            drawn = _orthogonal(units, len(kept)) @ kept
         kept = None if kept is None else kept @ drawn.T
         seen = len(layer.weight)
         if doubled:
             drawn = torch.cat([drawn, -drawn], 1)
         if paired:
             drawn = torch.cat([drawn, -drawn])
-        weights = torch.zeros(layer.weight.shape)  # of an odd number the last one stays 0
+        # Of an odd number the last one stays 0.
+        weights = torch.zeros(layer.weight.shape, dtype=torch.float32)
         weights[: len(drawn), : drawn.shape[1]] = drawn
         _draw(layer, weights)
+
+
+def _orthogonal(*shape: int) -> Tensor:
+    return nn.init.orthogonal_(torch.empty(shape, dtype=torch.float32))
 
 
 def _directions(rows: "Rows", units: int) -> Tensor | None:
@@ -152,7 +166,7 @@ def _directions(rows: "Rows", units: int) -> Tensor | None:
     if rows.observations.dim() > 2:
         return None
     if units >= (seen := rows.features).shape[1]:
-        return torch.eye(seen.shape[1])
+        return torch.eye(seen.shape[1], dtype=torch.float32)
     for spread in (seen, rows.targets.T @ seen):
         _, sizes, directions = torch.linalg.svd(spread, full_matrices=False)
         found = directions[sizes > _SAME_DIRECTION * sizes[0]]
@@ -161,15 +175,18 @@ def _directions(rows: "Rows", units: int) -> Tensor | None:
     return None
 
 
-def _can_pair(hidden: list[Weighted], inputs: int) -> bool:
-    """Whether half of each layer's units can hold all inputs, and each layer sees the one before.
+def _chained(hidden: list[Weighted], order: list[Weighted]) -> list[bool]:
+    """Whether each hidden layer sees what the hidden one before answers; the first one does.
 
-    64 units in pairs would keep 32 of Humanoid's 45 coordinates.
+    Args:
+        hidden: The layers that are drawn, in order.
+        order: All layers in order, with those that are not drawn.
     """
-    follows = all(
-        layer.weight.shape[1] == len(before.weight) for before, layer in itertools.pairwise(hidden)
-    )
-    return follows and all(len(layer.weight) // 2 >= inputs for layer in hidden)
+    return [True] + [
+        order.index(layer) == order.index(before) + 1
+        and layer.weight.shape[1] == len(before.weight)
+        for before, layer in itertools.pairwise(hidden)
+    ]
 
 
 def _scale(

@@ -346,10 +346,15 @@ def pays_off_after(player: dict[str, Any], cost: float, one: float) -> tuple[int
     """
     reached = player["reaches"]["seconds"]
     budgets = [curve["seconds"][-1] for curve in player["curves"]]
-    seconds = [there or budget for there, budget in zip(reached, budgets, strict=True)]
-    spare = float(np.median(seconds)) - one
+    # The median seed, or the two; those that never get there are the slowest.
+    seeds = sorted(
+        zip(reached, budgets, strict=True),
+        key=lambda seed: math.inf if seed[0] is None else seed[0],
+    )
+    middle = seeds[(len(seeds) - 1) // 2 : len(seeds) // 2 + 1]
+    spare = np.mean([budget if there is None else there for there, budget in middle]) - one
     after = max(1, math.ceil(cost / spare)) if spare > 0 else None
-    return after, 2 * reached.count(None) >= len(reached)
+    return after, any(there is None for there, _ in middle)
 
 
 def _reach(curve: dict[str, list[Any]], goal: float) -> tuple[int, float] | None:

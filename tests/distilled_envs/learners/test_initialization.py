@@ -154,6 +154,20 @@ def test_layers_may_become_narrower(hopper, cartpole, widths, activation):
         assert dataset.diagnose(policy).disagreement < 3e-3
 
 
+@pytest.mark.parametrize("place", [0, 2])
+def test_layers_behind_others_that_stay_are_drawn_at_random(hopper, place):
+    """What they see is not what the layers that are drawn make of observations."""
+    layers = [nn.Linear(11, 64), nn.Tanh(), nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, 32)]
+    policy = nn.Sequential(*layers, nn.Tanh(), nn.Linear(32, 3))
+    stays = policy[place].weight.requires_grad_(False).clone()
+    policy[place].bias.requires_grad_(False)
+    hopper.initialize(policy, seed=0)
+    assert policy[place].weight.equal(stays)
+    kept = policy[4].weight if place == 2 else policy[2].weight
+    rank = torch.linalg.matrix_rank(kept.detach())
+    assert rank == min(kept.shape)
+
+
 @pytest.mark.parametrize(("width", "activation"), [(12, nn.Tanh), (32, nn.Tanh), (32, nn.ReLU)])
 def test_layers_narrower_than_the_inputs_hold_the_rows_directions(width, activation):
     dataset = load_distilled("cartpole_10d", instances=11)  # of 40 inputs

@@ -68,7 +68,10 @@ def test_the_summary_says_who_gets_there_and_when(dataset):
         ([None], 1000.0, (1, True)),
         ([20.0, None, 10.0], 30.0, (5, False)),  # the median is known
         ([20.0, None, None], 30.0, (3, True)),
+        ([20.0, None], 15.0, (5, True)),
+        ([25.0, None, 40.0], 15.0, (3, False)),  # 40 s, whatever the other's budget was
         ([0.4], 30.0, (None, False)),  # trained before a step is over
+        ([0.0], 30.0, (None, False)),  # an untrained one is as good
     ],
 )
 def test_when_it_pays_off_is_a_bound_where_training_never_gets_there(reached, budget, expected):
