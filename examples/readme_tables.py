@@ -191,7 +191,7 @@ def comparisons() -> str:
                 name,
                 *cells,
                 " / ".join(gets_there(each) or "never" for each in scratch),
-                " / ".join(pays_off(each, results) for each in scratch),
+                " / ".join(pays_off(each) for each in scratch),
             ]
         )
     return markdown_table(rows)

@@ -51,10 +51,10 @@ def short_run() -> Settings:
 
 @pytest.fixture
 def interrupted(monkeypatch) -> Callable[..., None]:
-    """Distill, with a Ctrl-C in an iteration, the first one if none is given."""
+    """Distill, with a Ctrl-C in an iteration, the first of two if nothing else is given."""
     end_iteration = MetaPPO.end_iteration
 
-    def run(settings: Settings, output: Path, after: int = 1) -> None:
+    def run(settings: Settings, output: Path, after: int = 1, of: int = 2) -> None:
         def end_and_interrupt(algorithm, *args):
             metrics = end_iteration(algorithm, *args)
             if algorithm.iteration == after:
@@ -63,7 +63,9 @@ def interrupted(monkeypatch) -> Callable[..., None]:
 
         with monkeypatch.context() as patch:
             patch.setattr(MetaPPO, "end_iteration", end_and_interrupt)
-            with pytest.raises(KeyboardInterrupt, match=f"stopped after {after} of "):
+            with pytest.raises(
+                KeyboardInterrupt, match=f"stopped after {after} of {of} iterations"
+            ):
                 distill(settings, output, progress=False)
 
     return run

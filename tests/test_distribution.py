@@ -55,13 +55,13 @@ class Environment:
     def python(self) -> Path:
         return self.folder / "bin" / "python"
 
-    def run(self, *command: str | Path, timeout: int = 600) -> subprocess.CompletedProcess:
+    def run(self, *command: str | Path) -> subprocess.CompletedProcess:
         return subprocess.run(
             [self.folder / "bin" / command[0], *command[1:]],
             cwd=self.folder,
             capture_output=True,
             text=True,
-            timeout=timeout,
+            timeout=600,
             env={"PATH": "/usr/bin:/bin", "HOME": str(self.folder), "OMP_NUM_THREADS": "1"},
         )
 
@@ -145,7 +145,7 @@ def test_wheel_and_sdist_hold_every_module_and_dataset(built):
     assert tracked <= names
 
 
-def test_core_alone_trains_distills_and_refuses_the_rest(core):
+def test_core_alone_trains_and_distills(core):
     code = """
 import gymnasium as gym
 from distilled_envs import load_distilled

@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+from distilled_envs.formatting import written
 from distilled_envs.training.settings import Settings
 
 HELD = 10
@@ -52,16 +53,26 @@ class Ending:
             ended: Episodes that ended in it.
             recent: How many episodes the mean is of.
         """
-        threshold = self._settings.reward_threshold
-        if threshold is None or iteration <= self._begins or self.solved:
+        if iteration <= self._begins or self.solved:
             return
-        if not mean_return >= threshold:
+        if not self._settings.is_solved_by(mean_return):
             self.held = self.episodes = 0
             return
         # Where episodes are long, several iterations have the same ones.
         self.held, self.episodes = self.held + 1, self.episodes + ended
         if self.held >= HELD and self.episodes >= recent:
             self.solved = iteration
+
+    def message(self) -> str:
+        """That a run which is solved ends before its time."""
+        settings = self._settings
+        assert settings.reward_threshold is not None
+        rates = "learning rates fall to 0, and " * settings.anneal
+        return (
+            f"solved: a mean return of {written(float(settings.reward_threshold))} for {HELD} "
+            f"iterations; {rates}the run ends at step "
+            f"{self.iterations * settings.steps_per_iteration:,}"
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """What :meth:`load_state_dict` goes on from."""
@@ -76,8 +87,7 @@ class Ending:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a state; what held another, lower threshold says nothing about this one."""
-        threshold = self._settings.reward_threshold
-        same = state["threshold"] and threshold is not None and state["threshold"][0] >= threshold
-        if same and state["begins"] == self._begins:
+        enough = any(self._settings.is_solved_by(held) for held in state["threshold"])
+        if enough and state["begins"] == self._begins:
             self.held, self.episodes = state["held"], state["episodes"]
             self.solved = state["solved"]

@@ -279,7 +279,7 @@ class MetaPPO:
         self.after_step(fresh)  # only a batch that learners can learn from becomes a checkpoint
         self.iteration += 1
         mean_return, recent = self.actors.mean_return(), len(self.actors.recent_returns)
-        self.ending.note(self.iteration, mean_return, self.actors.ended, recent)
+        self.ending.note(self.iteration, mean_return, self.actors.episodes_ended, recent)
         return metrics | {"return": mean_return} | self.batch.summary()
 
     def state_dict(self) -> dict:

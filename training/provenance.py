@@ -97,13 +97,13 @@ def provenance(
         teacher: The dataset that learners or the guide learned from, if any. What that one took is
             recorded with it, and not added.
     """
-    taught: dict[str, Any] = {}
+    extra: dict[str, Any] = {}
     if solved:
-        taught = {"solved": {"reward_threshold": settings.reward_threshold, "env_steps": solved}}
+        extra = {"solved": {"reward_threshold": settings.reward_threshold, "env_steps": solved}}
     if teacher is not None:
         made = {k: v for k, v in teacher.spec.provenance.items() if k != "training_curve"}
         source = {"name": teacher.spec.name, "files": teacher.spec.files}
-        taught |= {"teacher": source | made}
+        extra |= {"teacher": source | made}
     return (
         made_with("meta-ppo", command, settings.seed)
         | {
@@ -114,7 +114,7 @@ def provenance(
             "torch_threads": threads,
             "training_curve": log.curve(),
         }
-        | taught
+        | extra
     )
 
 

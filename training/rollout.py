@@ -83,7 +83,7 @@ class Actors:
 
     Attributes:
         recent_returns: Undiscounted, real returns of the last episodes that ended.
-        ended: Episodes that ended in the last rollout.
+        episodes_ended: How many ended in the last rollout.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class Actors:
         self._ended = np.zeros(env.num_envs, dtype=bool)
         self._returns = np.zeros(env.num_envs)
         self.recent_returns: deque[float] = deque(maxlen=min(256, 2 * env.num_envs))
-        self.ended = 0
+        self.episodes_ended = 0
 
     def collect(
         self, outputs: Callable[[Tensor], Tensor], log_std: Tensor | None, horizon: int
@@ -120,7 +120,7 @@ class Actors:
             horizon: Steps T.
         """
         lists: dict[str, list] = {name: [] for name in Rollout.__dataclass_fields__}
-        seen, self.ended = [], 0
+        seen, self.episodes_ended = [], 0
         for _ in range(horizon):
             observations = self._shown()
             with torch.no_grad():
@@ -132,7 +132,7 @@ class Actors:
             lists["valid"].append(~self._ended)
             rewards, terminated, truncated, lost = self._step(actions.numpy())
             self._ended = terminated | truncated
-            self.ended += int(self._ended.sum())
+            self.episodes_ended += int(self._ended.sum())
             lists["rewards"].append(rewards)
             lists["terminated"].append(terminated | lost)
             lists["done"].append(self._ended | lost)

@@ -26,7 +26,6 @@ from distilled_envs.storage.folder import read_spec
 from distilled_envs.training.backends import checked_world, make_training_envs
 from distilled_envs.training.checkpoints import check_state
 from distilled_envs.training.dataset_teachers import as_teacher, load_guide_start, load_teacher
-from distilled_envs.training.ending import HELD
 from distilled_envs.training.guided import Guided
 from distilled_envs.training.imitation import Imitation
 from distilled_envs.training.meta_ppo import MetaPPO
@@ -257,7 +256,7 @@ def _train(
             if algorithm.iteration == algorithm.ending.solved:
                 bar.total = algorithm.ending.iterations * settings.steps_per_iteration
                 with bar.external_write_mode():
-                    logger.info("%s", _solved(algorithm))
+                    logger.info("%s", algorithm.ending.message())
             if time.monotonic() - saved >= settings.checkpoint_seconds:
                 save()
                 saved = time.monotonic()
@@ -267,17 +266,6 @@ def _train(
             f"stopped after {algorithm.iteration} of {algorithm.ending.iterations} iterations; "
             f"{folder.checkpoint} is written: go on with {again}"
         )
-
-
-def _solved(algorithm: MetaPPO) -> str:
-    """That a run ends before its time."""
-    settings = algorithm.settings
-    end = algorithm.ending.iterations * settings.steps_per_iteration
-    rates = "learning rates fall to 0, and " * settings.anneal
-    return (
-        f"solved: a mean return of {written(float(settings.reward_threshold or 0))} for {HELD} "
-        f"iterations; {rates}the run ends at step {end:,}"
-    )
 
 
 def _finish(

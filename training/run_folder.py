@@ -212,8 +212,7 @@ class RunFolder:
             return False
         made = read_spec(self.dataset).provenance
         steps, solved = made.get("env_steps", 0), made.get("solved")
-        threshold = settings.reward_threshold
-        if solved is not None and threshold is not None and solved["reward_threshold"] >= threshold:
+        if solved is not None and settings.is_solved_by(solved["reward_threshold"]):
             return True
         return steps >= settings.iterations * settings.steps_per_iteration
 

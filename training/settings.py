@@ -97,6 +97,10 @@ class Settings(Bookkeeping, Scaling, Rows, Optimization, Population, Task):
         learner = LearnerSpec(hidden_sizes=self.hidden_sizes)
         return tuple(of_family(learner, family) for family in self.families)
 
+    def is_solved_by(self, mean_return: float) -> bool:
+        """Whether learners who get this have solved the environment; never without threshold."""
+        return self.reward_threshold is not None and mean_return >= self.reward_threshold
+
     @property
     def steps_per_iteration(self) -> int:
         """Environment steps in one iteration."""

@@ -75,7 +75,7 @@ def initialize(
         return
     narrowest = min(len(layer.weight) for layer in hidden)
     chained = _chained(hidden, [*dict.fromkeys(each.layer for each in used)])
-    _draw_hidden(hidden, _directions(rows, narrowest), chained)
+    _draw_hidden(hidden, _directions(rows, hidden[0], narrowest), chained)
     _scale(policy, hidden, rows, reference, 1.0)
     # 2. Where features at x and -x have something in common, small and paired units. Rows of frames
     # and of wide learners were made for ReLU, and know it; an encoder's features have no sign to
@@ -86,11 +86,10 @@ def initialize(
     if even.norm() < _ODD * odd.norm():
         return
     bend = _bend(policy, reference)
-    directions = _directions(rows, narrowest // 2)
-    seen = hidden[0].weight[0].numel()
-    held = seen if directions is None or directions.shape[1] != seen else len(directions)
+    directions = _directions(rows, hidden[0], narrowest // 2)
+    held = hidden[0].weight[0].numel() if directions is None else len(directions)
     # 64 units in pairs would keep 32 of Humanoid's 45 coordinates.
-    paired = all(chained) and min(len(layer.weight) for layer in hidden) // 2 >= held
+    paired = all(chained) and narrowest // 2 >= held
     if paired:
         _draw_hidden(hidden, directions, chained, paired=True)
     _scale(policy, hidden, rows, reference, _SMALL if paired else _SMALLER)
@@ -127,18 +126,16 @@ def _draw_hidden(
         paired: Whether units come in pairs of weights ``w`` and ``-w``, from the same in pairs.
     """
     kept = directions
-    seen = None if directions is None else directions.shape[1]
     for place, layer in enumerate(hidden):
         doubled = paired and place > 0  # its inputs come in pairs
         units, inputs = len(layer.weight) // (1 + paired), layer.weight.shape[1] // (1 + doubled)
-        if layer.weight.dim() > 2 or layer.weight.shape[1] != seen or not chained[place]:
+        if layer.weight.dim() > 2 or not chained[place]:
             kept = None  # it sees something else than these directions
         if kept is None or units >= inputs:
             drawn = _orthogonal(units, inputs, *layer.weight.shape[2:])
         else:
             drawn = _orthogonal(units, len(kept)) @ kept
         kept = None if kept is None else kept @ drawn.T
-        seen = len(layer.weight)
         if doubled:
             drawn = torch.cat([drawn, -drawn], 1)
         if paired:
@@ -153,7 +150,7 @@ def _orthogonal(*shape: int) -> Tensor:
     return nn.init.orthogonal_(torch.empty(shape, dtype=torch.float32))
 
 
-def _directions(rows: "Rows", units: int) -> Tensor | None:
+def _directions(rows: "Rows", first: Weighted, units: int) -> Tensor | None:
     """Directions ``(r, n_inputs)`` of observations that so many units hold, and that are enough.
 
     All, where there are as many units. What an input has across all rows adds nothing to its inner
@@ -161,11 +158,12 @@ def _directions(rows: "Rows", units: int) -> Tensor | None:
     inputs 11 rows have 11. Where these are too many, those of the linear map that the step teaches,
     targets times rows, are enough, as many as there are outputs: 64 rows of Humanoid have 45, its
     17 actions 17, and networks of 32 units keep all of the return instead of a fifteenth. None
-    where so many units hold not even these, and where rows are frames.
+    where so many units hold not even these, and where rows are frames or the first layer sees
+    something else.
     """
-    if rows.observations.dim() > 2:
+    if rows.observations.dim() > 2 or first.weight[0].numel() != (seen := rows.features).shape[1]:
         return None
-    if units >= (seen := rows.features).shape[1]:
+    if units >= seen.shape[1]:
         return torch.eye(seen.shape[1], dtype=torch.float32)
     for spread in (seen, rows.targets.T @ seen):
         _, sizes, directions = torch.linalg.svd(spread, full_matrices=False)

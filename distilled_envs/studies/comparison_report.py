@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from distilled_envs.studies.comparison import pays_off_after
 from distilled_envs.studies.figures import learning_curves
 from distilled_envs.studies.reports import markdown_table, score_cell, write_report
 
@@ -78,7 +77,7 @@ def comparison_table(results: dict[str, Any]) -> list[list[str]]:
             taken = f"{player['curves'][0]['steps'][-1]:,}"
             reached = gets_there(player) or f"never within {taken} steps"
             if "pays_off_after" in player:
-                pays = pays_off(player, results)
+                pays = pays_off(player)
         rows.append([label(name), taken, _cell(player["score"]), reached, pays])
     return rows
 
@@ -113,13 +112,12 @@ def _figures(results: dict[str, Any]) -> dict[str, "Figure"]:
     }
 
 
-def pays_off(player: dict[str, Any], results: dict[str, Any]) -> str:
+def pays_off(player: dict[str, Any]) -> str:
     """After how many trained networks distilling is the quicker way."""
-    one, cost = results["players"]["one_step"]["seconds"], results["distillation"]["seconds"]
-    networks, sooner = pays_off_after(player, cost, one)
+    networks = player["pays_off_after"]
     if networks is None:
         return "never"
-    return f"{networks} trained{' at most' * (sooner and networks > 1)}"
+    return f"{networks} trained{' at most' * (player['pays_off_sooner'] and networks > 1)}"
 
 
 def gets_there(player: dict[str, Any]) -> str | None:

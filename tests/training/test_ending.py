@@ -110,7 +110,7 @@ def test_a_run_that_is_stopped_in_its_last_phase_ends_as_if_undisturbed(
 ):
     whole = distill(long_run, tmp_path / "whole", progress=False)
     run = tmp_path / "run"
-    interrupted(long_run, run, after=12)
+    interrupted(long_run, run, after=12, of=14)
     dataset = distill(long_run, run, resume=True, progress=False)
     assert dataset.spec.provenance["solved"] == whole.spec.provenance["solved"]
     assert dataset.observations.equal(whole.observations)
@@ -119,7 +119,7 @@ def test_a_run_that_is_stopped_in_its_last_phase_ends_as_if_undisturbed(
 
 def test_a_run_from_before_there_were_thresholds_goes_on(long_run, tmp_path, interrupted):
     run = tmp_path / "run"
-    interrupted(dataclasses.replace(long_run, reward_threshold=None), run, after=12)
+    interrupted(dataclasses.replace(long_run, reward_threshold=None), run, after=12, of=40)
     state = torch.load(run / "checkpoint.pt", weights_only=True)
     del state["algorithm"]["ending"]
     torch.save(state, run / "checkpoint.pt")
