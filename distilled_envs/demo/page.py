@@ -5,6 +5,7 @@ import importlib
 import os
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from distilled_envs.demo.choices import (
@@ -101,30 +102,29 @@ def make_page() -> "gr.Blocks":
         chosen_preset, *network = fields
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         shown = [described, rows, beside]
-        gr.on([page.load, dataset.change], _describe, dataset, shown, **quiet)
-        dataset.change(_fill_kept, [dataset, *fields], network, **quiet)
+        # The browser asks the listeners of an event one after another, and asks all of them again
+        # if one was still at work. So none of these waits for another, and the first one leaves
+        # alone what is of the new dataset already.
+        turns = _Turns()
+        changed = quiet | {"trigger_mode": "multiple"}
+        dataset.change(_cleared(turns), dataset, places, **changed)
+        dataset.change(_fill_kept, [dataset, *fields], network, **changed)
+        gr.on([page.load, dataset.change], _describe, dataset, shown, **changed)
+        diagnosis: dict[str, Any] = {
+            "fn": _diagnose,
+            "inputs": [dataset, *network],
+            "outputs": diagnosed,
+            "concurrency_id": "diagnosis",  # one at a time, so that the last is shown
+        }
+        gr.on([page.load, dataset.change], **diagnosis, **changed)
         chosen_preset.input(_fill, [dataset, chosen_preset], network, **quiet)
-        gr.on(
-            [each.change for each in network],
-            _name,
-            [dataset, *network],
-            chosen_preset,
-            trigger_mode="always_last",
-            **quiet,
-        )
-        gr.on(
-            [page.load, dataset.change, *(each.change for each in network)],
-            _diagnose,
-            [dataset, *network],
-            diagnosed,
-            trigger_mode="always_last",
-            concurrency_limit=8,
-            **quiet,
-        )
-        busy = _Busy()
-        clicks: list[dict[str, Any]] = [
+        edited = quiet | {"trigger_mode": "always_last"}
+        edits = [each.change for each in network]
+        gr.on(edits, _name, [dataset, *network], chosen_preset, **edited)
+        gr.on(edits, **diagnosis, **edited)
+        for way, button in buttons.items():
             button.click(
-                _clicked(busy, way),
+                _clicked(turns, way),
                 [dataset, *network],
                 places,
                 trigger_mode="multiple",  # a second click is told of the first
@@ -132,10 +132,7 @@ def make_page() -> "gr.Blocks":
                 show_progress="minimal",
                 api_visibility="private",
             )
-            for way, button in buttons.items()
-        ]
-        # What is still computed is of the former dataset.
-        dataset.change(lambda: (_INVITATION, "", ""), None, places, cancels=clicks, **quiet)
+        page.unload(turns.forget)
     page.queue(max_size=64)
     return page
 
@@ -189,24 +186,48 @@ LAUNCH: dict[str, Any] = {
 """What ``launch`` is told; fonts are those of the visitor's machine."""
 
 
-class _Busy:
-    """Visitors whose last click is still at work."""
+@dataclass
+class _Turn:
+    """A click: of which dataset, and whether it is still at work."""
+
+    dataset: str | None
+    at_work: bool = True
+
+
+class _Turns:
+    """The last click of each visitor, whose answer is what the page shows."""
 
     def __init__(self) -> None:
-        self._lock, self._visitors = threading.Lock(), set[str | None]()
+        self._lock, self._last = threading.Lock(), dict[str | None, _Turn]()
 
     @contextlib.contextmanager
-    def turn(self, visitor: str | None) -> Iterator[bool]:
-        """Whether it is a visitor's turn."""
+    def take(self, visitor: str | None, dataset: str | None) -> Iterator[_Turn | None]:
+        """A visitor's turn; None while the last one is at work."""
         with self._lock:
-            free = visitor not in self._visitors
-            self._visitors.add(visitor)
+            last = self._last.get(visitor)
+            turn = None if last is not None and last.at_work else _Turn(dataset)
+            if turn is not None:
+                self._last[visitor] = turn
         try:
-            yield free
+            yield turn
         finally:
-            if free:
-                with self._lock:
-                    self._visitors.discard(visitor)
+            if turn is not None:
+                turn.at_work = False
+
+    def end(self, visitor: str | None, dataset: str | None) -> bool:
+        """End a visitor's turn; False if it is of this dataset, and goes on."""
+        with self._lock:
+            last = self._last.get(visitor)
+            if last is not None and last.dataset == dataset:
+                return False
+            if last is not None:
+                last.at_work = False
+        return True
+
+    def forget(self, request: gr.Request) -> None:
+        """A visitor has left."""
+        with self._lock:
+            self._last.pop(request.session_hash, None)
 
 
 def _network_fields() -> list[Any]:
@@ -278,20 +299,33 @@ def _diagnose(name: str | None, layers: str, activation: str, initialization: st
     return _answers().diagnosis(name, Network(layers, activation, initialization))
 
 
-def _clicked(busy: _Busy, way: str) -> Callable[..., Iterator[list[Any]]]:
-    """What a button does, in a form whose arguments Gradio can read."""
+def _cleared(turns: _Turns) -> Callable[..., list[Any]]:
+    """What takes another dataset's answer off the page, in a form whose arguments Gradio reads."""
+
+    def clear(name: str | None, request: gr.Request) -> list[Any]:
+        ended = turns.end(request.session_hash, name)
+        return [_INVITATION, "", ""] if ended else [gr.skip()] * 3
+
+    return clear
+
+
+def _clicked(turns: _Turns, way: str) -> Callable[..., Iterator[list[Any]]]:
+    """What a button does, in the same form."""
 
     def play(
         name: str | None, layers: str, activation: str, initialization: str, request: gr.Request
     ) -> Iterator[list[Any]]:
-        with busy.turn(request.session_hash) as free:
-            if not free:
+        with turns.take(request.session_hash, name) as turn:
+            if turn is None:
                 gr.Info(WAITING)
                 yield [gr.skip()] * 3
                 return
             yield ["<p>At work \u2026</p>", "", ""]
             network = Network(layers, activation, initialization)
             for answer in _answers().play(name, network, way):
+                if not turn.at_work:  # another dataset is chosen now
+                    yield [gr.skip()] * 3  # Gradio shows the last answer twice
+                    return
                 yield [answer.said, answer.films, answer.returns]
 
     return play

@@ -118,7 +118,11 @@ def fill(page, label: str, words: str) -> None:
 
 
 def see(page, words: str, timeout: int = SHORT) -> None:
-    page.get_by_text(words).first.wait_for(timeout=timeout)
+    try:
+        page.get_by_text(words).first.wait_for(timeout=timeout)
+    except playwright.TimeoutError:
+        keep(page, "failed")
+        pytest.fail(f"{words!r} is not there after {timeout} ms:\n{page.inner_text('body')}")
 
 
 def click(page, words: str) -> None:
@@ -201,6 +205,8 @@ def test_another_dataset_ends_what_is_computed_of_the_former(page):
     fill(page, "Dataset", "cartpole-nd-1d-min")
     see(page, "Take a step, and see here what ten networks get", LONG)
     page.wait_for_timeout(5_000)  # fitting another network takes a second or two
+    keep(page, "10-another-dataset")
+    assert page.get_by_text("Error", exact=True).locator("visible=true").count() == 0
     assert page.get_by_text("networks are fitted").count() == 0
     click(page, "Take one step")
     see(page, "500.0 after", LONG)
