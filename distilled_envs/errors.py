@@ -35,6 +35,10 @@ class DivergedError(DistilledEnvsError, ArithmeticError):
     """A run whose numbers are no longer finite, or whose policies jump."""
 
 
+class RankError(DistilledEnvsError, RuntimeError):
+    """Of several processes that share a run, another one has ended."""
+
+
 class StorageError(DistilledEnvsError, OSError):
     """A file or a folder can't be written: the disk is full, read-only, or used by another run."""
 

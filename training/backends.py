@@ -19,6 +19,7 @@ from distilled_envs.envs.making import make
 from distilled_envs.envs.preprocessing import make_vec
 from distilled_envs.errors import SettingsError
 from distilled_envs.seeds import small_seed
+from distilled_envs.training.distributed import simulator_threads
 from distilled_envs.training.replay import ReplayedGames
 from distilled_envs.training.settings import GameSettings, Settings
 from distilled_envs.training.world import World, check_size, say_if_unending, world_of
@@ -94,7 +95,8 @@ def make_training_envs(
         seed: Seed of EnvPool's environments; Gymnasium's are seeded on resetting.
         count: Copies; None makes ``learners * envs_per_learner``.
     """
-    count, threads = count or settings.learners * settings.envs_per_learner, settings.threads or 0
+    count = count or settings.learners * settings.envs_per_learner
+    threads = simulator_threads(settings.threads)
     if world.preprocessing == "atari":
         games = make_vec(world.spec, count, "atari", threads=threads)
         return ReplayedGames(games, sticky=world.spec.kwargs["repeat_action_probability"] > 0)

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from distilled_envs.training.distributed import average
+
 SHARED_GRADIENT = 0.1
 """Factor on the gradient that all frames share."""
 
@@ -48,7 +50,7 @@ class Centered(nn.Module):
         bias = self.layer.bias
         assert bias is not None
         bias.sub_(self._output_of_mean())
-        self.mean = inputs.mean([d for d in range(inputs.dim()) if d != 1])
+        self.mean = average(inputs.mean([d for d in range(inputs.dim()) if d != 1]))
         bias.add_(self._output_of_mean())
 
     def forward(self, inputs: Tensor) -> Tensor:

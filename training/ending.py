@@ -63,15 +63,14 @@ class Ending:
         if self.held >= HELD and self.episodes >= recent:
             self.solved = iteration
 
-    def message(self) -> str:
-        """That a run which is solved ends before its time."""
+    def message(self, last_step: int) -> str:
+        """That a run which is solved ends before its time, with this environment step."""
         settings = self._settings
         assert settings.reward_threshold is not None
         rates = "learning rates fall to 0, and " * settings.anneal
         return (
             f"solved: a mean return of {written(float(settings.reward_threshold))} for {HELD} "
-            f"iterations; {rates}the run ends at step "
-            f"{self.iterations * settings.steps_per_iteration:,}"
+            f"iterations; {rates}the run ends at step {last_step:,}"
         )
 
     def state_dict(self) -> dict[str, Any]:

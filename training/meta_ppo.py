@@ -7,7 +7,6 @@ Datasets", arXiv 2508.09283; there: proximal policy meta-optimization). :meth:`M
 the whole algorithm. Shapes: L learners, T steps in each of their E environments, k rows.
 """
 
-import itertools
 import math
 from collections.abc import Callable
 
@@ -21,6 +20,7 @@ from distilled_envs.learners.mixture import Mixture
 from distilled_envs.learners.one_step import inner_loss
 from distilled_envs.spec import TaskSpec
 from distilled_envs.training.batch import DistilledBatch
+from distilled_envs.training.distributed import average, average_gradients, mean_metrics
 from distilled_envs.training.ending import Ending
 from distilled_envs.training.imitation import Imitation
 from distilled_envs.training.ppo import Steps, approximate_kl, clipped_loss, log_ratio
@@ -217,7 +217,6 @@ class MetaPPO:
         value_loss = (errors.square() * minibatch.weights).sum()
         # Entropy bonus
         entropy = (policy.entropy() * minibatch.weights).sum()
-
         loss = policy_loss + settings.consistency * consistency
         loss = loss - settings.entropy * entropy + settings.value_weight * value_loss
         parts = {"policy_loss": policy_loss, "value_loss": value_loss}
@@ -228,9 +227,11 @@ class MetaPPO:
         """One Adam step; the gradient norm of each group of parameters is clipped by itself."""
         optimizers = self.optimizer, self.critic_optimizer
         groups = [group["params"] for each in optimizers for group in each.param_groups]
+        parameters = [each for group in groups for each in group]
         for optimizer in optimizers:
             optimizer.zero_grad()
-        loss.backward(inputs=[*itertools.chain(*groups)])
+        loss.backward(inputs=parameters)
+        average_gradients(parameters)
         for group in groups:
             nn.utils.clip_grad_norm_(group, self.settings.max_grad_norm)
         for optimizer in optimizers:
@@ -240,7 +241,7 @@ class MetaPPO:
     def has_reached_target_kl(self, metrics: list[dict[str, Tensor]]) -> bool:
         """Whether the last minibatch's KL divergence ends the iteration's epochs."""
         target = self.settings.target_kl
-        return target is not None and bool(metrics[-1]["kl"] > target)
+        return target is not None and bool(average(metrics[-1]["kl"]) > target)
 
     def remaining(self) -> float:
         """The share of the run that is still to come, from 1 to 0."""
@@ -267,8 +268,7 @@ class MetaPPO:
         Raises:
             DivergedError: Batch, losses or learners are not finite, or the policy has jumped.
         """
-        names = minibatches[0]
-        metrics = {n: torch.stack([each[n] for each in minibatches]).mean().item() for n in names}
+        metrics = mean_metrics(minibatches)
         fault = self.batch.fault()
         if fault is None and not all(math.isfinite(value) for value in metrics.values()):
             fault = "a loss is not finite"
@@ -278,8 +278,8 @@ class MetaPPO:
             raise DivergedError(f"The run diverged in iteration {self.iteration + 1}: {fault}.")
         self.after_step(fresh)  # only a batch that learners can learn from becomes a checkpoint
         self.iteration += 1
-        mean_return, recent = self.actors.mean_return(), len(self.actors.recent_returns)
-        self.ending.note(self.iteration, mean_return, self.actors.episodes_ended, recent)
+        mean_return, ended, recent = self.actors.recent_episodes()
+        self.ending.note(self.iteration, mean_return, ended, recent)
         return metrics | {"return": mean_return} | self.batch.summary()
 
     def state_dict(self) -> dict:

@@ -11,6 +11,7 @@ from gymnasium.wrappers.utils import RunningMeanStd
 
 from distilled_envs.envs.real import transform_function
 from distilled_envs.spec import ObservationTransform
+from distilled_envs.training.distributed import moments
 
 
 class ObservationNormalizer:
@@ -50,10 +51,10 @@ class ObservationNormalizer:
         return self._apply(observations)
 
     def update(self, observations: np.ndarray) -> None:
-        """Take in real observations ``(n, coordinates)``."""
+        """Take in real observations ``(n, coordinates)``, those of all ranks."""
         if self._coordinates is not None:
             observations = observations[:, list(self._coordinates)]
-        self._statistics.update(observations)
+        self._statistics.update_from_moments(*moments(observations))
         self._apply = transform_function(self.frozen())
 
     def frozen(self) -> ObservationTransform:
@@ -78,6 +79,8 @@ class ObservationNormalizer:
 
 class RewardNormalizer:
     """Rewards divided by the running standard deviation of the discounted return.
+
+    It changes with each step, for which ranks don't wait for each other: each has its own.
 
     Args:
         num_envs: Number of environments.

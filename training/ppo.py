@@ -10,6 +10,8 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
+from distilled_envs.training.distributed import average
+
 
 @dataclass(frozen=True)
 class Steps:
@@ -42,8 +44,11 @@ class Steps:
 
     @functools.cached_property
     def weights(self) -> Tensor:
-        """One over the number of valid steps, and 0 at resets: a weighted sum is a mean."""
-        return self.valid / self.valid.sum().clamp(min=1)
+        """One over the number of valid steps, and 0 at resets: a weighted sum is a mean.
+
+        The number is the mean over ranks, so that the mean of their sums is that of all steps.
+        """
+        return self.valid / average(self.valid.sum()).clamp(min=1)
 
 
 def log_ratio(log_probs: Tensor, steps: Steps) -> Tensor:
@@ -66,8 +71,8 @@ def clipped_loss(log_ratio: Tensor, steps: Steps, clip: float) -> Tensor:
         clip: How far from 1 the ratio may go before its gradient is cut.
     """
     weights, advantages = steps.weights, steps.advantages
-    mean = (advantages * weights).sum()
-    std = ((advantages - mean).square() * weights).sum().sqrt()
+    mean = average((advantages * weights).sum())
+    std = average(((advantages - mean).square() * weights).sum()).sqrt()
     advantages = (advantages - mean) / (std + 1e-8)
     ratio = log_ratio.exp()
     clipped = ratio.clamp(1 - clip, 1 + clip)

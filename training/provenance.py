@@ -16,6 +16,7 @@ import torch
 import distilled_envs
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.spec import DistillationSpec
+from distilled_envs.training.distributed import ranks
 from distilled_envs.training.settings import Settings
 
 
@@ -98,8 +99,10 @@ def provenance(
             recorded with it, and not added.
     """
     extra: dict[str, Any] = {}
+    if ranks() > 1:
+        extra["processes"] = ranks()
     if solved:
-        extra = {"solved": {"reward_threshold": settings.reward_threshold, "env_steps": solved}}
+        extra["solved"] = {"reward_threshold": settings.reward_threshold, "env_steps": solved}
     if teacher is not None:
         made = {k: v for k, v in teacher.spec.provenance.items() if k != "training_curve"}
         source = {"name": teacher.spec.name, "files": teacher.spec.files}

@@ -15,6 +15,7 @@ from torch import Tensor
 from distilled_envs.learners.actions import as_taken, choose_actions
 from distilled_envs.seeds import small_seed
 from distilled_envs.spec import TaskSpec
+from distilled_envs.training.distributed import ranks, total
 from distilled_envs.training.normalization import (
     ObservationNormalizer,
     RewardNormalizer,
@@ -83,7 +84,7 @@ class Actors:
 
     Attributes:
         recent_returns: Undiscounted, real returns of the last episodes that ended.
-        episodes_ended: How many ended in the last rollout.
+        episodes_ended: How many ended in the last rollout, on this rank.
     """
 
     def __init__(
@@ -163,10 +164,16 @@ class Actors:
         self.recent_returns.clear()
         return seen[torch.randperm(len(seen))[:count]]
 
-    def mean_return(self) -> float:
-        """Of the last episodes that ended; NaN before the first."""
+    def recent_episodes(self) -> tuple[float, int, int]:
+        """Mean return of the last episodes that ended; NaN before the first.
+
+        Returns:
+            It, how many episodes ended in the last rollout, and how many the mean is of, over all
+            ranks.
+        """
         recent = self.recent_returns
-        return sum(recent) / len(recent) if recent else math.nan
+        sum_of_returns, ended, count = total(sum(recent), self.episodes_ended, len(recent))
+        return sum_of_returns / count if count else math.nan, int(ended), int(count)
 
     def _shown(self) -> Tensor:
         if self._normalize_observations is None:
@@ -194,14 +201,14 @@ class Actors:
         """What the next rollout depends on, as tensors and plain values.
 
         An environment without ``get_state`` gives none, and starts new episodes on resuming; see
-        :mod:`.replay` for games.
+        :mod:`.replay` for games. So do those of several ranks, who may be more or fewer then.
         """
         state: dict[str, Any] = {"recent_returns": list(self.recent_returns)}
         for name in ("_normalize_observations", "_normalize_rewards"):
             if getattr(self, name) is not None:
                 state[name] = _to_tensors(getattr(self, name).get_state())
         env: Any = self.env
-        if hasattr(env, "get_state"):
+        if hasattr(env, "get_state") and ranks() == 1:
             arrays = {"ended": self._ended, "returns": self._returns}
             if self._lives is not None:
                 arrays["lives"] = self._lives

@@ -1,15 +1,11 @@
-"""One distillation as a run: progress, log, checkpoints, and the dataset at the end."""
+"""One distillation as a run: its folder, its start or where it goes on, the dataset at the end."""
 
 import dataclasses
 import difflib
 import logging
-import math
-import signal
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from gymnasium.envs.registration import EnvSpec
@@ -17,8 +13,8 @@ from gymnasium.vector import VectorEnv
 
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.envs.real import env_spaces
-from distilled_envs.errors import DivergedError, SettingsError
-from distilled_envs.formatting import in_a_line, written
+from distilled_envs.errors import SettingsError
+from distilled_envs.formatting import in_a_line
 from distilled_envs.learners.threads import threads_for, torch_threads
 from distilled_envs.spec import DistillationSpec, InnerSpec, TaskSpec
 from distilled_envs.storage.files import alone_in, given_path
@@ -26,14 +22,20 @@ from distilled_envs.storage.folder import read_spec
 from distilled_envs.training.backends import checked_world, make_training_envs
 from distilled_envs.training.checkpoints import check_state
 from distilled_envs.training.dataset_teachers import as_teacher, load_guide_start, load_teacher
+from distilled_envs.training.distributed import (
+    from_first,
+    process_group,
+    rank,
+    seed_own_draws,
+    share,
+)
 from distilled_envs.training.guided import Guided
 from distilled_envs.training.imitation import Imitation
+from distilled_envs.training.loop import iterate
 from distilled_envs.training.meta_ppo import MetaPPO
 from distilled_envs.training.presets import PRESETS
-from distilled_envs.training.progress import step_bar
 from distilled_envs.training.provenance import TrainingLog, provenance
 from distilled_envs.training.run_folder import RunFolder, check_free, check_run
-from distilled_envs.training.scalars import Scalars
 from distilled_envs.training.settings import GameSettings, Settings
 from distilled_envs.training.starts import best_constant_action, prefer
 from distilled_envs.training.views import make_view
@@ -52,6 +54,9 @@ def distill(
 ) -> DistilledDataset:
     """Distill an environment into a dataset.
 
+    Processes that torchrun has started share the learners, see :mod:`.distributed`; the first one
+    alone reads and writes ``output``.
+
     Ctrl-C (and SIGTERM) finishes the iteration, writes a checkpoint and raises KeyboardInterrupt;
     a second one stops at once, and the last checkpoint stands.
 
@@ -62,7 +67,8 @@ def distill(
             dataset as one that was never stopped, for cart-pole, which tells its state, and games,
             which are played again up to there; others start new episodes. A finished run goes on if
             ``total_steps`` are more now, and ``reward_threshold`` higher or None where it was
-            solved; what it gave before stays in ``<output>/dataset-<steps>``.
+            solved; what it gave before stays in ``<output>/dataset-<steps>``. Processes may be more
+            or fewer then.
         progress: Whether to show a progress bar.
         command: The shell command that asked for it, kept in the dataset's provenance; a resumed
             run keeps the one that started it.
@@ -76,6 +82,7 @@ def distill(
         DatasetError: There is no such teacher, or a game's ROM is missing.
         DivergedError: The numbers are no longer finite; the last good checkpoint stands.
         StorageError: ``output`` can't be written, or another run goes on there.
+        RankError: Another process that shared the work has ended.
     """
     if isinstance(settings, str):
         if settings not in PRESETS:
@@ -90,23 +97,37 @@ def distill(
     output = given_path(output)
     # This call's command, not the first one's: settings may have changed on resuming.
     again = "--resume" if command is None else f"`{command}{'' if resume else ' --resume'}`"
-    if resume:
-        check_run(output)
+    with process_group(settings.device):
+        share(settings)  # or say now that it can't be
+        if rank():
+            return _follow(settings, world)
+        if resume:
+            check_run(output)
+            with alone_in(output):
+                folder = RunFolder.resume(output, settings)
+                if folder.is_finished(settings):
+                    logger.info("%s is finished already", output)
+                    from_first(None)
+                    return from_first(DistilledDataset.load(folder.dataset))
+                kept = folder.teacher if folder.teacher.exists() else None
+                source = _load_source(settings, world.spec, kept)
+                folder.keep(source)
+                return _run(settings, world, folder, source, progress, again)
+        check_free(output)
+        source = _load_source(settings, world.spec)  # before anything is written
         with alone_in(output):
-            folder = RunFolder.resume(output, settings)
-            if folder.is_finished(settings):
-                logger.info("%s is finished already", output)
-                return DistilledDataset.load(folder.dataset)
-            kept = folder.teacher if folder.teacher.exists() else None
-            source = _load_source(settings, world.spec, kept)
+            folder = RunFolder.start(output, settings, command)
             folder.keep(source)
             return _run(settings, world, folder, source, progress, again)
-    check_free(output)
-    source = _load_source(settings, world.spec)  # before anything is written
-    with alone_in(output):
-        folder = RunFolder.start(output, settings, command)
-        folder.keep(source)
-        return _run(settings, world, folder, source, progress, again)
+
+
+def _follow(settings: Settings, world: World) -> DistilledDataset:
+    """What other ranks than the first do: learn with it, and get its dataset."""
+    begun: tuple[int, DistilledDataset | None] | None = from_first()
+    if begun is not None:  # else it was finished already
+        _learn(settings, world, *begun)
+    dataset: DistilledDataset = from_first()
+    return dataset
 
 
 def _run(
@@ -128,30 +149,69 @@ def _run(
         again: What goes on with the run after Ctrl-C.
     """
     state = folder.load_checkpoint()
+    iteration = state["algorithm"]["iteration"] if state else 0
+    from_first((iteration, source))
+    algorithm, log = _learn(
+        settings, world, iteration, source, state, folder, progress=progress, again=again
+    )
+    return from_first(_finish(settings, algorithm, folder, world, log, source, progress))
+
+
+def _learn(
+    settings: Settings,
+    world: World,
+    iteration: int,
+    source: DistilledDataset | None,
+    state: dict[str, Any] | None = None,
+    folder: RunFolder | None = None,
+    *,
+    progress: bool = False,
+    again: str = "",
+) -> tuple[MetaPPO, TrainingLog]:
+    """The iterations that are left of a run, this rank's share of them.
+
+    Args:
+        settings: The run's.
+        world: Its environment.
+        iteration: Those that it has done.
+        source: The dataset that it learns from.
+        state: Its last checkpoint, if any; only the first rank has it.
+        folder: Its folder; only the first rank has it.
+        progress: Whether to show a progress bar.
+        again: What goes on with the run after Ctrl-C.
+
+    Returns:
+        The algorithm after the last iteration, and what all of them took.
+    """
+    mine = share(settings)
     # Environments that can't go on from where they were get new episodes, not the first ones again.
-    env_seed = settings.seed + (state["algorithm"]["iteration"] if state else 0)
-    env = make_training_envs(settings, world, env_seed)
+    env_seed = settings.seed + iteration + rank() * mine.learners * mine.envs_per_learner
+    env = make_training_envs(mine, world, env_seed)
     threads = _threads(settings, world)
     if settings.threads is None:
         logger.info("torch uses %d thread%s (--threads)", threads, "s" * (threads != 1))
     with torch.random.fork_rng(devices=[]), torch_threads(threads):
         torch.manual_seed(settings.seed)
-        algorithm = make_algorithm(settings, env, world.task, env_seed, source)
+        algorithm = make_algorithm(mine, env, world.task, env_seed, source)
         log = TrainingLog()
-        if state is not None:
+        if folder is not None and state is not None:
             with folder.restoring():
                 check_state(state["algorithm"], algorithm)
                 algorithm.load_state_dict(state["algorithm"])
                 log = TrainingLog.from_checkpoint(state)
-        elif isinstance(settings, GameSettings) and settings.constant_start:
+        elif folder is not None and isinstance(settings, GameSettings) and settings.constant_start:
             started = time.monotonic()
             action, steps = best_constant_action(settings, world, progress=progress)
             logger.info("a player of action %d alone gets most, and learners start so", action)
             prefer(algorithm, action)
             log = TrainingLog(time.monotonic() - started, steps)
-        _train(algorithm, folder, log, progress, again)
+        first = from_first(algorithm.state_dict())
+        if rank():  # the same batch, critic and statistics; other environments and draws
+            algorithm.load_state_dict(first)
+            seed_own_draws(settings.seed, iteration)
+        iterate(settings, algorithm, folder, log, progress, again)
     env.close()
-    return _finish(algorithm, folder, world, log, source, progress)
+    return algorithm, log
 
 
 def make_algorithm(
@@ -210,65 +270,8 @@ def _check_device(device: str) -> None:
         raise SettingsError(f"The device {device!r} can't be used: {in_a_line(error)}") from None
 
 
-def _train(
-    algorithm: MetaPPO, folder: RunFolder, log: TrainingLog, progress: bool, again: str
-) -> None:
-    """Iterate to the end, or to the first Ctrl-C.
-
-    Args:
-        algorithm: The state to go on from.
-        folder: Where checkpoints and scalars go.
-        log: What the run has done before; brought up to date.
-        progress: Whether to show a progress bar.
-        again: What goes on with the run after Ctrl-C.
-    """
-    settings = algorithm.settings
-    before = algorithm.iteration * settings.steps_per_iteration
-    scalars = Scalars(folder.tensorboard, before + 1)
-    total = algorithm.ending.iterations * settings.steps_per_iteration
-    bar = step_bar(settings.name, total, done=before, progress=progress)
-    smaller = f"--learning-rate (it was {settings.learning_rate:g})"
-    if settings.target_learning_rate is not None:
-        smaller += f" or --target-learning-rate (it was {settings.target_learning_rate:g})"
-    spent, started = log.seconds, time.monotonic()
-    saved = started
-
-    def save() -> None:
-        log.seconds = spent + time.monotonic() - started
-        folder.save_checkpoint({"algorithm": algorithm.state_dict()} | log.to_checkpoint())
-
-    with _stop_on_signal() as stop, scalars, bar:
-        while algorithm.iteration < algorithm.ending.iterations and not stop.is_set():
-            try:
-                metrics = algorithm.iterate()
-            except DivergedError as error:
-                raise DivergedError(
-                    f"{error} The checkpoint of iteration {folder.iteration()} stands: go on from "
-                    f"it with --resume and a smaller {smaller}."
-                ) from None
-            steps = algorithm.iteration * settings.steps_per_iteration
-            metrics["steps_per_second"] = (steps - before) / (time.monotonic() - started)
-            scalars.add(metrics, steps)
-            log.note(steps, metrics["return"])
-            if not math.isnan(metrics["return"]):  # as long as no episode has ended
-                bar.set_postfix_str(f"return {written(metrics['return'])}", refresh=False)
-            bar.update(settings.steps_per_iteration)
-            if algorithm.iteration == algorithm.ending.solved:
-                bar.total = algorithm.ending.iterations * settings.steps_per_iteration
-                with bar.external_write_mode():
-                    logger.info("%s", algorithm.ending.message())
-            if time.monotonic() - saved >= settings.checkpoint_seconds:
-                save()
-                saved = time.monotonic()
-        save()
-    if stop.is_set():
-        raise KeyboardInterrupt(
-            f"stopped after {algorithm.iteration} of {algorithm.ending.iterations} iterations; "
-            f"{folder.checkpoint} is written: go on with {again}"
-        )
-
-
 def _finish(
+    settings: Settings,
     algorithm: MetaPPO,
     folder: RunFolder,
     world: World,
@@ -277,7 +280,7 @@ def _finish(
     progress: bool,
 ) -> DistilledDataset:
     """Evaluate what was distilled, and write it."""
-    settings, batch, view = algorithm.settings, algorithm.batch, algorithm.view
+    batch, view = algorithm.batch, algorithm.view
     networks = dict(zip(settings.families, settings.networks, strict=True))
     spec = DistillationSpec(
         name=settings.name,
@@ -319,25 +322,3 @@ def _finish(
         folder.dataset.rename(folder.path / f"dataset-{steps}")
     dataset.save(folder.dataset)
     return DistilledDataset.load(folder.dataset)
-
-
-@contextmanager
-def _stop_on_signal() -> Iterator[threading.Event]:
-    """An event that the first SIGINT or SIGTERM sets; the second interrupts at once."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():  # signals go to the main thread
-        yield stop
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def ask(number, frame):
-        stop.set()
-        signal.signal(number, signal.default_int_handler)
-
-    for number in before:
-        signal.signal(number, ask)
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -17,15 +17,18 @@ class Scalars:
     """Scalars over environment steps in a folder; without TensorBoard there are none.
 
     Args:
-        folder: Where.
+        folder: Where; None keeps none.
         first_step: Step from which what an earlier process wrote is hidden, as it is done again.
 
     Raises:
         StorageError: The folder can't be written.
     """
 
-    def __init__(self, folder: Path, first_step: int = 0):
-        self._folder, self._writer, self._threads = folder, None, set[threading.Thread]()
+    def __init__(self, folder: Path | None, first_step: int = 0):
+        self._writer, self._threads = None, set[threading.Thread]()
+        if folder is None:
+            return
+        self._folder = folder
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:

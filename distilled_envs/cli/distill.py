@@ -25,6 +25,7 @@ from distilled_envs.training import (
     SearchSettings,
     Settings,
 )
+from distilled_envs.training.distributed import check_alone, is_first
 from distilled_envs.training.random_search import POLICY
 
 
@@ -50,7 +51,8 @@ def distill(
     settings = named(settings, preset)
     output = given_path(output or usual_folder(settings))
     dataset = training.distill(settings, output, resume=resume, progress=progress, command=line)
-    _report(dataset, output)
+    if is_first():
+        _report(dataset, output)
 
 
 def distill_any(
@@ -70,6 +72,7 @@ def distill_any(
         progress: Show progress bars.
         line: The whole command.
     """
+    check_alone(f"distill {settings.env_id}")
     output = given_path(output or usual_folder(settings))
     dataset = training.distill_any(settings, output, resume=resume, progress=progress, command=line)
     print(f"\nChosen: {dataset.spec.provenance['choice']}.", end="")
@@ -154,6 +157,7 @@ def imitate(
         progress: Show a progress bar.
         line: The whole command.
     """
+    check_alone("imitate")
     output = given_path(output)
     _check_output(output, learners, eval_episodes)
     where: str | EnvSpec | None = env
@@ -197,6 +201,7 @@ def refit(
         progress: Show a progress bar.
         line: The whole command.
     """
+    check_alone("refit")
     output = given_path(output)
     _check_output(output, learners, episodes)
     dataset = training.refit(
@@ -223,6 +228,7 @@ def search(
         resume: Go on with the search in the output folder.
         progress: Show a progress bar.
     """
+    check_alone("search")
     output = given_path(output or Path("runs") / f"search-{settings.env_id.split(':')[-1]}")
     training.search(settings, output, resume=resume, progress=progress)
     policy = output / POLICY

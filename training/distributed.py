@@ -1,0 +1,243 @@
+"""Learners shared out among processes, as ``torchrun`` starts them; a process of them is a rank.
+
+Each rank draws, rolls out and differentiates its part of the learners. What all of them learn, the
+batch, the critic and the running statistics, is the same on every rank, since gradients and
+statistics are averaged. In a process that works alone, everything here leaves values as they are.
+"""
+
+import dataclasses
+import logging
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, distributed
+
+from distilled_envs.errors import RankError, SettingsError
+from distilled_envs.formatting import in_a_line
+from distilled_envs.training.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+_LAUNCHED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+"""Variables of the environment by which ``torchrun`` tells a process of the others."""
+_LONGEST = timedelta(days=1)
+"""Time that ranks wait for each other: the evaluation at the end is the first one's alone."""
+_FOUND_IN = timedelta(minutes=10)
+"""Time in which they find each other."""
+_Any = TypeVar("_Any")
+
+
+_group: distributed.ProcessGroup | None = None
+"""The ranks, while they share the work of a run."""
+
+
+def rank() -> int:
+    """The place of this process among those that share a run's work; 0 is the one that writes."""
+    return 0 if _group is None else _group.rank()
+
+
+def ranks() -> int:
+    """How many processes share the work."""
+    return 1 if _group is None else _group.size()
+
+
+def is_first() -> bool:
+    """Whether this process is the one that speaks, also when no work is shared any more."""
+    return not _is_launched() or int(os.environ["RANK"]) == 0
+
+
+def simulator_threads(chosen: int | None) -> int:
+    """Threads of a simulator: as chosen, or this rank's share of the cores.
+
+    Args:
+        chosen: By the user, or None.
+
+    Returns:
+        A number; 0 leaves it to the simulator, where a process works alone.
+    """
+    if chosen is not None or ranks() == 1:
+        return chosen or 0
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", ranks()))
+    return max(1, (os.cpu_count() or 1) // here)
+
+
+def share(settings: Settings) -> Settings:
+    """What a rank does of a run: a part of the learners, in as many iterations.
+
+    Args:
+        settings: The whole run's.
+
+    Raises:
+        SettingsError: Its learners can't be shared out evenly.
+    """
+    each, rest = divmod(settings.learners, ranks())
+    if rest or each < len(settings.families):
+        raise SettingsError(
+            f"{settings.learners} learners of {len(settings.families)} families can't be shared "
+            f"out among {ranks()} processes, of which each needs as many, and one of each family: "
+            "choose another --learners, or --nproc-per-node."
+        )
+    if ranks() == 1:
+        return settings
+    return dataclasses.replace(settings, learners=each, total_steps=settings.total_steps // ranks())
+
+
+@contextmanager
+def process_group(device: str) -> Iterator[None]:
+    """Ranks that hear each other: by gloo on processors, by NCCL on GPUs.
+
+    Args:
+        device: Of the run. Where it is "cuda", each rank of a machine takes a GPU of its own.
+
+    Raises:
+        RankError: They don't find each other.
+    """
+    global _group
+    if not _is_launched() or int(os.environ["WORLD_SIZE"]) == 1:
+        yield
+        return
+    backend = "gloo"
+    if torch.device(device).type == "cuda":
+        backend = "cpu:gloo,cuda:nccl"
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", os.environ["RANK"])))
+    try:
+        store, *_ = next(distributed.rendezvous("env://", timeout=_FOUND_IN))
+        size, place = int(os.environ["WORLD_SIZE"]), int(os.environ["RANK"])
+        distributed.init_process_group(
+            backend, store=store, world_size=size, rank=place, timeout=_LONGEST
+        )
+    except (RuntimeError, ValueError) as error:
+        raise RankError(
+            f"Process {int(os.environ['RANK']) + 1} of {os.environ['WORLD_SIZE']} does not find "
+            f"the others at {os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}: "
+            f"{in_a_line(error)}."
+        ) from None
+    _group = distributed.group.WORLD
+    log = logging.getLogger("distilled_envs")
+    level = log.level
+    if rank():
+        log.setLevel(logging.WARNING)  # what all do, the first one tells
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+        _group = None
+        distributed.destroy_process_group()
+
+
+def average(values: Tensor) -> Tensor:
+    """The mean of each value over ranks, in a tensor of the same shape."""
+    if ranks() == 1:
+        return values
+    mean = values.detach().clone()
+    with _heard():
+        distributed.all_reduce(mean)
+    return mean / ranks()
+
+
+def average_gradients(parameters: Iterable[Tensor]) -> None:
+    """Give parameters the mean of their gradients over ranks: one message for all of them."""
+    if ranks() == 1:
+        return
+    gradients = [each.grad for each in parameters if each.grad is not None]
+    means = average(torch.cat([each.flatten() for each in gradients]))
+    parts = means.split([each.numel() for each in gradients])
+    for gradient, part in zip(gradients, parts, strict=True):
+        gradient.copy_(part.view_as(gradient))
+
+
+def mean_metrics(minibatches: Sequence[dict[str, Tensor]]) -> dict[str, float]:
+    """The mean of each metric over minibatches, and over ranks."""
+    means = torch.stack([torch.stack([*each.values()]) for each in minibatches]).mean(0)
+    return dict(zip(minibatches[0], average(means).tolist(), strict=True))
+
+
+def moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+    """Mean and variance of the values ``(n, ...)`` of all ranks, which have equally many.
+
+    Returns:
+        Mean ``(...)``, variance ``(...)``, and how many the values are.
+    """
+    own = values.mean(0)
+    mean = average(torch.from_numpy(own)).numpy()
+    spread = values.var(0) + (own - mean) ** 2
+    return mean, average(torch.from_numpy(spread)).numpy(), len(values) * ranks()
+
+
+def total(*numbers: float) -> list[float]:
+    """The sum of each number over ranks."""
+    if ranks() == 1:
+        return [*numbers]
+    return (average(torch.tensor(numbers, dtype=torch.float64)) * ranks()).tolist()
+
+
+def any_of(wish: bool) -> bool:
+    """Whether it is true on any rank."""
+    return wish if ranks() == 1 else bool(total(float(wish))[0])
+
+
+def from_first(value: _Any | None = None) -> _Any:
+    """What the first rank has, on all of them.
+
+    Args:
+        value: Anything that can be pickled; that of other ranks is not looked at.
+    """
+    values: list[Any] = [value]
+    if ranks() > 1:
+        with _heard():
+            distributed.broadcast_object_list(values, device=torch.device("cpu"))
+    given: _Any = values[0]
+    return given
+
+
+def seed_own_draws(seed: int, iteration: int) -> None:
+    """Let torch draw otherwise than on the other ranks.
+
+    Args:
+        seed: The run's.
+        iteration: Where the run goes on.
+    """
+    sequence = np.random.SeedSequence([seed, iteration, rank()])
+    torch.manual_seed(int(sequence.generate_state(1, np.uint64)[0]))
+
+
+def check_alone(work: str) -> None:
+    """Refuse what processes don't share.
+
+    Args:
+        work: The command.
+
+    Raises:
+        SettingsError: There are several.
+    """
+    if _is_launched() and int(os.environ["WORLD_SIZE"]) > 1:
+        raise SettingsError(
+            f"`{work}` is the work of one process: run it without torchrun. Processes share that "
+            "of `distill PRESET`, by meta-PPO."
+        )
+
+
+def _is_launched() -> bool:
+    return all(name in os.environ for name in _LAUNCHED)
+
+
+@contextmanager
+def _heard() -> Iterator[None]:
+    """What gloo and NCCL say when another rank has gone, in a sentence.
+
+    Raises:
+        RankError: It has.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        logger.debug("%s", in_a_line(error))
+        raise RankError(
+            f"Process {rank() + 1} of {ranks()} no longer hears the others: one of them has ended, "
+            "and says why, or the network has. The last checkpoint stands: go on with --resume."
+        ) from None
