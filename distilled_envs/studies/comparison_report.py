@@ -103,12 +103,15 @@ def _notes(results: dict[str, Any]) -> list[str]:
 
 def _figures(results: dict[str, Any]) -> dict[str, "Figure"]:
     """Return over environment steps, and over seconds."""
-    players = results["players"]
+    players, cost = results["players"], results["distillation"]
+    costs = {"steps": cost["env_steps"], "seconds": cost["seconds"]}
     learners = {label(n): each["curves"] for n, each in players.items() if "curves" in each}
     marks = {label(name): players[name]["score"] for name in ("one_step", "random")}
     return {
-        f"return-over-{axis}": learning_curves(results["dataset"]["env"], learners, axis, marks)
-        for axis in ("steps", "seconds")
+        f"return-over-{axis}": learning_curves(
+            results["dataset"]["env"], learners, axis, marks, {label("one_step"): costs[axis]}
+        )
+        for axis in costs
     }
 
 

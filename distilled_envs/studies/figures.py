@@ -40,6 +40,7 @@ def learning_curves(
     learners: dict[str, list[dict[str, list[Any]]]],
     axis: str,
     marks: dict[str, dict[str, Any]],
+    costs: dict[str, float] | None = None,
 ) -> "Figure":
     """Return over environment steps or seconds: interquartile mean over seeds, 95% bands.
 
@@ -49,6 +50,8 @@ def learning_curves(
             they are of.
         axis: ``"steps"`` or ``"seconds"``.
         marks: Scores to compare with, as horizontal lines, by what they are of.
+        costs: What some of them took once, before the first network: their lines are thin up to
+            there.
     """
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     plot = figure.subplots()
@@ -70,7 +73,10 @@ def learning_curves(
             plot.fill_between(places, low, high, color=color, alpha=0.15, linewidth=0)
     for name, score in marks.items():
         color, line = styles[name]
-        plot.axhline(score["mean"], color=color, linestyle=line, linewidth=1.2)
+        cost = (costs or {}).get(name)
+        plot.axhline(score["mean"], color=color, linestyle=line, linewidth=0.5 if cost else 1.2)
+        if cost:
+            _paid(plot, cost, last, score["mean"], color, axis)
         labels.append((name, color, score["mean"]))
         if score["ci95"] is not None:
             plot.axhspan(*score["ci95"], color=color, alpha=0.1, linewidth=0)
@@ -83,6 +89,26 @@ def learning_curves(
     plot.spines[["top", "right"]].set_visible(False)
     _label(plot, labels)
     return figure
+
+
+def _paid(plot: Any, cost: float, last: float, height: float, color: str, axis: str) -> None:
+    """Mark on a line where what it took is paid, or that this lies beyond the plot."""
+    words = f"distilled once: {cost:,.0f} {'steps' if axis == 'steps' else 's'}"
+    here, left = cost < last, cost < last / 2
+    if here:
+        plot.plot([cost, last], [height] * 2, color=color, linewidth=1.8)
+        plot.plot([cost], [height], "o", color=color, markersize=6)
+    plot.annotate(
+        words if here else f"{words} \N{RIGHTWARDS ARROW}",
+        (cost if here else last, height),
+        (4 if left else -4, -7),
+        textcoords="offset points",
+        ha="left" if left else "right",
+        va="top",
+        color=color,
+        fontsize=9,
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 1},
+    )
 
 
 def _styles(names: list[str]) -> dict[str, tuple[str, Any]]:

@@ -37,6 +37,26 @@ def test_every_curve_has_its_name_beside_it_and_none_covers_another(ends):
     assert "200,000" in [each.get_text() for each in plot.get_xticklabels()]
 
 
+@pytest.mark.parametrize(
+    ("cost", "told", "dots"),
+    [(50_000, "distilled once: 50,000 steps", 1), (3e6, "distilled once: 3,000,000 steps →", 0)],
+)
+def test_a_line_begins_where_what_it_took_is_paid(cost, told, dots):
+    mark = {"one gradient step": MARK}
+    figure = learning_curves(
+        "X-v0", {"PPO": curves(1.0)}, "steps", mark, {"one gradient step": cost}
+    )
+    figure.draw_without_rendering()
+    (plot,) = figure.axes
+    notes = [each for each in plot.get_children() if isinstance(each, Annotation)]
+    (note,) = (each for each in notes if "distilled" in each.get_text())
+    assert note.get_text() == told
+    box = Text.get_window_extent(note)
+    assert plot.bbox.x0 <= box.x0 and box.x1 <= plot.bbox.x1
+    begins = [line.get_xdata()[0] for line in plot.lines if line.get_marker() == "o"]
+    assert begins == [cost] * dots
+
+
 def test_a_method_looks_the_same_everywhere_and_differs_without_color():
     one, two = (
         learning_curves("X-v0", {name: curves(1.0) for name in names}, "steps", {}).axes[0].lines
