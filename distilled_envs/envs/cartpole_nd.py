@@ -24,6 +24,8 @@ THETA_LIMIT = 12 * 2 * math.pi / 360
 X_LIMIT = 2.4
 RESET_BOUND = 0.05
 MAX_DIMS = 10_000
+_FORCES = np.array([-FORCE, FORCE])
+_NEVER = np.iinfo(np.int32).max
 
 
 def _spaces(dims: int) -> tuple[spaces.Box, spaces.Discrete]:
@@ -47,17 +49,32 @@ def _physics_step(state: np.ndarray, force: np.ndarray) -> np.ndarray:
     Returns:
         The state 0.02 s later, a new array of the same shape.
     """
-    x, x_dot, theta, theta_dot = state
+    theta, theta_dot = state[2], state[3]
+    change = np.empty_like(state)
     cos, sin = np.cos(theta), np.sin(theta)
     # https://coneural.org/florian/papers/05_cart_pole.pdf
-    push = (force + POLE_MASS_LENGTH * np.square(theta_dot) * sin) / TOTAL_MASS
-    theta_acc = (GRAVITY * sin - cos * push) / (
-        HALF_LENGTH * (4.0 / 3.0 - MASS_POLE * np.square(cos) / TOTAL_MASS)
-    )
-    x_acc = push - POLE_MASS_LENGTH * theta_acc * cos / TOTAL_MASS
-    return np.stack(
-        (x + TAU * x_dot, x_dot + TAU * x_acc, theta + TAU * theta_dot, theta_dot + TAU * theta_acc)
-    )
+    # theta_acc = (GRAVITY * sin - cos * push) / inertia
+    # x_acc = push - POLE_MASS_LENGTH * theta_acc * cos / TOTAL_MASS
+    push = np.square(theta_dot)
+    push *= POLE_MASS_LENGTH
+    push *= sin
+    push += force
+    push /= TOTAL_MASS
+    inertia = np.square(cos)
+    inertia *= MASS_POLE
+    inertia /= TOTAL_MASS
+    np.subtract(4.0 / 3.0, inertia, out=inertia)
+    inertia *= HALF_LENGTH
+    sin *= GRAVITY
+    sin -= cos * push
+    theta_acc = np.divide(sin, inertia, out=change[3])
+    cos *= POLE_MASS_LENGTH * theta_acc
+    cos /= TOTAL_MASS
+    np.subtract(push, cos, out=change[1])
+    change[::2] = state[1::2]
+    change *= TAU
+    change += state
+    return change
 
 
 def _failed(state: np.ndarray) -> np.ndarray:
@@ -269,7 +286,7 @@ class CartPoleNDVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             if not mask.all():
                 raise gym.error.ResetNeeded("The first reset must reset every copy.")
             self.state = np.zeros((4, self.dims, self.num_envs))
-        self._restart(mask)
+        self._restart(np.flatnonzero(mask))
         self._force = np.zeros((self.dims, self.num_envs))
         return self._observation(), {}
 
@@ -278,12 +295,13 @@ class CartPoleNDVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Push one cart in every copy for 0.02 s."""
         actions = np.asarray(actions)
-        if actions.shape != (self.num_envs,) or not np.issubdtype(actions.dtype, np.integer):
+        if actions.shape != (self.num_envs,) or actions.dtype.kind not in "iu":
             raise ValueError(
                 f"CartPoleND-v0 with {self.num_envs} copies needs {self.num_envs} whole numbers "
                 f"as actions, got an array of {actions.dtype} with shape {actions.shape}."
             )
-        if actions.min() < 0 or actions.max() >= 2 * self.dims:
+        # As unsigned numbers, negative ones are the largest.
+        if actions.view(f"u{actions.itemsize}").max() >= 2 * self.dims:
             raise ValueError(
                 f"Actions of CartPoleND-v0 with dims={self.dims} lie between 0 and "
                 f"{2 * self.dims - 1}, got {actions.min()} to {actions.max()}."
@@ -296,17 +314,18 @@ class CartPoleNDVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             )
         resetting = self._done
         self._force = np.zeros((self.dims, self.num_envs))
-        self._force[actions >> 1, self._copies] = (actions & 1) * (2 * FORCE) - FORCE
+        pushed = (actions >> 1).astype(np.intp) * self.num_envs + self._copies
+        self._force.reshape(-1)[pushed] = _FORCES[actions & 1]
         self.state = _physics_step(self.state, self._force)
         self._steps += 1
         terminated = _failed(self.state)
-        limited = self.max_episode_steps != -1
-        truncated = limited & (self._steps >= self.max_episode_steps)
-        reward = np.ones(self.num_envs, dtype=np.float32)
-        if resetting.any():  # NEXT_STEP: this step is the reset, whatever the action
-            self._restart(resetting)
-            terminated[resetting] = truncated[resetting] = False
-            reward[resetting] = 0.0
+        limit = self.max_episode_steps if self.max_episode_steps != -1 else _NEVER
+        truncated = self._steps >= limit
+        reward = (~resetting).astype(np.float32)
+        begun = np.flatnonzero(resetting)
+        if len(begun):  # NEXT_STEP: this step is the reset, whatever the action
+            self._restart(begun)
+            terminated[begun] = truncated[begun] = False
         self._done = terminated | truncated
         info: dict[str, Any] = {}
         if self.autoreset_mode is AutoresetMode.SAME_STEP and self._done.any():
@@ -316,7 +335,7 @@ class CartPoleNDVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             last = self._observation()
             for copy in np.flatnonzero(ended):
                 info["final_obs"][copy] = last[copy]
-            self._restart(ended)
+            self._restart(np.flatnonzero(ended))
         return self._observation(), reward, terminated, truncated, info
 
     def get_state(self) -> dict[str, Any]:
@@ -365,15 +384,17 @@ class CartPoleNDVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             for copy in self._copies
         )
 
-    def _restart(self, mask: np.ndarray) -> None:
+    def _restart(self, begun: np.ndarray) -> None:
+        """New episodes in the copies of these places."""
         assert self.state is not None
-        draws = self.np_random.uniform(self._low, self._high, size=(mask.sum(), self.dims, 4))
-        self.state[:, :, mask] = draws.transpose()
-        self._steps[mask] = 0
-        self._done = self._done & ~mask
+        draws = self.np_random.uniform(self._low, self._high, size=(len(begun), self.dims, 4))
+        self.state[:, :, begun] = draws.transpose()
+        self._steps[begun] = 0
+        self._done[begun] = False
 
     def _observation(self) -> np.ndarray:
         assert self.state is not None
-        observations = np.empty((self.num_envs, self.dims, 4), dtype=np.float32)
-        observations[...] = self.state.transpose()
-        return observations.reshape(self.num_envs, -1)
+        observations = np.empty((self.num_envs, 4 * self.dims), dtype=np.float32)
+        for place in range(4 * self.dims):  # twice as fast as all at once
+            observations[:, place] = self.state[place % 4, place // 4]
+        return observations

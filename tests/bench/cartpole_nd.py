@@ -3,11 +3,10 @@
 import time
 
 import gymnasium as gym
-import numpy as np
 
 import distilled_envs  # noqa: F401
 
-COPIES = 1024
+COPIES, REPEATS = 1024, 12
 
 
 def steps_per_second(make, rounds: int) -> float:
@@ -25,28 +24,31 @@ def steps_per_second(make, rounds: int) -> float:
 
 
 def main() -> None:
-    """Time the candidates in turn, three times over, and print the medians and their ratios."""
+    """Time the candidates in turn, many times over, and print the best of each, and ratios.
+
+    The best is what a neighbor on a busy machine has slowed least.
+    """
     candidates = {
-        "CartPoleND-v0 dims=1, ours": (lambda: gym.make_vec("CartPoleND-v0", COPIES, dims=1), 500),
-        "CartPole-v1, Gymnasium's vector": (lambda: gym.make_vec("CartPole-v1", COPIES), 500),
+        "CartPoleND-v0 dims=1, ours": (lambda: gym.make_vec("CartPoleND-v0", COPIES, dims=1), 100),
+        "CartPole-v1, Gymnasium's vector": (lambda: gym.make_vec("CartPole-v1", COPIES), 100),
         "CartPole-v1, SyncVectorEnv": (
             lambda: gym.make_vec("CartPole-v1", COPIES, vectorization_mode="sync"),
-            15,
+            3,
         ),
-        "CartPoleND-v0 dims=5, ours": (lambda: gym.make_vec("CartPoleND-v0", COPIES, dims=5), 200),
+        "CartPoleND-v0 dims=5, ours": (lambda: gym.make_vec("CartPoleND-v0", COPIES, dims=5), 40),
         "CartPoleND-v0 dims=5, SyncVectorEnv": (
             lambda: gym.make_vec("CartPoleND-v0", COPIES, dims=5, vectorization_mode="sync"),
-            15,
+            3,
         ),
     }
     speeds = {name: [] for name in candidates}
-    for _ in range(3):
+    for _ in range(REPEATS):
         for name, (make, rounds) in candidates.items():
             speeds[name].append(steps_per_second(make, rounds))
-    median = {name: float(np.median(values)) for name, values in speeds.items()}
-    print(f"{COPIES} copies, median of 3\n{'':38}{'steps/s':>12}   ratio to ours")
-    for name, value in median.items():
-        ours = median[f"CartPoleND-v0 dims={5 if 'dims=5' in name else 1}, ours"]
+    best = {name: max(values) for name, values in speeds.items()}
+    print(f"{COPIES} copies, best of {REPEATS}\n{'':38}{'steps/s':>12}   ratio to ours")
+    for name, value in best.items():
+        ours = best[f"CartPoleND-v0 dims={5 if 'dims=5' in name else 1}, ours"]
         print(f"{name:38}{value:12,.0f}   {value / ours:.3f}")
 
 
