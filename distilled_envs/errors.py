@@ -36,7 +36,7 @@ class DivergedError(DistilledEnvsError, ArithmeticError):
 
 
 class RankError(DistilledEnvsError, RuntimeError):
-    """Of several processes that share a run, another one has ended."""
+    """Of several processes that share a run, another one has ended, or they find no others."""
 
 
 class StorageError(DistilledEnvsError, OSError):

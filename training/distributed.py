@@ -6,6 +6,7 @@ statistics are averaged. In a process that works alone, everything here leaves v
 """
 
 import dataclasses
+import itertools
 import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,7 +16,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor, distributed
+import torch.distributed as dist
+from torch import Tensor
 
 from distilled_envs.errors import RankError, SettingsError
 from distilled_envs.formatting import in_a_line
@@ -29,10 +31,11 @@ _LONGEST = timedelta(days=1)
 """Time that ranks wait for each other: the evaluation at the end is the first one's alone."""
 _FOUND_IN = timedelta(minutes=10)
 """Time in which they find each other."""
-_Any = TypeVar("_Any")
+_runs = itertools.count()
+"""Runs of this process: each finds the others by a name of its own."""
+_T = TypeVar("_T")
 
-
-_group: distributed.ProcessGroup | None = None
+_group: dist.ProcessGroup | None = None
 """The ranks, while they share the work of a run."""
 
 
@@ -41,7 +44,7 @@ def rank() -> int:
     return 0 if _group is None else _group.rank()
 
 
-def ranks() -> int:
+def world_size() -> int:
     """How many processes share the work."""
     return 1 if _group is None else _group.size()
 
@@ -60,9 +63,9 @@ def simulator_threads(chosen: int | None) -> int:
     Returns:
         A number; 0 leaves it to the simulator, where a process works alone.
     """
-    if chosen is not None or ranks() == 1:
+    if chosen is not None or world_size() == 1:
         return chosen or 0
-    here = int(os.environ.get("LOCAL_WORLD_SIZE", ranks()))
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", world_size()))
     return max(1, (os.cpu_count() or 1) // here)
 
 
@@ -75,16 +78,17 @@ def share(settings: Settings) -> Settings:
     Raises:
         SettingsError: Its learners can't be shared out evenly.
     """
-    each, rest = divmod(settings.learners, ranks())
-    if rest or each < len(settings.families):
+    count = world_size()
+    if count == 1:
+        return settings
+    each, rest = divmod(settings.learners, count)
+    if rest or each % len(settings.families):
         raise SettingsError(
             f"{settings.learners} learners of {len(settings.families)} families can't be shared "
-            f"out among {ranks()} processes, of which each needs as many, and one of each family: "
-            "choose another --learners, or --nproc-per-node."
+            f"out among {count} processes, of which each needs as many, and as many of each "
+            "family: choose another --learners, or --nproc-per-node."
         )
-    if ranks() == 1:
-        return settings
-    return dataclasses.replace(settings, learners=each, total_steps=settings.total_steps // ranks())
+    return dataclasses.replace(settings, learners=each, total_steps=settings.total_steps // count)
 
 
 @contextmanager
@@ -95,29 +99,43 @@ def process_group(device: str) -> Iterator[None]:
         device: Of the run. Where it is "cuda", each rank of a machine takes a GPU of its own.
 
     Raises:
+        SettingsError: Ranks can't share the device.
         RankError: They don't find each other.
     """
     global _group
     if not _is_launched() or int(os.environ["WORLD_SIZE"]) == 1:
         yield
         return
-    backend = "gloo"
-    if torch.device(device).type == "cuda":
-        backend = "cpu:gloo,cuda:nccl"
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", os.environ["RANK"])))
-    try:
-        store, *_ = next(distributed.rendezvous("env://", timeout=_FOUND_IN))
-        size, place = int(os.environ["WORLD_SIZE"]), int(os.environ["RANK"])
-        distributed.init_process_group(
-            backend, store=store, world_size=size, rank=place, timeout=_LONGEST
+    if device not in ("cpu", "cuda"):
+        raise SettingsError(
+            f"Several processes can't share the device {device!r}: choose --device cpu, or "
+            "--device cuda, where each takes a GPU of its own."
         )
-    except (RuntimeError, ValueError) as error:
+    if dist.is_initialized():
+        raise SettingsError(
+            "torch.distributed is initialized already: distill does that itself, so call it before "
+            "init_process_group, or after destroy_process_group."
+        )
+    number, count = int(os.environ["RANK"]) + 1, int(os.environ["WORLD_SIZE"])
+    address = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+    try:
+        if device == "cuda":
+            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", number - 1)))
+        store, *_ = next(dist.rendezvous("env://", timeout=_FOUND_IN))
+        dist.init_process_group(
+            "gloo" if device == "cpu" else "cpu:gloo,cuda:nccl",
+            store=dist.PrefixStore(f"distill-{next(_runs)}", store),
+            world_size=count,
+            rank=number - 1,
+            timeout=_LONGEST,
+        )
+    except (RuntimeError, ValueError, AssertionError) as error:
+        why = in_a_line(error)
         raise RankError(
-            f"Process {int(os.environ['RANK']) + 1} of {os.environ['WORLD_SIZE']} does not find "
-            f"the others at {os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}: "
-            f"{in_a_line(error)}."
+            f"Process {number} of {count} does not find the others at {address}, or its device: "
+            f"{why}."
         ) from None
-    _group = distributed.group.WORLD
+    _group = dist.group.WORLD
     log = logging.getLogger("distilled_envs")
     level = log.level
     if rank():
@@ -127,22 +145,22 @@ def process_group(device: str) -> Iterator[None]:
     finally:
         log.setLevel(level)
         _group = None
-        distributed.destroy_process_group()
+        dist.destroy_process_group()
 
 
 def average(values: Tensor) -> Tensor:
     """The mean of each value over ranks, in a tensor of the same shape."""
-    if ranks() == 1:
+    if world_size() == 1:
         return values
     mean = values.detach().clone()
     with _heard():
-        distributed.all_reduce(mean)
-    return mean / ranks()
+        dist.all_reduce(mean)
+    return mean / world_size()
 
 
 def average_gradients(parameters: Iterable[Tensor]) -> None:
     """Give parameters the mean of their gradients over ranks: one message for all of them."""
-    if ranks() == 1:
+    if world_size() == 1:
         return
     gradients = [each.grad for each in parameters if each.grad is not None]
     means = average(torch.cat([each.flatten() for each in gradients]))
@@ -166,32 +184,32 @@ def moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
     own = values.mean(0)
     mean = average(torch.from_numpy(own)).numpy()
     spread = values.var(0) + (own - mean) ** 2
-    return mean, average(torch.from_numpy(spread)).numpy(), len(values) * ranks()
+    return mean, average(torch.from_numpy(spread)).numpy(), len(values) * world_size()
 
 
-def total(*numbers: float) -> list[float]:
+def all_reduce_sum(*numbers: float) -> list[float]:
     """The sum of each number over ranks."""
-    if ranks() == 1:
+    if world_size() == 1:
         return [*numbers]
-    return (average(torch.tensor(numbers, dtype=torch.float64)) * ranks()).tolist()
+    return (average(torch.tensor(numbers, dtype=torch.float64)) * world_size()).tolist()
 
 
-def any_of(wish: bool) -> bool:
+def any_rank(wish: bool) -> bool:
     """Whether it is true on any rank."""
-    return wish if ranks() == 1 else bool(total(float(wish))[0])
+    return wish if world_size() == 1 else bool(all_reduce_sum(float(wish))[0])
 
 
-def from_first(value: _Any | None = None) -> _Any:
+def broadcast(value: _T | None = None) -> _T:
     """What the first rank has, on all of them.
 
     Args:
         value: Anything that can be pickled; that of other ranks is not looked at.
     """
     values: list[Any] = [value]
-    if ranks() > 1:
+    if world_size() > 1:
         with _heard():
-            distributed.broadcast_object_list(values, device=torch.device("cpu"))
-    given: _Any = values[0]
+            dist.broadcast_object_list(values, device=torch.device("cpu"))
+    given: _T = values[0]
     return given
 
 
@@ -237,7 +255,8 @@ def _heard() -> Iterator[None]:
         yield
     except RuntimeError as error:
         logger.debug("%s", in_a_line(error))
+        number, count = rank() + 1, world_size()
         raise RankError(
-            f"Process {rank() + 1} of {ranks()} no longer hears the others: one of them has ended, "
-            "and says why, or the network has. The last checkpoint stands: go on with --resume."
+            f"Process {number} of {count} no longer hears the others: one of them has ended, and "
+            "says why, or the network has. The last checkpoint stands: go on with --resume."
         ) from None

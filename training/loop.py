@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from distilled_envs.errors import DivergedError
 from distilled_envs.formatting import written
-from distilled_envs.training.distributed import any_of, ranks
+from distilled_envs.training.distributed import any_rank, world_size
 from distilled_envs.training.meta_ppo import MetaPPO
 from distilled_envs.training.progress import step_bar
 from distilled_envs.training.provenance import TrainingLog
@@ -56,7 +56,7 @@ def iterate(
         folder.save_checkpoint({"algorithm": algorithm.state_dict()} | log.to_checkpoint())
 
     with _stop_on_signal() as stop, scalars, bar:
-        while not (stopped := any_of(stop.is_set())):
+        while not (stopped := any_rank(stop.is_set())):
             if algorithm.iteration >= algorithm.ending.iterations:
                 break
             try:
@@ -83,6 +83,7 @@ def iterate(
                 save()
                 saved = time.monotonic()
         save()
+        stopped = stopped or any_rank(stop.is_set())
     if stopped:
         if folder is None:
             raise KeyboardInterrupt
@@ -97,7 +98,7 @@ def _stop_on_signal() -> Iterator[threading.Event]:
     """An event that the first SIGINT or SIGTERM sets; the second interrupts at once.
 
     Under torchrun no second one does: it sends on what its ranks had from the terminal already, and
-    ends them by itself when they take longer than half a minute.
+    ends them by itself when they take longer than its timeout.
     """
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():  # signals go to the main thread
@@ -107,7 +108,7 @@ def _stop_on_signal() -> Iterator[threading.Event]:
 
     def ask(number, frame):
         stop.set()
-        if ranks() == 1:
+        if world_size() == 1:
             signal.signal(number, signal.default_int_handler)
 
     for number in before:
@@ -115,5 +116,6 @@ def _stop_on_signal() -> Iterator[threading.Event]:
     try:
         yield stop
     finally:
+        sent_again = world_size() > 1 and stop.is_set()
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if sent_again else handler)

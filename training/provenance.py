@@ -16,7 +16,7 @@ import torch
 import distilled_envs
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.spec import DistillationSpec
-from distilled_envs.training.distributed import ranks
+from distilled_envs.training.distributed import world_size
 from distilled_envs.training.settings import Settings
 
 
@@ -99,8 +99,8 @@ def provenance(
             recorded with it, and not added.
     """
     extra: dict[str, Any] = {}
-    if ranks() > 1:
-        extra["processes"] = ranks()
+    if world_size() > 1:
+        extra["processes"] = world_size()
     if solved:
         extra["solved"] = {"reward_threshold": settings.reward_threshold, "env_steps": solved}
     if teacher is not None:

@@ -15,7 +15,7 @@ from torch import Tensor
 from distilled_envs.learners.actions import as_taken, choose_actions
 from distilled_envs.seeds import small_seed
 from distilled_envs.spec import TaskSpec
-from distilled_envs.training.distributed import ranks, total
+from distilled_envs.training.distributed import all_reduce_sum, world_size
 from distilled_envs.training.normalization import (
     ObservationNormalizer,
     RewardNormalizer,
@@ -172,7 +172,7 @@ class Actors:
             ranks.
         """
         recent = self.recent_returns
-        sum_of_returns, ended, count = total(sum(recent), self.episodes_ended, len(recent))
+        sum_of_returns, ended, count = all_reduce_sum(sum(recent), self.episodes_ended, len(recent))
         return sum_of_returns / count if count else math.nan, int(ended), int(count)
 
     def _shown(self) -> Tensor:
@@ -208,7 +208,7 @@ class Actors:
             if getattr(self, name) is not None:
                 state[name] = _to_tensors(getattr(self, name).get_state())
         env: Any = self.env
-        if hasattr(env, "get_state") and ranks() == 1:
+        if hasattr(env, "get_state") and world_size() == 1:
             arrays = {"ended": self._ended, "returns": self._returns}
             if self._lives is not None:
                 arrays["lives"] = self._lives

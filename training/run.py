@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import io
 import logging
 import time
 from pathlib import Path
@@ -23,11 +24,12 @@ from distilled_envs.training.backends import checked_world, make_training_envs
 from distilled_envs.training.checkpoints import check_state
 from distilled_envs.training.dataset_teachers import as_teacher, load_guide_start, load_teacher
 from distilled_envs.training.distributed import (
-    from_first,
+    broadcast,
     process_group,
     rank,
     seed_own_draws,
     share,
+    world_size,
 )
 from distilled_envs.training.guided import Guided
 from distilled_envs.training.imitation import Imitation
@@ -54,11 +56,12 @@ def distill(
 ) -> DistilledDataset:
     """Distill an environment into a dataset.
 
-    Processes that torchrun has started share the learners, see :mod:`.distributed`; the first one
-    alone reads and writes ``output``.
+    Processes that torchrun has started share the learners, see :mod:`.distributed`. Settings are
+    those of the first one, which alone reads and writes ``output``.
 
     Ctrl-C (and SIGTERM) finishes the iteration, writes a checkpoint and raises KeyboardInterrupt;
-    a second one stops at once, and the last checkpoint stands.
+    a second one stops at once, and the last checkpoint stands. (torchrun ends processes that need
+    longer than its ``--shutdown-timeout``, 30 seconds.)
 
     Args:
         settings: What to distill and how; a name stands for that of a preset.
@@ -92,12 +95,13 @@ def distill(
                 "for_environment(id) makes settings of an environment."
             )
         settings = PRESETS[settings]
-    world = checked_world(settings)
-    _check_device(settings.device)
     output = given_path(output)
     # This call's command, not the first one's: settings may have changed on resuming.
     again = "--resume" if command is None else f"`{command}{'' if resume else ' --resume'}`"
     with process_group(settings.device):
+        settings = broadcast(settings)  # the first rank may have those of a run that goes on
+        world = checked_world(settings)
+        _check_device(settings.device)
         share(settings)  # or say now that it can't be
         if rank():
             return _follow(settings, world)
@@ -107,8 +111,8 @@ def distill(
                 folder = RunFolder.resume(output, settings)
                 if folder.is_finished(settings):
                     logger.info("%s is finished already", output)
-                    from_first(None)
-                    return from_first(DistilledDataset.load(folder.dataset))
+                    broadcast(None)
+                    return broadcast(DistilledDataset.load(folder.dataset))
                 kept = folder.teacher if folder.teacher.exists() else None
                 source = _load_source(settings, world.spec, kept)
                 folder.keep(source)
@@ -123,10 +127,10 @@ def distill(
 
 def _follow(settings: Settings, world: World) -> DistilledDataset:
     """What other ranks than the first do: learn with it, and get its dataset."""
-    begun: tuple[int, DistilledDataset | None] | None = from_first()
+    begun: tuple[int, DistilledDataset | None, bool] | None = broadcast()
     if begun is not None:  # else it was finished already
         _learn(settings, world, *begun)
-    dataset: DistilledDataset = from_first()
+    dataset: DistilledDataset = broadcast()
     return dataset
 
 
@@ -150,11 +154,19 @@ def _run(
     """
     state = folder.load_checkpoint()
     iteration = state["algorithm"]["iteration"] if state else 0
-    from_first((iteration, source))
+    broadcast((iteration, source, state is not None))
     algorithm, log = _learn(
-        settings, world, iteration, source, state, folder, progress=progress, again=again
+        settings,
+        world,
+        iteration,
+        source,
+        state is not None,
+        state,
+        folder,
+        progress=progress,
+        again=again,
     )
-    return from_first(_finish(settings, algorithm, folder, world, log, source, progress))
+    return broadcast(_finish(settings, algorithm, folder, world, log, source, progress))
 
 
 def _learn(
@@ -162,6 +174,7 @@ def _learn(
     world: World,
     iteration: int,
     source: DistilledDataset | None,
+    goes_on: bool,
     state: dict[str, Any] | None = None,
     folder: RunFolder | None = None,
     *,
@@ -175,7 +188,8 @@ def _learn(
         world: Its environment.
         iteration: Those that it has done.
         source: The dataset that it learns from.
-        state: Its last checkpoint, if any; only the first rank has it.
+        goes_on: Whether it has a checkpoint.
+        state: That checkpoint; only the first rank has it.
         folder: Its folder; only the first rank has it.
         progress: Whether to show a progress bar.
         again: What goes on with the run after Ctrl-C.
@@ -199,19 +213,37 @@ def _learn(
                 check_state(state["algorithm"], algorithm)
                 algorithm.load_state_dict(state["algorithm"])
                 log = TrainingLog.from_checkpoint(state)
-        elif folder is not None and isinstance(settings, GameSettings) and settings.constant_start:
-            started = time.monotonic()
-            action, steps = best_constant_action(settings, world, progress=progress)
-            logger.info("a player of action %d alone gets most, and learners start so", action)
+        elif not goes_on and isinstance(settings, GameSettings) and settings.constant_start:
+            action, log = _constant_start(settings, world, progress)
             prefer(algorithm, action)
-            log = TrainingLog(time.monotonic() - started, steps)
-        first = from_first(algorithm.state_dict())
-        if rank():  # the same batch, critic and statistics; other environments and draws
-            algorithm.load_state_dict(first)
-            seed_own_draws(settings.seed, iteration)
+        if world_size() > 1:
+            _start_alike(algorithm)
         iterate(settings, algorithm, folder, log, progress, again)
     env.close()
     return algorithm, log
+
+
+def _constant_start(
+    settings: GameSettings, world: World, progress: bool
+) -> tuple[int, TrainingLog]:
+    """The best constant action, which the first rank finds out, and what that took."""
+    found: tuple[int, TrainingLog] | None = None
+    if rank() == 0:
+        started = time.monotonic()
+        action, steps = best_constant_action(settings, world, progress=progress)
+        logger.info("a player of action %d alone gets most, and learners start so", action)
+        found = action, TrainingLog(time.monotonic() - started, steps)
+    return broadcast(found)
+
+
+def _start_alike(algorithm: MetaPPO) -> None:
+    """The first rank's batch, critic and statistics, on all; other environments and draws."""
+    content = io.BytesIO()
+    torch.save(algorithm.state_dict(), content)
+    first = io.BytesIO(broadcast(content.getvalue()))
+    if rank():
+        algorithm.load_state_dict(torch.load(first, map_location="cpu", weights_only=True))
+        seed_own_draws(algorithm.settings.seed, algorithm.iteration)
 
 
 def make_algorithm(

@@ -202,12 +202,13 @@ class _Turns:
 
     @contextlib.contextmanager
     def take(self, visitor: str | None, dataset: str | None) -> Iterator[_Turn | None]:
-        """A visitor's turn; None while the last one is at work."""
+        """A visitor's turn; None while one of the same dataset is at work, another one ends."""
         with self._lock:
-            last = self._last.get(visitor)
-            turn = None if last is not None and last.at_work else _Turn(dataset)
-            if turn is not None:
-                self._last[visitor] = turn
+            last, turn = self._last.get(visitor), None
+            if last is None or not last.at_work or last.dataset != dataset:
+                turn = self._last[visitor] = _Turn(dataset)
+                if last is not None:
+                    last.at_work = False
         try:
             yield turn
         finally:
@@ -227,7 +228,9 @@ class _Turns:
     def forget(self, request: gr.Request) -> None:
         """A visitor has left."""
         with self._lock:
-            self._last.pop(request.session_hash, None)
+            last = self._last.pop(request.session_hash, None)
+        if last is not None:
+            last.at_work = False
 
 
 def _network_fields() -> list[Any]:
@@ -324,8 +327,8 @@ def _clicked(turns: _Turns, way: str) -> Callable[..., Iterator[list[Any]]]:
             network = Network(layers, activation, initialization)
             for answer in _answers().play(name, network, way):
                 if not turn.at_work:  # another dataset is chosen now
-                    yield [gr.skip()] * 3  # Gradio shows the last answer twice
-                    return
+                    break
                 yield [answer.said, answer.films, answer.returns]
+            yield [gr.skip()] * 3  # Gradio shows what came last once more
 
     return play

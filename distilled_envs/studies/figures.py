@@ -50,8 +50,8 @@ def learning_curves(
             they are of.
         axis: ``"steps"`` or ``"seconds"``.
         marks: Scores to compare with, as horizontal lines, by what they are of.
-        costs: What some of them took once, before the first network: their lines are thin up to
-            there.
+        costs: What some of them cost once, before their first network, in units of the axis.
+            Their lines are thin up to there.
     """
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     plot = figure.subplots()
@@ -92,7 +92,7 @@ def learning_curves(
 
 
 def _paid(plot: Any, cost: float, last: float, height: float, color: str, axis: str) -> None:
-    """Mark on a line where what it took is paid, or that this lies beyond the plot."""
+    """Mark a one-time cost on a horizontal line; an arrow if it lies beyond the plot."""
     words = f"distilled once: {cost:,.0f} {'steps' if axis == 'steps' else 's'}"
     here, left = cost < last, cost < last / 2
     if here:

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+import traceback
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from distilled_envs.errors import DistilledEnvsError, RankError, SettingsError
 from distilled_envs.learners.limit import LimitPopulation
 from distilled_envs.learners.mixture import Mixture
 from distilled_envs.learners.population import Population
-from distilled_envs.training import distill, distributed
+from distilled_envs.training import GameSettings, distill, distributed
 from distilled_envs.training.backends import make_training_envs
 from distilled_envs.training.centering import center, centered
 from distilled_envs.training.ppo import Steps
@@ -44,13 +45,19 @@ def in_ranks(count, work, *arguments):
             answers.put((rank, work(*arguments)))
         except DistilledEnvsError as error:
             answers.put((rank, error))
+        except BaseException:
+            answers.put((rank, traceback.format_exc()))
 
-    workers = [context.Process(target=run, args=(rank,)) for rank in range(count)]
-    for worker in workers:
-        worker.start()
-    given = dict(answers.get(timeout=120) for _ in workers)
-    for worker in workers:
-        worker.join(30)
+    workers = [context.Process(target=run, args=(rank,), daemon=True) for rank in range(count)]
+    try:
+        for worker in workers:
+            worker.start()
+        given = dict(answers.get(timeout=120) for _ in workers)
+    finally:
+        for worker in workers:
+            worker.join(5)
+            worker.kill()
+    assert not [each for each in given.values() if isinstance(each, str)], given
     return [given[rank] for rank in range(count)]
 
 
@@ -114,7 +121,7 @@ def test_statistics_are_those_of_all_ranks():
             mine = values[distributed.rank()]
             layers = centered(network)
             center(layers, torch.from_numpy(mine))
-            counts = distributed.total(1.0, distributed.rank())
+            counts = distributed.all_reduce_sum(1.0, distributed.rank())
             return distributed.moments(mine), layers[0].mean.numpy(), counts
 
     together = RunningMeanStd(shape=(4,))
@@ -187,6 +194,41 @@ def test_learners_that_cannot_be_shared_out_are_refused(short_run, tmp_path, cha
     assert not (tmp_path / "run").exists()
 
 
+def test_settings_are_those_of_the_first_rank(short_run, tmp_path):
+    def work(*runs):
+        rank = int(os.environ["RANK"])
+        for number, settings in enumerate(runs):
+            own = dataclasses.replace(settings, seed=rank, horizon=16 + 16 * rank)
+            dataset = distill(own, tmp_path / f"run{number}", progress=False)
+        return dataset.observations.numpy(), dataset.spec.provenance["settings"]["horizon"]
+
+    (rows, horizon), (others, other) = in_ranks(2, work, short_run, short_run)  # one after another
+    assert (rows == others).all() and horizon == other == 16
+
+
+def test_all_ranks_start_by_the_best_constant_action(tmp_path):
+    settings = GameSettings(
+        name="mountain-car",
+        env_id="MountainCar-v0",
+        instances=2,
+        observation_scale=0.2,
+        constant_start=True,
+        learners=4,
+        envs_per_learner=2,
+        horizon=16,
+        total_steps=4 * 4 * 2 * 16,
+        eval_learners=2,
+        eval_episodes=1,
+        threads=1,
+    )
+
+    def work():
+        return distill(settings, tmp_path / "run", progress=False).targets.numpy()
+
+    one, two = in_ranks(2, work)
+    assert (one == two).all()
+
+
 def test_an_error_of_the_first_rank_ends_the_others(short_run, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "mine").touch()
@@ -204,7 +246,7 @@ def test_nobody_is_heard_where_nobody_is(monkeypatch):
     told = r"Process 2 of 2 does not find the others at 127.0.0.1:1"
     with pytest.raises(RankError, match=told), distributed.process_group("cpu"):
         pass
-    assert distributed.ranks() == 1
+    assert distributed.world_size() == 1
 
 
 def torchrun(*arguments, **changes):

@@ -21,19 +21,22 @@ def test_thousands_of_learners_move_the_rows_as_on_a_processor(short_run, limit_
     settings = dataclasses.replace(
         short_run, learners=2048, total_steps=4 * 2048 * 2 * 16, limit_share=limit_share
     )
-    world, after = world_of(settings.env_id, settings.make_kwargs), {}
+    world, moves = world_of(settings.env_id, settings.make_kwargs), {}
     for device in ("cpu", "cuda"):
         torch.manual_seed(0)
         env = make_training_envs(settings, world, 0)
         there = dataclasses.replace(settings, device=device)
         algorithm = make_algorithm(there, env, world.task, 0)
+        before = [each.detach().cpu().clone() for each in algorithm.batch.parameters()]
         algorithm.iterate()
         assert {each.device.type for each in algorithm.batch.parameters()} == {device}
-        after[device] = [each.detach().cpu() for each in algorithm.batch.parameters()]
+        moved = zip(algorithm.batch.parameters(), before, strict=True)
+        moves[device] = torch.cat([(now.detach().cpu() - was).flatten() for now, was in moved])
         env.close()
-    # Sums in another order move a few of the draws, and so the actions of a few learners.
-    for own, other in zip(after["cpu"], after["cuda"], strict=True):
-        torch.testing.assert_close(own, other, rtol=0.05, atol=0.02)
+    # Sums in another order change the actions of a few learners.
+    own, other = moves["cpu"], moves["cuda"]
+    assert own.norm() > 0
+    assert (own - other).norm() < 0.2 * own.norm()
 
 
 @pytest.mark.slow
