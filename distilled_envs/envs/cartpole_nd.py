@@ -1,6 +1,5 @@
 """``CartPoleND-v0``: N cart-poles that share one actuator, scalar and vectorized."""
 
-import math
 from typing import Any
 
 import gymnasium as gym
@@ -10,18 +9,15 @@ from gymnasium.envs.classic_control.utils import maybe_parse_reset_bounds
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
+from distilled_envs.envs.cartpole_physics import (
+    FORCE,
+    THETA_LIMIT,
+    X_LIMIT,
+    has_failed,
+    physics_step,
+)
 from distilled_envs.envs.cartpole_rendering import Painter
 
-# The constants of Gymnasium's CartPole-v1.
-GRAVITY = 9.8
-MASS_POLE = 0.1
-TOTAL_MASS = 1.0 + MASS_POLE
-HALF_LENGTH = 0.5
-POLE_MASS_LENGTH = MASS_POLE * HALF_LENGTH
-FORCE = 10.0
-TAU = 0.02
-THETA_LIMIT = 12 * 2 * math.pi / 360
-X_LIMIT = 2.4
 RESET_BOUND = 0.05
 MAX_DIMS = 10_000
 _FORCES = np.array([-FORCE, FORCE])
@@ -40,49 +36,6 @@ def _spaces(dims: int) -> tuple[spaces.Box, spaces.Discrete]:
     axis = np.array([2 * X_LIMIT, np.inf, 2 * THETA_LIMIT, np.inf], dtype=np.float32)
     high = np.tile(axis, dims)
     return spaces.Box(-high, high, dtype=np.float32), spaces.Discrete(2 * dims)
-
-
-def _physics_step(state: np.ndarray, force: np.ndarray) -> np.ndarray:
-    """One Euler step of every cart-pole.
-
-    Args:
-        state: x, x_dot, theta, theta_dot along the first dimension, shape ``(4, ...)``.
-        force: Newton on each cart, shape ``(...)``.
-
-    Returns:
-        The state 0.02 s later, a new array of the same shape.
-    """
-    theta, theta_dot = state[2], state[3]
-    change = np.empty_like(state)
-    cos, sin = np.cos(theta), np.sin(theta)
-    # https://coneural.org/florian/papers/05_cart_pole.pdf
-    # theta_acc = (GRAVITY * sin - cos * push) / inertia
-    # x_acc = push - POLE_MASS_LENGTH * theta_acc * cos / TOTAL_MASS
-    push = np.square(theta_dot)
-    push *= POLE_MASS_LENGTH
-    push *= sin
-    push += force
-    push /= TOTAL_MASS
-    inertia = np.square(cos)
-    inertia *= MASS_POLE
-    inertia /= TOTAL_MASS
-    np.subtract(4.0 / 3.0, inertia, out=inertia)
-    inertia *= HALF_LENGTH
-    sin *= GRAVITY
-    sin -= cos * push
-    theta_acc = np.divide(sin, inertia, out=change[3])
-    cos *= POLE_MASS_LENGTH * theta_acc
-    cos /= TOTAL_MASS
-    np.subtract(push, cos, out=change[1])
-    change[::2] = state[1::2]
-    change *= TAU
-    change += state
-    return change
-
-
-def _failed(state: np.ndarray) -> np.ndarray:
-    """Whether any axis has left its limits: ``(4, dims, ...)`` to ``(...)``."""
-    return ((np.abs(state[0]) > X_LIMIT) | (np.abs(state[2]) > THETA_LIMIT)).any(axis=0)
 
 
 class CartPoleNDEnv(gym.Env[np.ndarray, np.int64]):
@@ -194,10 +147,10 @@ class CartPoleNDEnv(gym.Env[np.ndarray, np.int64]):
             raise gym.error.ResetNeeded("Call reset() before step().")
         self._force = np.zeros(self.dims)
         self._force[action // 2] = FORCE if action % 2 else -FORCE
-        self.state = _physics_step(self.state, self._force)
+        self.state = physics_step(self.state, self._force)
         if self.render_mode == "human":
             self.render()
-        return self._observation(), 1.0, bool(_failed(self.state)), False, {}
+        return self._observation(), 1.0, bool(has_failed(self.state)), False, {}
 
     def render(self) -> np.ndarray | None:
         """Draw every axis, each in a panel of its own.
@@ -319,9 +272,9 @@ class CartPoleNDVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         self._force = np.zeros((self.dims, self.num_envs))
         pushed = (actions >> 1).astype(np.intp) * self.num_envs + self._copies
         self._force.reshape(-1)[pushed] = _FORCES[actions & 1]
-        self.state = _physics_step(self.state, self._force)
+        self.state = physics_step(self.state, self._force)
         self._steps += 1
-        terminated = _failed(self.state)
+        terminated = has_failed(self.state)
         limit = self.max_episode_steps if self.max_episode_steps != -1 else _NEVER
         truncated = self._steps >= limit
         reward = (~resetting).astype(np.float32)
