@@ -44,15 +44,15 @@ def check_state(state: Any, algorithm: MetaPPO) -> None:
     rest = {name: value for name, value in state.items() if name not in _OPTIMIZERS}
     for name in _OPTIMIZERS:
         del like[name]
-    if not ("env" in like["actors"] and "env" in state["actors"]):
-        # Written, or read, by several ranks, where environments start new episodes.
-        for each in (like, state):
-            each["actors"].pop("env", None)
-    if "env" in like["actors"]:  # what else is in it, the environment knows itself
+    if "env" in like["actors"] and "env" in state["actors"]:
+        # What else is in it, the environment knows itself.
         known = [key for key in _OF_ACTORS if key in like["actors"]["env"]]
         like["actors"]["env"] = {key: like["actors"]["env"][key] for key in known}
         own = {key: rest["actors"]["env"][key] for key in known}
         rest["actors"] = rest["actors"] | {"env": own}
+    else:  # written, or read, by several ranks, where environments start new episodes
+        for each in (like, state):
+            each["actors"].pop("env", None)
     _check_like(rest, like, "the state")
 
 

@@ -51,7 +51,7 @@ def world_size() -> int:
 
 def is_first() -> bool:
     """Whether this process is the one that speaks, also when no work is shared any more."""
-    return not _is_launched() or int(os.environ["RANK"]) == 0
+    return _launched()[0] == 0
 
 
 def simulator_threads(chosen: int | None) -> int:
@@ -103,7 +103,8 @@ def process_group(device: str) -> Iterator[None]:
         RankError: They don't find each other.
     """
     global _group
-    if not _is_launched() or int(os.environ["WORLD_SIZE"]) == 1:
+    place, count = _launched()
+    if count == 1:
         yield
         return
     if device not in ("cpu", "cuda"):
@@ -116,17 +117,17 @@ def process_group(device: str) -> Iterator[None]:
             "torch.distributed is initialized already: distill does that itself, so call it before "
             "init_process_group, or after destroy_process_group."
         )
-    number, count = int(os.environ["RANK"]) + 1, int(os.environ["WORLD_SIZE"])
+    number = place + 1
     address = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
     try:
         if device == "cuda":
-            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", number - 1)))
+            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", place)))
         store, *_ = next(dist.rendezvous("env://", timeout=_FOUND_IN))
         dist.init_process_group(
             "gloo" if device == "cpu" else "cpu:gloo,cuda:nccl",
             store=dist.PrefixStore(f"distill-{next(_runs)}", store),
             world_size=count,
-            rank=number - 1,
+            rank=place,
             timeout=_LONGEST,
         )
     except (RuntimeError, ValueError, AssertionError) as error:
@@ -196,7 +197,7 @@ def all_reduce_sum(*numbers: float) -> list[float]:
 
 def any_rank(wish: bool) -> bool:
     """Whether it is true on any rank."""
-    return wish if world_size() == 1 else bool(all_reduce_sum(float(wish))[0])
+    return bool(all_reduce_sum(float(wish))[0])
 
 
 def broadcast(value: _T | None = None) -> _T:
@@ -233,15 +234,18 @@ def check_alone(work: str) -> None:
     Raises:
         SettingsError: There are several.
     """
-    if _is_launched() and int(os.environ["WORLD_SIZE"]) > 1:
+    if _launched()[1] > 1:
         raise SettingsError(
             f"`{work}` is the work of one process: run it without torchrun. Processes share that "
             "of `distill PRESET`, by meta-PPO."
         )
 
 
-def _is_launched() -> bool:
-    return all(name in os.environ for name in _LAUNCHED)
+def _launched() -> tuple[int, int]:
+    """This process's rank, and how many there are, as ``torchrun`` says; 0 and 1 without it."""
+    if not all(name in os.environ for name in _LAUNCHED):
+        return 0, 1
+    return int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
 
 
 @contextmanager

@@ -106,7 +106,7 @@ def provenance(
     if teacher is not None:
         made = {k: v for k, v in teacher.spec.provenance.items() if k != "training_curve"}
         source = {"name": teacher.spec.name, "files": teacher.spec.files}
-        extra |= {"teacher": source | made}
+        extra["teacher"] = source | made
     return (
         made_with("meta-ppo", command, settings.seed)
         | {

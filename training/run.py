@@ -127,7 +127,7 @@ def distill(
 
 def _follow(settings: Settings, world: World) -> DistilledDataset:
     """What other ranks than the first do: learn with it, and get its dataset."""
-    begun: tuple[int, DistilledDataset | None, bool] | None = broadcast()
+    begun: tuple[int | None, DistilledDataset | None] | None = broadcast()
     if begun is not None:  # else it was finished already
         _learn(settings, world, *begun)
     dataset: DistilledDataset = broadcast()
@@ -153,18 +153,10 @@ def _run(
         again: What goes on with the run after Ctrl-C.
     """
     state = folder.load_checkpoint()
-    iteration = state["algorithm"]["iteration"] if state else 0
-    broadcast((iteration, source, state is not None))
+    iteration = None if state is None else state["algorithm"]["iteration"]
+    broadcast((iteration, source))
     algorithm, log = _learn(
-        settings,
-        world,
-        iteration,
-        source,
-        state is not None,
-        state,
-        folder,
-        progress=progress,
-        again=again,
+        settings, world, iteration, source, state, folder, progress=progress, again=again
     )
     return broadcast(_finish(settings, algorithm, folder, world, log, source, progress))
 
@@ -172,9 +164,8 @@ def _run(
 def _learn(
     settings: Settings,
     world: World,
-    iteration: int,
+    iteration: int | None,
     source: DistilledDataset | None,
-    goes_on: bool,
     state: dict[str, Any] | None = None,
     folder: RunFolder | None = None,
     *,
@@ -186,9 +177,8 @@ def _learn(
     Args:
         settings: The run's.
         world: Its environment.
-        iteration: Those that it has done.
+        iteration: Those that its last checkpoint has done; None without one.
         source: The dataset that it learns from.
-        goes_on: Whether it has a checkpoint.
         state: That checkpoint; only the first rank has it.
         folder: Its folder; only the first rank has it.
         progress: Whether to show a progress bar.
@@ -199,7 +189,7 @@ def _learn(
     """
     mine = share(settings)
     # Environments that can't go on from where they were get new episodes, not the first ones again.
-    env_seed = settings.seed + iteration + rank() * mine.learners * mine.envs_per_learner
+    env_seed = settings.seed + (iteration or 0) + rank() * mine.learners * mine.envs_per_learner
     env = make_training_envs(mine, world, env_seed)
     threads = _threads(settings, world)
     if settings.threads is None:
@@ -213,7 +203,7 @@ def _learn(
                 check_state(state["algorithm"], algorithm)
                 algorithm.load_state_dict(state["algorithm"])
                 log = TrainingLog.from_checkpoint(state)
-        elif not goes_on and isinstance(settings, GameSettings) and settings.constant_start:
+        elif iteration is None and isinstance(settings, GameSettings) and settings.constant_start:
             action, log = _constant_start(settings, world, progress)
             prefer(algorithm, action)
         if world_size() > 1:

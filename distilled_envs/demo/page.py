@@ -219,9 +219,9 @@ class _Turns:
         """End a visitor's turn; False if it is of this dataset, and goes on."""
         with self._lock:
             last = self._last.get(visitor)
-            if last is not None and last.dataset == dataset:
-                return False
             if last is not None:
+                if last.dataset == dataset:
+                    return False
                 last.at_work = False
         return True
 

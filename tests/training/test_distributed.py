@@ -206,21 +206,10 @@ def test_settings_are_those_of_the_first_rank(short_run, tmp_path):
     assert (rows == others).all() and horizon == other == 16
 
 
-def test_all_ranks_start_by_the_best_constant_action(tmp_path):
-    settings = GameSettings(
-        name="mountain-car",
-        env_id="MountainCar-v0",
-        instances=2,
-        observation_scale=0.2,
-        constant_start=True,
-        learners=4,
-        envs_per_learner=2,
-        horizon=16,
-        total_steps=4 * 4 * 2 * 16,
-        eval_learners=2,
-        eval_episodes=1,
-        threads=1,
-    )
+def test_all_ranks_start_by_the_best_constant_action(short_run, tmp_path):
+    other = {"name": "mountain-car", "env_id": "MountainCar-v0", "dims": None}
+    other |= {"observation_scale": 0.2, "constant_start": True}
+    settings = GameSettings(**vars(short_run) | other)
 
     def work():
         return distill(settings, tmp_path / "run", progress=False).targets.numpy()
