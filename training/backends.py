@@ -21,7 +21,7 @@ from distilled_envs.errors import SettingsError
 from distilled_envs.seeds import small_seed
 from distilled_envs.training.distributed import simulator_threads
 from distilled_envs.training.replay import ReplayedGames
-from distilled_envs.training.settings import GameSettings, Settings
+from distilled_envs.training.settings import QUADRATIC_INPUTS, GameSettings, Settings
 from distilled_envs.training.world import World, check_size, say_if_unending, world_of
 
 
@@ -154,6 +154,11 @@ def checked_world(settings: Settings) -> World:
                 f"got {settings.coordinates}."
             )
         shown = (len(settings.coordinates),)
+    if settings.critic == "quadratic" and shown[0] > QUADRATIC_INPUTS:
+        raise SettingsError(
+            f"A quadratic critic is for at most {QUADRATIC_INPUTS} numbers, and {env_id} shows "
+            f"learners {shown[0]}: leave out critic, or choose coordinates."
+        )
     factors = settings.coordinate_scales
     if factors is not None and (frames or shown[0] % len(factors)):
         raise SettingsError(

@@ -46,7 +46,7 @@ class Guide(nn.Module):
 
     acting: Tensor
 
-    def __init__(self, network: nn.Sequential, view: NumbersView, critic: nn.Sequential):
+    def __init__(self, network: nn.Sequential, view: NumbersView, critic: nn.Module):
         super().__init__()
         self.network = network
         frozen_view, self.frozen_critic = copy.deepcopy((view, critic))
@@ -55,13 +55,13 @@ class Guide(nn.Module):
         self.frozen_critic.requires_grad_(False)
         self.register_buffer("acting", torch.tensor(True))
 
-    def hand_over(self, view: NumbersView, critic: nn.Sequential) -> None:
+    def hand_over(self, view: NumbersView, critic: nn.Module) -> None:
         """Learners play from now on: keep what the guide's outputs depend on."""
         self.frozen_view.load_state_dict(view.state_dict())
         self.frozen_critic.load_state_dict(critic.state_dict())
         self.acting.fill_(False)
 
-    def take_back(self, view: NumbersView, critic: nn.Sequential) -> None:
+    def take_back(self, view: NumbersView, critic: nn.Module) -> None:
         """The guide plays again, where a finished run was made longer: restore what it needs."""
         view.load_state_dict(self.frozen_view.state_dict())
         critic.load_state_dict(self.frozen_critic.state_dict())

@@ -20,6 +20,7 @@ from distilled_envs.learners.mixture import Mixture
 from distilled_envs.learners.one_step import inner_loss
 from distilled_envs.spec import TaskSpec
 from distilled_envs.training.batch import DistilledBatch
+from distilled_envs.training.critics import QuadraticCritic
 from distilled_envs.training.distributed import average, average_gradients, mean_metrics
 from distilled_envs.training.ending import Ending
 from distilled_envs.training.imitation import Imitation
@@ -129,7 +130,7 @@ class MetaPPO:
             )
         return learners
 
-    def roll_out(self, policy: Callable[[Tensor], Tensor], *persistent: nn.Sequential) -> Steps:
+    def roll_out(self, policy: Callable[[Tensor], Tensor], *persistent: nn.Module) -> Steps:
         """Act for T steps in all environments, with advantages by the critic.
 
         Args:
@@ -140,8 +141,7 @@ class MetaPPO:
         settings, batch = self.settings, self.batch
         learned = batch.target_log_std
         log_std = None if learned is None else learned.detach().cpu().clone()
-        values: list[Tensor] = []
-        advice: list[Tensor] = []
+        values, advice = list[Tensor](), list[Tensor]()
 
         def look(observations: Tensor) -> Tensor:
             seen = self.view(observations).unflatten(0, (settings.learners, -1))
@@ -163,7 +163,7 @@ class MetaPPO:
         advantages = rollout.advantages(value, settings.discount, settings.gae_lambda)
         drawn_from = action_distribution(self.task, rollout.outputs, log_std)
         self.view.recenter(rollout, self.critic, *persistent)
-        return Steps(
+        steps = Steps(
             observations=self.by_learner(rollout.observations[:-1]),
             actions=self.by_learner(rollout.actions),
             log_probs=self.by_learner(drawn_from.log_prob(rollout.actions)),
@@ -172,6 +172,9 @@ class MetaPPO:
             valid=self.by_learner(rollout.valid),
             advice=self.by_learner(torch.stack(advice)) if advice else None,
         )
+        if isinstance(self.critic, QuadraticCritic):
+            self.critic.fit(steps)
+        return steps
 
     def by_learner(self, steps: Tensor) -> Tensor:
         """``(T, L * E, ...)`` to ``(L, T * E, ...)``, on the run's device.
@@ -219,15 +222,14 @@ class MetaPPO:
         entropy = (policy.entropy() * minibatch.weights).sum()
         loss = policy_loss + settings.consistency * consistency
         loss = loss - settings.entropy * entropy + settings.value_weight * value_loss
-        parts = {"policy_loss": policy_loss, "value_loss": value_loss}
-        parts |= {"kl": approximate_kl(ratio, minibatch)}
-        return loss, parts | {"consistency": consistency, "entropy": entropy}
+        parts = {"policy_loss": policy_loss, "value_loss": value_loss, "entropy": entropy}
+        return loss, parts | {"consistency": consistency, "kl": approximate_kl(ratio, minibatch)}
 
     def descend(self, loss: Tensor) -> None:
         """One Adam step; the gradient norm of each group of parameters is clipped by itself."""
         optimizers = self.optimizer, self.critic_optimizer
         groups = [group["params"] for each in optimizers for group in each.param_groups]
-        parameters = [each for group in groups for each in group]
+        parameters = [each for group in groups for each in group if each.requires_grad]
         for optimizer in optimizers:
             optimizer.zero_grad()
         loss.backward(inputs=parameters)
@@ -256,19 +258,17 @@ class MetaPPO:
         self.critic_optimizer.param_groups[0]["lr"] = self.settings.critic_learning_rate * share
         return remaining
 
-    def end_iteration(
-        self, fresh: Learners, minibatches: list[dict[str, Tensor]]
-    ) -> dict[str, float]:
+    def end_iteration(self, fresh: Learners, parts: list[dict[str, Tensor]]) -> dict[str, float]:
         """Metrics of the iteration, after a check that the run can go on.
 
         Args:
             fresh: The iteration's learners before their step.
-            minibatches: Parts of the loss in each of its minibatches.
+            parts: Those of the loss in each of its minibatches.
 
         Raises:
             DivergedError: Batch, losses or learners are not finite, or the policy has jumped.
         """
-        metrics = mean_metrics(minibatches)
+        metrics = mean_metrics(parts)
         fault = self.batch.fault()
         if fault is None and not all(math.isfinite(value) for value in metrics.values()):
             fault = "a loss is not finite"

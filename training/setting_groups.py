@@ -4,7 +4,7 @@ Where Stable-Baselines3's PPO has a setting of the same meaning and another name
 """
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,9 @@ class Optimization:
     target_learning_rate: float | None = None
     """Learning rate (Adam) of targets; None takes learning_rate. With one of their own their
     gradient norm is bounded by itself."""
+    critic: Literal["network", "quadratic"] = "network"
+    """What estimates values: a network that is trained beside the rows, or a quadratic function of
+    observations of up to 64 numbers, found by least squares, which costs a tenth."""
     critic_learning_rate: float = 1e-3
     """Learning rate (Adam) of the critic, and of a game's guide."""
     anneal: bool = True
@@ -101,6 +104,9 @@ class Optimization:
 class Rows:
     """The rows, and the one gradient step on them: the inner loop."""
 
+    initial_scale: float = 1.0
+    """Standard deviation that rows' observations start with, in units of the observation_scale if
+    there is one; rows of frames start as frames."""
     initial_inner_learning_rate: float = 1.0
     """Initial value of the learning rate of the one step, which is learned."""
     consistency: float = 0.1

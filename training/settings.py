@@ -18,6 +18,10 @@ from distilled_envs.training.setting_groups import (
     Task,
 )
 
+QUADRATIC_INPUTS = 64
+"""Numbers of an observation at most for a quadratic critic, whose work grows with their fourth
+power."""
+
 
 @dataclass(frozen=True)
 class Settings(Bookkeeping, Scaling, Rows, Optimization, Population, Task):
@@ -48,6 +52,8 @@ class Settings(Bookkeeping, Scaling, Rows, Optimization, Population, Task):
             raise SettingsError(
                 "limit_share is for orthogonal networks, whose limit is known: leave out families."
             )
+        if self.critic not in ("network", "quadratic"):
+            raise SettingsError(f"critic must be network or quadratic, got {self.critic!r}.")
         if self.learners < len(self.families):
             raise SettingsError(
                 f"learners={self.learners} can't be divided among {len(self.families)} families."
@@ -138,6 +144,8 @@ class GameSettings(Game, Settings):
                 raise SettingsError("Frames are shown as they are: leave out observation_scale.")
             if self.limit_share:
                 raise SettingsError("CNNs have no linear limit: leave out limit_share.")
+            if self.critic != "network":
+                raise SettingsError("A quadratic critic is not for frames: leave out critic.")
         if self.end_at_lost_life and not self.env_id.startswith("ALE/"):
             raise SettingsError("end_at_lost_life is for Atari games, where lives are counted.")
         if self.guide_share and self.constant_start:
@@ -214,7 +222,8 @@ _COUNTS = (
 )
 _POSITIVE = (
     "learning_rate target_learning_rate critic_learning_rate encoder_learning_rate clip "
-    "max_grad_norm target_kl initial_inner_learning_rate observation_scale initial_std"
+    "max_grad_norm target_kl initial_scale initial_inner_learning_rate observation_scale "
+    "initial_std"
 )
 _NOT_NEGATIVE = "consistency entropy min_std value_weight checkpoint_seconds"
 _BOUNDS = (

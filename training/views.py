@@ -13,6 +13,7 @@ from distilled_envs.learners.encoder import make_encoder, rounded_state
 from distilled_envs.learners.networks import make_policy
 from distilled_envs.spec import LearnerSpec, ObservationTransform, TaskSpec
 from distilled_envs.training.centering import center, centered, damp_shared_gradient, plain
+from distilled_envs.training.critics import QuadraticCritic
 from distilled_envs.training.normalization import (
     ObservationNormalizer,
     RewardNormalizer,
@@ -118,8 +119,11 @@ class NumbersView(nn.Module):
         """The layers that are shipped with the rows, as the file keeps them; None without any."""
         return None
 
-    def critic(self) -> nn.Sequential:
+    def critic(self) -> nn.Module:
         """A fresh critic, from features to one value."""
+        if self._settings.critic == "quadratic":
+            critic = QuadraticCritic(*self._task.observation_shape)
+            return critic.to(self._settings.device)
         return self.persistent(make_policy(self.critic_network, self._task.observation_shape, 1))
 
     def persistent(self, network: nn.Sequential) -> nn.Sequential:
@@ -134,7 +138,7 @@ class NumbersView(nn.Module):
         """The same values ``(L, n, ...)``; a view may scale a part of their gradient down."""
         return values
 
-    def recenter(self, rollout: Rollout, *networks: nn.Sequential) -> None:
+    def recenter(self, rollout: Rollout, *networks: nn.Module) -> None:
         """Called after each rollout with the networks that :meth:`persistent` has prepared."""
 
 
@@ -195,10 +199,11 @@ class FramesView(NumbersView):
         """The gradient that all frames share is scaled down; see :func:`.damp_shared_gradient`."""
         return damp_shared_gradient(values) if values.requires_grad else values
 
-    def recenter(self, rollout: Rollout, *networks: nn.Sequential) -> None:
+    def recenter(self, rollout: Rollout, *networks: nn.Module) -> None:
         """Center the encoder, and the networks behind it, on frames of the rollout."""
         frames = rollout.observations.flatten(0, 1)
         chosen = torch.randperm(len(frames))[:CENTERING_FRAMES]
         features = center(self.encoder, frames[chosen].to(self._settings.device))
         for network in networks:
+            assert isinstance(network, nn.Sequential)  # as persistent has made it
             center(network, features)

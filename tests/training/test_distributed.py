@@ -24,6 +24,7 @@ from distilled_envs.learners.population import Population
 from distilled_envs.training import GameSettings, distill, distributed
 from distilled_envs.training.backends import make_training_envs
 from distilled_envs.training.centering import center, centered
+from distilled_envs.training.critics import QuadraticCritic
 from distilled_envs.training.ppo import Steps
 from distilled_envs.training.run import make_algorithm
 from distilled_envs.training.run_folder import RunFolder
@@ -116,17 +117,26 @@ def test_statistics_are_those_of_all_ranks():
     values = np.random.default_rng(0).normal(3.0, 2.0, (2, 50, 4)).astype(np.float32)
     network = torch.nn.Sequential(torch.nn.Linear(4, 2))
 
+    def fitted(seen):
+        """A critic's values of some states, after returns of 1 + x^2 between resets."""
+        seen = torch.from_numpy(seen).unsqueeze(0)
+        none, returns = torch.zeros(seen.shape[:2]), 1 + seen[..., 0].square()
+        valid = (seen[..., 1] > 2.5).float()
+        critic = QuadraticCritic(4)
+        critic.fit(Steps(seen, none, none, none, torch.where(valid > 0, returns, 1e3), valid))
+        return critic(torch.from_numpy(values[0, :5])).numpy()
+
     def work():
         with distributed.process_group("cpu"):
             mine = values[distributed.rank()]
             layers = centered(network)
             center(layers, torch.from_numpy(mine))
             counts = distributed.all_reduce_sum(1.0, distributed.rank())
-            return distributed.moments(mine), layers[0].mean.numpy(), counts
+            return distributed.moments(mine), layers[0].mean.numpy(), counts, fitted(mine)
 
     together = RunningMeanStd(shape=(4,))
     together.update(values.reshape(100, 4))
-    for moments, mean, counts in in_ranks(2, work):
+    for moments, mean, counts, values_of_states in in_ranks(2, work):
         own = RunningMeanStd(shape=(4,))
         own.update_from_moments(*moments)
         np.testing.assert_allclose(own.mean, together.mean, rtol=1e-6)
@@ -134,6 +144,7 @@ def test_statistics_are_those_of_all_ranks():
         assert own.count == together.count
         np.testing.assert_allclose(mean, values.mean((0, 1)), rtol=1e-5)
         assert counts == [2.0, 1.0]
+        np.testing.assert_allclose(values_of_states, fitted(values.reshape(100, 4)), rtol=1e-3)
 
 
 def test_a_run_is_shared_and_goes_on_with_more_or_fewer(short_run, tmp_path):
