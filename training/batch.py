@@ -26,14 +26,13 @@ class DistilledBatch(nn.Module):
         instances: Rows k.
         n_outputs: Outputs of the learner.
         inner_learning_rate: Where the inner learning rate starts.
-        scale: Standard deviation of the real observations.
+        scale: Standard deviation that the observations are drawn with; that of the real ones.
         bounded: Whether their root mean square stays at most ``scale``. Larger rows drive tanh into
             saturation, where networks of different draws and widths differ.
         std: Where the standard deviations of gaussian actions start ``(n_outputs,)``; None for a
             categorical task.
         min_std: Lower bound of these deviations ``(n_outputs,)``.
         observations: Where the observations start ``(k, *shape)``; None draws them.
-        initial_scale: Standard deviation that the observations are drawn with, in units of scale.
         mirrored: Whether the second half of the rows mirrors the first; see :func:`mirror`.
     """
 
@@ -53,13 +52,12 @@ class DistilledBatch(nn.Module):
         std: Tensor | None = None,
         min_std: Tensor | None = None,
         observations: Tensor | None = None,
-        initial_scale: float = 1.0,
         mirrored: bool = False,
     ):
         super().__init__()
         self._unit = 255.0 if space.dtype == np.uint8 else 1.0
         if observations is None:
-            observations = scale * initial_scale * torch.randn(instances, *space.shape)
+            observations = scale * torch.randn(instances, *space.shape)
         self.rows = nn.Parameter(observations / self._unit)
         targets = torch.randn(instances, n_outputs)
         if self._unit > 1:
@@ -103,7 +101,6 @@ class DistilledBatch(nn.Module):
             std=None if bounds is None else settings.initial_std * bounds,
             min_std=None if bounds is None else settings.min_std * bounds,
             observations=view.first_rows,
-            initial_scale=settings.initial_scale,
             mirrored=settings.mirrored,
         ).to(settings.device)
 

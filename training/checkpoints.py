@@ -29,7 +29,7 @@ def check_state(state: Any, algorithm: MetaPPO) -> None:
         TypeError, KeyError, IndexError, AttributeError: The same.
     """
     like = algorithm.state_dict()
-    state.setdefault("ending", like["ending"])  # older runs have none
+    state["ending"] = like["ending"] | state.get("ending", {})  # older runs have less
     for name in _OPTIMIZERS:
         optimizer: torch.optim.Adam = getattr(algorithm, name)
         parameters = [each for group in optimizer.param_groups for each in group["params"]]

@@ -12,7 +12,7 @@ may be luck, and one iteration's rows are not the next one's. All episodes that 
 of have ended within them."""
 LAST = 0.25
 """Length of the last phase, as a share of what it took to solve the environment. Learning rates are
-small from its start and fall to 0, and limit learners give way to networks."""
+small from its start and fall to 0."""
 
 
 class Ending:
@@ -21,6 +21,8 @@ class Ending:
     Attributes:
         held: Iterations in a row in which learners got the threshold.
         episodes: Those that ended in them.
+        limit_solved: The iteration in which limit learners had held it for long enough; 0 before.
+            Networks go on then, and have to hold it, too: on 2-D cart-pole they get 410 at first.
         solved: The iteration in which they had held it for long enough; 0 before.
 
     Args:
@@ -30,7 +32,7 @@ class Ending:
 
     def __init__(self, settings: Settings, begins: int = 0):
         self._settings, self._begins = settings, begins
-        self.held = self.episodes = self.solved = 0
+        self.held = self.episodes = self.limit_solved = self.solved = 0
 
     @property
     def iterations(self) -> int:
@@ -42,7 +44,8 @@ class Ending:
 
     def is_of_limit_learners(self, iteration: int) -> bool:
         """Whether learners of an iteration are the limit of wide networks."""
-        return not self.solved and iteration < self._settings.limit_share * self.iterations
+        done = self.limit_solved or self.solved
+        return not done and iteration < self._settings.limit_share * self.iterations
 
     def note(self, iteration: int, mean_return: float, ended: int, recent: int) -> None:
         """Take account of an iteration.
@@ -60,7 +63,12 @@ class Ending:
             return
         # Where episodes are long, several iterations have the same ones.
         self.held, self.episodes = self.held + 1, self.episodes + ended
-        if self.held >= HELD and self.episodes >= recent:
+        if self.held < HELD or self.episodes < recent:
+            return
+        if self.is_of_limit_learners(iteration - 1):
+            self.limit_solved = iteration
+            self.held = self.episodes = 0
+        else:
             self.solved = iteration
 
     def message(self, last_step: int) -> str:
@@ -81,6 +89,7 @@ class Ending:
             "begins": self._begins,
             "held": self.held,
             "episodes": self.episodes,
+            "limit_solved": self.limit_solved,
             "solved": self.solved,
         }
 
@@ -89,4 +98,4 @@ class Ending:
         enough = any(self._settings.is_solved_by(held) for held in state["threshold"])
         if enough and state["begins"] == self._begins:
             self.held, self.episodes = state["held"], state["episodes"]
-            self.solved = state["solved"]
+            self.limit_solved, self.solved = state["limit_solved"], state["solved"]

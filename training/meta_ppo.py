@@ -112,7 +112,7 @@ class MetaPPO:
         settings = self.settings
         if self.ending.is_of_limit_learners(self.iteration):
             (network,), device = settings.networks, settings.device
-            return LimitPopulation.draw(network, self.task, settings.learners, device)
+            return LimitPopulation.draw(network, self.task, settings.learners, device=device)
         return Mixture.draw(settings.networks, self.task, settings.learners, device=settings.device)
 
     def after_step(self, fresh: Learners) -> Learners:

@@ -104,9 +104,6 @@ class Optimization:
 class Rows:
     """The rows, and the one gradient step on them: the inner loop."""
 
-    initial_scale: float = 1.0
-    """Standard deviation that rows' observations start with, in units of the observation_scale if
-    there is one; rows of frames start as frames."""
     initial_inner_learning_rate: float = 1.0
     """Initial value of the learning rate of the one step, which is learned."""
     consistency: float = 0.1

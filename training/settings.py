@@ -222,8 +222,7 @@ _COUNTS = (
 )
 _POSITIVE = (
     "learning_rate target_learning_rate critic_learning_rate encoder_learning_rate clip "
-    "max_grad_norm target_kl initial_scale initial_inner_learning_rate observation_scale "
-    "initial_std"
+    "max_grad_norm target_kl initial_inner_learning_rate observation_scale initial_std"
 )
 _NOT_NEGATIVE = "consistency entropy min_std value_weight checkpoint_seconds"
 _BOUNDS = (

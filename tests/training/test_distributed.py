@@ -65,7 +65,8 @@ def in_ranks(count, work, *arguments):
 def part_of(learners, begin, end):
     """Some of the learners of a population."""
     if isinstance(learners, LimitPopulation):
-        return dataclasses.replace(learners, size=end - begin)
+        cut = {name: getattr(learners, name)[begin:end] for name in ("leaks", "weights", "bias")}
+        return dataclasses.replace(learners, **cut)
     (population,) = learners.parts
     cut = {name: value[begin:end] for name, value in population.parameters.items()}
     return Mixture((Population(population.network, cut),))

@@ -76,9 +76,29 @@ def test_what_held_a_higher_threshold_holds_a_lower_one(long_run):
 
 
 def test_networks_finish_a_solved_run(long_run):
-    ending = Ending(dataclasses.replace(long_run, limit_share=1.0))
+    settings = dataclasses.replace(long_run, limit_share=1.0)
+    ending = Ending(settings)
     assert ending.is_of_limit_learners(39)
-    assert not noted(ending, 5.0, 10).is_of_limit_learners(10)
+    noted(ending, 5.0, HELD)
+    assert not ending.is_of_limit_learners(HELD)
+    assert (ending.limit_solved, ending.solved) == (HELD, 0)
+    state = ending.state_dict()
+    # They have to hold the threshold, too.
+    noted(ending, 4.0, 3, first=HELD + 1)
+    noted(ending, 5.0, HELD, first=HELD + 4)
+    assert (ending.solved, ending.iterations) == (2 * HELD + 3, 29)
+    again = Ending(settings)
+    again.load_state_dict(state)
+    assert not again.is_of_limit_learners(HELD)
+    assert noted(again, 5.0, HELD, first=HELD + 1).solved == 2 * HELD
+
+
+def test_networks_may_come_before_the_threshold(long_run):
+    ending = Ending(dataclasses.replace(long_run, limit_share=0.25))
+    assert [ending.is_of_limit_learners(iteration) for iteration in (9, 10)] == [True, False]
+    noted(ending, 5.0, 12)  # as many before as they lack
+    assert (ending.limit_solved, ending.solved) == (10, 0)
+    assert noted(ending, 5.0, 8, first=13).solved == 20
 
 
 def test_a_solved_run_ends_and_says_so(long_run, tmp_path, caplog):

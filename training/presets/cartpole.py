@@ -36,6 +36,20 @@ def _cartpole(dims: int, minimum: bool) -> Settings:
         # 1.6 million steps, with sampled actions, and 500 after 6.
         reward_threshold=499.0 if dims > 1 else None,
     )
+    if dims == 2 and minimum:
+        # Linear maps learn first, with a critic by least squares. Rows learn faster than targets:
+        # where one axis has a wrong sign for the cart's position, which slower ones keep for a
+        # million steps, learners stay near 200. Networks then get 500 ± 0 (five seeds) after a
+        # third of the time that they take with a network as critic, from the start.
+        return dataclasses.replace(
+            settings,
+            limit_share=0.9,
+            critic="quadratic",
+            learning_rate=0.1,
+            target_learning_rate=1e-2,
+            initial_inner_learning_rate=0.1,
+            entropy=0.03,
+        )
     if dims > 1:
         return settings
     # With one axis learning stays near a return of 250, where the pole stands and the cart drifts
