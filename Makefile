@@ -33,7 +33,9 @@ docs: .venv/dev
 bench: .venv/dev
 	$(BIN)/python tests/bench/command_line.py
 	$(BIN)/python tests/bench/cartpole_nd.py
+	$(BIN)/python tests/bench/seconds_to_495.py
 	$(BIN)/python tests/bench/halfcheetah.py
+	$(BIN)/python tests/bench/ranks.py
 	$(BIN)/python tests/bench/fit.py
 	$(BIN)/python tests/bench/atari.py
 

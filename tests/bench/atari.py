@@ -11,10 +11,9 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from algorithms import algorithm_of
 
 from distilled_envs.training import PRESETS
-from distilled_envs.training.backends import checked_world, make_training_envs
-from distilled_envs.training.meta_ppo import MetaPPO
 
 ROUNDS = 3
 
@@ -33,10 +32,8 @@ def main(device: str = "cpu") -> None:
     """Time the parts and the whole, and print them."""
     torch.set_num_threads(1)
     settings = dataclasses.replace(PRESETS["pong-level4"], threads=1, device=device)
-    world = checked_world(settings)
-    task = world.task
-    env = make_training_envs(settings, world, seed=0)
-    env.reset(seed=0)
+    algorithm = algorithm_of(settings)
+    env, view, task = algorithm.actors.env, algorithm.view, algorithm.task
     copies = env.num_envs
     actions = np.random.default_rng(0).integers(task.n_outputs, size=(64, copies))
 
@@ -47,18 +44,15 @@ def main(device: str = "cpu") -> None:
 
     minibatch = settings.steps_per_iteration // settings.minibatches
     frames = torch.randint(0, 256, (minibatch, *task.observation_shape), dtype=torch.uint8)
-    torch.manual_seed(0)
-    algorithm = MetaPPO(settings, env, task)
-    encoder = algorithm.encoder
 
     def infer() -> int:
         with torch.no_grad():
             for part in frames.split(copies):
-                encoder(part.to(device)).cpu()
+                view(part).cpu()
         return len(frames)
 
     def update() -> int:
-        encoder(frames.to(device)).sum().backward()
+        view(frames).sum().backward()
         if device != "cpu":
             torch.cuda.synchronize()
         return len(frames)

@@ -1,7 +1,8 @@
 """Environment steps per second of a distillation of HalfCheetah, as ratios; run by ``make bench``.
 
 The whole loop counts: learners' steps, rollouts, advantages and updates. Beside it the same on
-Gymnasium's SyncVectorEnv, and Stable-Baselines3's ``PPO.learn`` with its default settings.
+Gymnasium's SyncVectorEnv, Stable-Baselines3's ``PPO.learn`` with its default settings, and EnvPool
+alone under random actions.
 """
 
 import dataclasses
@@ -9,31 +10,42 @@ import time
 
 import numpy as np
 import torch
+from algorithms import algorithm_of
 from stable_baselines3 import PPO
 
-from distilled_envs.training import for_environment
-from distilled_envs.training.backends import checked_world, make_training_envs
-from distilled_envs.training.meta_ppo import MetaPPO
+from distilled_envs.training import PRESETS
+from distilled_envs.training.backends import EnvPoolVectorEnv
 
-SETTINGS = for_environment("HalfCheetah-v5")
+SETTINGS = PRESETS["halfcheetah-64"]
 ROUNDS = 3
 
 
 def distillation(use_envpool: bool, iterations: int = 4) -> float:
     """Steps per second of some iterations, after one that warms up."""
+    torch.set_num_threads(1)  # as `distill` has it for vectors
     settings = dataclasses.replace(SETTINGS, use_envpool=use_envpool)
-    world = checked_world(settings)
-    task = world.task
-    torch.manual_seed(0)
-    env = make_training_envs(settings, world, seed=0)
-    algorithm = MetaPPO(settings, env, task)
+    algorithm = algorithm_of(settings)
     algorithm.iterate()
     start = time.perf_counter()
     for _ in range(iterations):
         algorithm.iterate()
     seconds = time.perf_counter() - start
-    env.close()
+    algorithm.actors.env.close()
     return iterations * settings.steps_per_iteration / seconds
+
+
+def envpool(rounds: int = 128) -> float:
+    """Steps per second of as many copies in EnvPool, with its own number of threads."""
+    env = EnvPoolVectorEnv(SETTINGS.env_id, SETTINGS.learners * SETTINGS.envs_per_learner, 0, 0)
+    env.reset()
+    actions = env.action_space.sample()
+    env.step(actions)
+    start = time.perf_counter()
+    for _ in range(rounds):
+        env.step(actions)
+    seconds = time.perf_counter() - start
+    env.close()
+    return rounds * env.num_envs / seconds
 
 
 def sb3(steps: int = 8192) -> float:
@@ -46,11 +58,12 @@ def sb3(steps: int = 8192) -> float:
 
 
 def main() -> None:
-    """Time the three in turn, some rounds, and print medians and ratios."""
+    """Time the four in turn, some rounds, and print medians and ratios."""
     candidates = {
         "meta-PPO on EnvPool": lambda: distillation(True),
         "meta-PPO on SyncVectorEnv": lambda: distillation(False),
         "Stable-Baselines3 PPO.learn": sb3,
+        "EnvPool alone": envpool,
     }
     speeds = {name: [] for name in candidates}
     for _ in range(ROUNDS):

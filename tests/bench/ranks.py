@@ -1,0 +1,64 @@
+"""Steps a second of one and of two processes that share a run; run by ``make bench``.
+
+Each process has one thread. Started by ``torchrun``, or with ``--worker``, it is one of them.
+"""
+
+import dataclasses
+import subprocess
+import sys
+import time
+
+import numpy as np
+import torch
+from algorithms import algorithm_of
+
+from distilled_envs.training import PRESETS, Settings, distributed
+
+CASES = {"halfcheetah-64": 6, "cartpole-nd-5d-64": 12}
+"""Iterations that are timed, by preset."""
+ROUNDS = 3
+
+
+def steps_per_second(settings: Settings, iterations: int) -> float:
+    """Of all processes together, after an iteration that warms up."""
+    torch.set_num_threads(1)
+    with distributed.process_group("cpu"):
+        algorithm = algorithm_of(distributed.share(dataclasses.replace(settings, threads=1)))
+        algorithm.iterate()
+        start = time.perf_counter()
+        for _ in range(iterations):
+            algorithm.iterate()
+        seconds = time.perf_counter() - start
+        algorithm.actors.env.close()
+        return iterations * settings.steps_per_iteration / seconds
+
+
+def measured(preset: str, ranks: int) -> float:
+    """Steps a second of so many processes that start for it."""
+    alone = [sys.executable, __file__]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command = alone if ranks == 1 else [*torchrun, f"--nproc-per-node={ranks}", __file__]
+    done = subprocess.run(
+        [*command, "--worker", preset], check=True, text=True, capture_output=True
+    )
+    return float(done.stdout)
+
+
+def main() -> None:
+    """Time both in turn, some rounds, and print medians and their ratio."""
+    print(f"steps/s, one thread a process, median of {ROUNDS}")
+    print(f"{'':24}{'1 process':>12}{'2 processes':>14}   ratio")
+    for preset in CASES:
+        speeds = [[measured(preset, ranks) for ranks in (1, 2)] for _ in range(ROUNDS)]
+        one, two = np.median(speeds, axis=0)
+        print(f"{preset:24}{one:12,.0f}{two:14,.0f}   {two / one:.2f}", flush=True)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--worker"]:
+        name = sys.argv[2]
+        found = steps_per_second(PRESETS[name], CASES[name])
+        if distributed.is_first():
+            print(found)
+    else:
+        main()
