@@ -4,6 +4,7 @@ Schulman et al., "Proximal Policy Optimization Algorithms", arXiv 1707.06347.
 """
 
 import functools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
@@ -25,6 +26,8 @@ class Steps:
         returns: Advantages plus values, the critic's targets ``(L, n)``.
         valid: 0 where the step was the reset of an environment and no transition, else 1.
         advice: A teacher's outputs ``(L, n, n_outputs)``; None without a teacher.
+        totals: Sums over valid steps ``(3,)``, the mean over ranks: how many they are, of their
+            advantages and of the squares of these; None sums them up when they are asked for.
     """
 
     observations: Tensor
@@ -34,21 +37,43 @@ class Steps:
     returns: Tensor
     valid: Tensor
     advice: Tensor | None = None
+    totals: Tensor | None = None
 
     def minibatches(self, count: int) -> Iterator["Steps"]:
         """All steps once, in ``count`` parts, shuffled by torch's global generator."""
         columns = {each.name: getattr(self, each.name) for each in fields(self)}
         columns = {name: value for name, value in columns.items() if value is not None}
-        for chosen in torch.randperm(self.valid.shape[1]).chunk(count):
-            yield Steps(**{name: value[:, chosen] for name, value in columns.items()})
+        parts = torch.randperm(self.valid.shape[1]).chunk(count)
+        # One message for all parts: ranks wait for each of them as long as for a gradient.
+        sums = [_sums(self.valid[:, chosen], self.advantages[:, chosen]) for chosen in parts]
+        for chosen, totals in zip(parts, average(torch.stack(sums)), strict=True):
+            part = {name: value[:, chosen] for name, value in columns.items()}
+            yield Steps(**part, totals=totals)
+
+    @functools.cached_property
+    def moments(self) -> tuple[float, float, float]:
+        """Number of valid steps, mean and standard deviation of their advantages.
+
+        They are those of all ranks; the number is the mean, so that the mean of ranks' weighted
+        sums is that of all steps.
+        """
+        totals = self.totals
+        if totals is None:
+            totals = average(_sums(self.valid, self.advantages))
+        number = max(totals[0].item(), 1.0)
+        mean, square = (totals[1:] / number).tolist()
+        return number, mean, math.sqrt(max(square - mean**2, 0.0))
 
     @functools.cached_property
     def weights(self) -> Tensor:
-        """One over the number of valid steps, and 0 at resets: a weighted sum is a mean.
+        """One over the number of valid steps, and 0 at resets: a weighted sum is a mean."""
+        return self.valid / self.moments[0]
 
-        The number is the mean over ranks, so that the mean of their sums is that of all steps.
-        """
-        return self.valid / average(self.valid.sum()).clamp(min=1)
+
+def _sums(valid: Tensor, advantages: Tensor) -> Tensor:
+    """Number, sum and sum of squares ``(3,)`` of the advantages of valid steps."""
+    valid, advantages = valid.cpu().double(), advantages.cpu().double()
+    return torch.stack([(advantages**power * valid).sum() for power in (0, 1, 2)])
 
 
 def log_ratio(log_probs: Tensor, steps: Steps) -> Tensor:
@@ -70,10 +95,8 @@ def clipped_loss(log_ratio: Tensor, steps: Steps, clip: float) -> Tensor:
         steps: The minibatch; its advantages are normalized here.
         clip: How far from 1 the ratio may go before its gradient is cut.
     """
-    weights, advantages = steps.weights, steps.advantages
-    mean = average((advantages * weights).sum())
-    std = average(((advantages - mean).square() * weights).sum()).sqrt()
-    advantages = (advantages - mean) / (std + 1e-8)
+    weights, (_, mean, std) = steps.weights, steps.moments
+    advantages = (steps.advantages - mean) / (std + 1e-8)
     ratio = log_ratio.exp()
     clipped = ratio.clamp(1 - clip, 1 + clip)
     return -(torch.minimum(ratio * advantages, clipped * advantages) * weights).sum()
