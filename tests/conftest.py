@@ -90,9 +90,12 @@ def tiny() -> Settings:
 
 @pytest.fixture
 def small_cartpole() -> Settings:
-    """Forty iterations of 2-D cart-pole, a second or two."""
+    """Forty iterations of 2-D cart-pole, a second or two, of networks from the start."""
     return dataclasses.replace(
-        PRESETS["cartpole-nd-2d-min"],
+        PRESETS["cartpole-nd-2d-64"],
+        name="cartpole-nd-2d-min",
+        instances=3,
+        consistency=0.1,
         threads=1,
         learners=4,
         horizon=16,

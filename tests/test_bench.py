@@ -41,7 +41,7 @@ def test_halfcheetah_is_timed(script, monkeypatch):
 
 def test_ranks_are_timed(script):
     settings = dataclasses.replace(PRESETS["cartpole-nd-5d-64"], **SMALL)
-    assert script("ranks").steps_per_second(settings, 1) > 0
+    assert script("ranks").of_all(settings, 1) > 0
 
 
 def test_the_parts_of_a_game_are_timed(script, monkeypatch, capsys):

@@ -4,14 +4,13 @@ Schulman et al., "Proximal Policy Optimization Algorithms", arXiv 1707.06347.
 """
 
 import functools
-import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
 
-from distilled_envs.training.distributed import average
+from distilled_envs.training.distributed import average, world_size
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class Steps:
         valid: 0 where the step was the reset of an environment and no transition, else 1.
         advice: A teacher's outputs ``(L, n, n_outputs)``; None without a teacher.
         totals: Sums over valid steps ``(3,)``, the mean over ranks: how many they are, of their
-            advantages and of the squares of these; None sums them up when they are asked for.
+            advantages and of the squares of these. A process that works alone needs none.
     """
 
     observations: Tensor
@@ -44,30 +43,33 @@ class Steps:
         columns = {each.name: getattr(self, each.name) for each in fields(self)}
         columns = {name: value for name, value in columns.items() if value is not None}
         parts = torch.randperm(self.valid.shape[1]).chunk(count)
-        # One message for all parts: ranks wait for each of them as long as for a gradient.
-        sums = [_sums(self.valid[:, chosen], self.advantages[:, chosen]) for chosen in parts]
-        for chosen, totals in zip(parts, average(torch.stack(sums)), strict=True):
+        totals: Iterable[Tensor | None] = [None] * len(parts)
+        if world_size() > 1:
+            # One message for all parts: ranks wait for each of them as long as for a gradient.
+            sums = [_sums(self.valid[:, chosen], self.advantages[:, chosen]) for chosen in parts]
+            totals = average(torch.stack(sums))
+        for chosen, total in zip(parts, totals, strict=True):
             part = {name: value[:, chosen] for name, value in columns.items()}
-            yield Steps(**part, totals=totals)
-
-    @functools.cached_property
-    def moments(self) -> tuple[float, float, float]:
-        """Number of valid steps, mean and standard deviation of their advantages.
-
-        They are those of all ranks; the number is the mean, so that the mean of ranks' weighted
-        sums is that of all steps.
-        """
-        totals = self.totals
-        if totals is None:
-            totals = average(_sums(self.valid, self.advantages))
-        number = max(totals[0].item(), 1.0)
-        mean, square = (totals[1:] / number).tolist()
-        return number, mean, math.sqrt(max(square - mean**2, 0.0))
+            yield Steps(**part, totals=total)
 
     @functools.cached_property
     def weights(self) -> Tensor:
-        """One over the number of valid steps, and 0 at resets: a weighted sum is a mean."""
-        return self.valid / self.moments[0]
+        """One over the number of valid steps, and 0 at resets: a weighted sum is a mean.
+
+        The number is the mean over ranks, so that the mean of their sums is that of all steps.
+        """
+        number = average(self.valid.sum()) if self.totals is None else self.totals[0]
+        return self.valid / number.clamp(min=1).to(self.valid)
+
+    def normalized_advantages(self) -> Tensor:
+        """Advantages of mean 0 and standard deviation 1 over the valid steps of all ranks."""
+        if self.totals is None:
+            mean = average((self.advantages * self.weights).sum())
+            std = average(((self.advantages - mean).square() * self.weights).sum()).sqrt()
+        else:
+            mean, square = (self.totals[1:] / self.totals[0].clamp(min=1)).to(self.advantages)
+            std = (square - mean.square()).clamp(min=0).sqrt()
+        return (self.advantages - mean) / (std + 1e-8)
 
 
 def _sums(valid: Tensor, advantages: Tensor) -> Tensor:
@@ -95,11 +97,10 @@ def clipped_loss(log_ratio: Tensor, steps: Steps, clip: float) -> Tensor:
         steps: The minibatch; its advantages are normalized here.
         clip: How far from 1 the ratio may go before its gradient is cut.
     """
-    weights, (_, mean, std) = steps.weights, steps.moments
-    advantages = (steps.advantages - mean) / (std + 1e-8)
+    advantages = steps.normalized_advantages()
     ratio = log_ratio.exp()
     clipped = ratio.clamp(1 - clip, 1 + clip)
-    return -(torch.minimum(ratio * advantages, clipped * advantages) * weights).sum()
+    return -(torch.minimum(ratio * advantages, clipped * advantages) * steps.weights).sum()
 
 
 def approximate_kl(log_ratio: Tensor, steps: Steps) -> Tensor:

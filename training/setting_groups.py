@@ -51,7 +51,8 @@ class Population:
     learners are divided; a family that is named twice gets two shares."""
     limit_share: float = 0.0
     """Share of the run, from its start, in which learners are what wide networks tend to: linear
-    maps, whose step costs next to nothing. Networks finish it."""
+    maps, whose step costs next to nothing. Networks finish it, sooner where the maps have held the
+    reward_threshold, and have to hold it, too."""
     learners: int = 32
     """Fresh networks trained and rolled out side by side in one iteration, the population L."""
     envs_per_learner: int = 8

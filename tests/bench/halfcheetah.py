@@ -9,8 +9,7 @@ import dataclasses
 import time
 
 import numpy as np
-import torch
-from algorithms import algorithm_of
+from algorithms import steps_per_second
 from stable_baselines3 import PPO
 
 from distilled_envs.training import PRESETS
@@ -22,16 +21,7 @@ ROUNDS = 3
 
 def distillation(use_envpool: bool, iterations: int = 4) -> float:
     """Steps per second of some iterations, after one that warms up."""
-    torch.set_num_threads(1)  # as `distill` has it for vectors
-    settings = dataclasses.replace(SETTINGS, use_envpool=use_envpool)
-    algorithm = algorithm_of(settings)
-    algorithm.iterate()
-    start = time.perf_counter()
-    for _ in range(iterations):
-        algorithm.iterate()
-    seconds = time.perf_counter() - start
-    algorithm.actors.env.close()
-    return iterations * settings.steps_per_iteration / seconds
+    return steps_per_second(dataclasses.replace(SETTINGS, use_envpool=use_envpool), iterations)
 
 
 def envpool(rounds: int = 128) -> float:

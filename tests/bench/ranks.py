@@ -6,11 +6,9 @@ Each process has one thread. Started by ``torchrun``, or with ``--worker``, it i
 import dataclasses
 import subprocess
 import sys
-import time
 
 import numpy as np
-import torch
-from algorithms import algorithm_of
+from algorithms import steps_per_second
 
 from distilled_envs.training import PRESETS, Settings, distributed
 
@@ -19,18 +17,11 @@ CASES = {"halfcheetah-64": 6, "cartpole-nd-5d-64": 12}
 ROUNDS = 3
 
 
-def steps_per_second(settings: Settings, iterations: int) -> float:
-    """Of all processes together, after an iteration that warms up."""
-    torch.set_num_threads(1)
+def of_all(settings: Settings, iterations: int) -> float:
+    """Steps a second of all processes together."""
     with distributed.process_group("cpu"):
-        algorithm = algorithm_of(distributed.share(dataclasses.replace(settings, threads=1)))
-        algorithm.iterate()
-        start = time.perf_counter()
-        for _ in range(iterations):
-            algorithm.iterate()
-        seconds = time.perf_counter() - start
-        algorithm.actors.env.close()
-        return iterations * settings.steps_per_iteration / seconds
+        mine = distributed.share(dataclasses.replace(settings, threads=1))
+        return distributed.world_size() * steps_per_second(mine, iterations)
 
 
 def measured(preset: str, ranks: int) -> float:
@@ -57,7 +48,7 @@ def main() -> None:
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--worker"]:
         name = sys.argv[2]
-        found = steps_per_second(PRESETS[name], CASES[name])
+        found = of_all(PRESETS[name], CASES[name])
         if distributed.is_first():
             print(found)
     else:

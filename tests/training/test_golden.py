@@ -48,7 +48,7 @@ GOLDEN = {
     "ant": [0.2, 0.961624, 1.056437, 0.0, 824.0444],
     "pong": [0.4110925, 0.9542091, 0.03014307, 77643.25, 0.2333167],
     "pong, with a teacher": [0.4110917, 0.7595293, 0.09985362, 41599.82, 32631.18],
-    "pong, guided": [0.4110794, 0.9517077, 0.0297754, 77640.39, 0.2741698],
+    "pong, guided": [0.4110794, 0.9517077, 0.0297754, 77640.39, 0.2737293],
 }
 """Root mean squares of rows and targets, inner learning rate, sums of absolute weights of the view
 and of the critic."""
