@@ -29,9 +29,7 @@ def measured(preset: str, ranks: int) -> float:
     alone = [sys.executable, __file__]
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     command = alone if ranks == 1 else [*torchrun, f"--nproc-per-node={ranks}", __file__]
-    done = subprocess.run(
-        [*command, "--worker", preset], check=True, text=True, capture_output=True
-    )
+    done = subprocess.run([*command, "--worker", preset], check=True, stdout=subprocess.PIPE)
     return float(done.stdout)
 
 
