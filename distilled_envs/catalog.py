@@ -130,7 +130,8 @@ def find(
             Without axes "cartpole" is Gymnasium's CartPole-v1.
         instances: Rows; ``"min"`` the fewest; None takes the dataset with the highest score, or
             one with more rows whose score lies within its 95% interval.
-        encoder_level: Of an Atari game, 0 to 4; None takes the one with the highest score.
+        encoder_level: Of an Atari game, 0 to 4; None takes the one with the highest score, and none
+            that teaches one action whatever is seen while there are others.
 
     Raises:
         DatasetError: There is none; the message lists the nearest names, or what there is.
@@ -199,6 +200,7 @@ def choose(
         wanted += [f"encoder_level={encoder_level}"] * (encoder_level is not None)
         raise DatasetError(f"{name!r} has no variant with {', '.join(wanted)}; there are: {there}.")
     fitting = [entry for entry in fitting if not entry.must_be_named] or fitting
+    fitting = [entry for entry in fitting if entry.spec.one_action is None] or fitting
     if instances == "min":
         fitting = [entry for entry in fitting if entry.instances == fitting[0].instances]
     best = max(fitting, key=lambda entry: entry.score)

@@ -351,7 +351,7 @@ class DistilledDataset(Rows):
         Args:
             policy: A trained policy, or several, which are scored together; None draws fresh
                 learners, one step each: the dataset's own score.
-            **kwargs: ``learner``, ``learners``, ``episodes``, ``seed``, ``progress``.
+            **kwargs: ``learner``, ``learners``, ``episodes``, ``seed``, ``sticky``, ``progress``.
         """
         return evaluate(self, policy, **kwargs)
 

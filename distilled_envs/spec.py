@@ -67,6 +67,10 @@ def family_of(env_id: str) -> str:
     return {"cartpolend": "cartpole-nd"}.get(plain, plain)
 
 
+ONE_ACTION = 0.95
+"""Share of steps from which a policy counts as one action, whatever it sees."""
+
+
 @dataclass(frozen=True)
 class DistillationSpec:
     """Everything a distilled dataset knows beside its rows.
@@ -137,6 +141,13 @@ class DistillationSpec:
         learner, mixed = self.learner, len(self.families) > 1
         plain = not (self.has_frames or learner.encoder_level or mixed)
         return plain and learner.activation == "relu"
+
+    @property
+    def one_action(self) -> tuple[int, float] | None:
+        """The action that is the likeliest in nearly all steps, and its share, where one is."""
+        shares = self.evaluation.get("one_step", {}).get("actions", [])
+        share = max(shares, default=0.0)
+        return (shares.index(share), share) if share >= ONE_ACTION else None
 
     @property
     def family(self) -> str:
@@ -235,6 +246,10 @@ class DistillationSpec:
         require(module is None or isinstance(module, str), "env_module", module)
         for training, result in values.get("evaluation", {}).items():
             require(isinstance(result, dict), f"evaluation.{training}", result)
+            shares = result.get("actions", [])
+            require(isinstance(shares, list), f"evaluation.{training}.actions", shares)
+            for share in shares:
+                number(share, float, f"evaluation.{training}.actions")
             for mode in {"sampled", "greedy"} & result.keys():
                 path, score = f"evaluation.{training}.{mode}", result[mode]
                 require(isinstance(score, dict), path, score)

@@ -37,6 +37,9 @@ def facts(spec: DistillationSpec, rows: int, source: Source) -> Iterator[tuple[s
             modes = (f"{mode} {written_score(scores[mode])}" for mode in ("sampled", "greedy"))
             who = f"{scores.get('learners', '?')} networks x {scores.get('episodes', '?')} episodes"
             yield f"returns, {training.replace('_', ' ')}", f"{', '.join(modes)} ({who})"
+    if spec.one_action is not None:
+        action, share = spec.one_action
+        yield "teaches", f"one action: {action} is the likeliest in {share:.0%} of all steps"
     yield "made by", str(made.get("choice") or made.get("algorithm", ""))
     if "env_steps" in made and "wall_seconds" in made:
         yield "cost", f"{made['env_steps']:,} environment steps, {made['wall_seconds']:,.0f} s"

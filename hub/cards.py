@@ -15,6 +15,7 @@ from distilled_envs.storage.folder import ROWS_FILE
 
 TRAININGS = {
     "one_step": "one gradient step",
+    "one_step_sticky": "one gradient step, sticky actions (0.25)",
     "one_step_256x256": "one gradient step, width 256",
     "adam_to_convergence": "Adam to convergence",
     "sb3_ppo_on_bandit": "SB3's PPO on the distilled environment",

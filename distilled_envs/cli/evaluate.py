@@ -11,6 +11,9 @@ from distilled_envs.errors import SettingsError
 from distilled_envs.formatting import written
 from distilled_envs.storage.folder import write_spec
 
+STICKY = 0.25
+"""Of the ``-v5`` games (Machado et al., 2018)."""
+
 if TYPE_CHECKING:
     from distilled_envs.dataset import DistilledDataset
 
@@ -23,6 +26,7 @@ def evaluate(
     seed: int | None = None,
     hidden_sizes: tuple[int, ...] | None = None,
     drop_in: bool = False,
+    sticky: bool = False,
     json: bool = False,
     save: bool = False,
 ) -> None:
@@ -37,6 +41,7 @@ def evaluate(
             if not given.
         drop_in: Also train 10 networks with Adam on the rows and 10 with SB3's PPO on the
             distilled environment, and play with them (minutes).
+        sticky: Play an Atari game with sticky actions (0.25, as the -v5 games have them) too.
         json: Print the results as JSON.
         save: Write the results into the dataset folder's distillation.json.
     """
@@ -46,6 +51,7 @@ def evaluate(
         protocol | ({} if seed is None else {"seed": seed}),
         hidden_sizes,
         drop_in=drop_in,
+        sticky=sticky,
         as_json=json,
         save=save,
     )
@@ -57,6 +63,7 @@ def run_evaluation(
     hidden_sizes: tuple[int, ...] | None,
     *,
     drop_in: bool,
+    sticky: bool = False,
     as_json: bool,
     save: bool,
 ) -> None:
@@ -81,6 +88,11 @@ def run_evaluation(
     record = {training: evaluation.to_dict()}
     if not as_json:
         print(f"{dataset.spec.name}, {training}\n{evaluation}", flush=True)
+    if sticky:
+        again = dataset.evaluate(learner=learner, sticky=STICKY, **protocol)
+        record[f"{training}_sticky"] = again.to_dict()
+        if not as_json:
+            print(f"with sticky actions ({STICKY})\n{again}", flush=True)
     if drop_in:
         from distilled_envs.studies.drop_in import measure_drop_in
 

@@ -2,13 +2,12 @@
 
 from distilled_envs.evaluation.protocol import (
     EVALUATION_SEED,
-    Evaluation,
     EvaluationOptions,
-    Score,
     evaluate,
     one_step_returns,
     pooled,
 )
+from distilled_envs.evaluation.scores import Evaluation, Score
 
 __all__ = [
     "EVALUATION_SEED",

@@ -2,14 +2,15 @@
 
 import contextlib
 import copy
+import dataclasses
 import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, TypedDict
 
 import gymnasium as gym
 import numpy as np
 import torch
+from gymnasium import spaces
 from torch import Tensor, nn
 
 from distilled_envs.bars import tqdm
@@ -25,8 +26,7 @@ from distilled_envs.evaluation.players import (
     side_by_side,
     together,
 )
-from distilled_envs.evaluation.statistics import bootstrap_interval, interquartile_mean
-from distilled_envs.formatting import written, written_score
+from distilled_envs.evaluation.scores import Evaluation, Score
 from distilled_envs.learners.generators import kept_generators
 from distilled_envs.learners.policies import evaluating
 from distilled_envs.learners.population import Population
@@ -34,107 +34,12 @@ from distilled_envs.learners.sb3_policies import is_sb3_model
 from distilled_envs.learners.threads import torch_threads
 from distilled_envs.rows import Rows
 from distilled_envs.seeds import checked_seed, small_seed
-from distilled_envs.spec import LearnerSpec
-from distilled_envs.summary import as_html
+from distilled_envs.spec import DistillationSpec, LearnerSpec
 
 EVALUATION_SEED = 1_000_000
 """Default seed; distillation seeds are small numbers, so that learners here are new."""
 
 _MAX_COPIES = 64  # environments side by side when one policy plays many episodes
-
-
-@dataclass(frozen=True, repr=False)
-class Score:
-    """Returns in the real environment, in one action mode.
-
-    Attributes:
-        returns: Undiscounted returns ``(learners, episodes)``.
-        mean: Mean over learners (each the mean of its episodes).
-        std: Standard deviation between learners; between episodes if there is one learner.
-        ci95: 95% percentile-bootstrap interval of the mean, resampling learners (or the episodes
-            of the only one); None for a single number.
-        iqm: Interquartile mean over learners (or episodes).
-    """
-
-    returns: np.ndarray
-    mean: float
-    std: float
-    ci95: tuple[float, float] | None
-    iqm: float
-
-    @classmethod
-    def of(cls, returns: np.ndarray) -> "Score":
-        """Summarize returns ``(learners, episodes)``."""
-        units = returns.mean(axis=1) if len(returns) > 1 else returns[0]
-        return cls(
-            returns=returns,
-            mean=float(units.mean()),
-            std=float(units.std(ddof=1)) if len(units) > 1 else 0.0,
-            ci95=bootstrap_interval(units),
-            iqm=float(interquartile_mean(units)),
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Numbers for ``distillation.json``, rounded to three places."""
-        ci95 = None if self.ci95 is None else [round(bound, 3) for bound in self.ci95]
-        numbers = {key: round(getattr(self, key), 3) for key in ("mean", "std", "iqm")}
-        return numbers | {"ci95": ci95}
-
-    def __repr__(self) -> str:
-        return f"Score({written_score(vars(self))})"
-
-    def __str__(self) -> str:
-        interval = ""
-        if self.ci95 is not None:
-            interval = f", 95% [{', '.join(map(written, self.ci95))}]"
-        return f"{written(self.mean)}{interval}, std {written(self.std)}, IQM {written(self.iqm)}"
-
-
-@dataclass(frozen=True, repr=False)
-class Evaluation:
-    """What :func:`evaluate` found.
-
-    Attributes:
-        sampled: Actions drawn from the policy.
-        greedy: The most likely action (the mean, for gaussian policies).
-        learners: Number of networks.
-        episodes: Episodes each network played, in each mode.
-        seed: Seed of initializations, environments and actions.
-    """
-
-    sampled: Score
-    greedy: Score
-    learners: int
-    episodes: int
-    seed: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """The record that ``distillation.json`` keeps."""
-        protocol = {"learners": self.learners, "episodes": self.episodes, "seed": self.seed}
-        return protocol | {"sampled": self.sampled.to_dict(), "greedy": self.greedy.to_dict()}
-
-    def __repr__(self) -> str:
-        return f"Evaluation({self.sampled!r} sampled, {self.greedy!r} greedy, over {self._over})"
-
-    def __str__(self) -> str:
-        return (
-            f"mean return over {self._over} (std between {self._units})\n"
-            f"  sampled  {self.sampled}\n"
-            f"  greedy   {self.greedy}"
-        )
-
-    def _repr_html_(self) -> str:
-        modes = ("sampled", str(self.sampled)), ("greedy", str(self.greedy))
-        return as_html(f"Mean return over {self._over}, std between {self._units}", modes)
-
-    @property
-    def _over(self) -> str:
-        who = f"{self.learners} learners x " if self.learners > 1 else ""
-        return f"{who}{self.episodes} episode{'s' * (self.episodes > 1)}"
-
-    @property
-    def _units(self) -> str:
-        return "learners" if self.learners > 1 else "episodes"
 
 
 class EvaluationOptions(TypedDict, total=False):
@@ -144,6 +49,7 @@ class EvaluationOptions(TypedDict, total=False):
     learners: int | None
     episodes: int | None
     seed: int
+    sticky: float | None
     progress: bool
 
 
@@ -156,6 +62,7 @@ def evaluate(
     learners: int | None = None,
     episodes: int | None = None,
     seed: int = EVALUATION_SEED,
+    sticky: float | None = None,
     progress: bool = False,
 ) -> Evaluation:
     """Play in the real environment with its own reward, in both action modes.
@@ -177,6 +84,9 @@ def evaluate(
         episodes: Episodes for each learner (default 5, of a game 1), for each of several policies
             (5), or for the only one (20).
         seed: Seed of initializations, environments and sampled actions.
+        sticky: Probability with which an Atari game repeats the action before, whatever is asked
+            for (Machado et al., 2018; the ``-v5`` games have 0.25). None plays it as the dataset
+            was made for.
         progress: Whether to show a bar of the episodes that have ended.
 
     Returns:
@@ -184,7 +94,8 @@ def evaluate(
 
     Raises:
         SettingsError: Counts below 1, no policy in a sequence, ``learner`` or ``learners`` together
-            with a policy, or a learner that does not fit the dataset's encoder.
+            with a policy, a learner that does not fit the dataset's encoder, or ``sticky`` outside
+            0 to 1 or of what is no Atari game.
         PolicyError: The policy does not fit the environment, or can't act.
     """
     if policy is not None and (learners, learner) != (None, None):
@@ -211,7 +122,7 @@ def evaluate(
         raise SettingsError(
             f"learners and episodes must be at least 1, got {learners} and {episodes}."
         )
-    seed = checked_seed(seed)
+    seed, spec = checked_seed(seed), _played_spec(dataset.spec, sticky)
     outputs: Callable[[Tensor], Tensor] | None = None
     if policy is None:
         own = dataset.spec.learner
@@ -230,7 +141,8 @@ def evaluate(
     else:
         copies = len(policies)
     rounds = -(-episodes * learners // copies)
-    scores = {}
+    scores: dict[str, Score] = {}
+    shares: tuple[float, ...] | None = None
     with (
         tqdm(
             total=2 * copies * rounds,
@@ -247,33 +159,81 @@ def evaluate(
             outputs = together(policies)
         for mode in ("sampled", "greedy"):
             bar.set_description_str(f"{dataset.spec.name}: playing, {mode} actions")
-            with contextlib.closing(make_ending_vec_env(dataset.spec, copies)) as env:
+            with contextlib.closing(make_ending_vec_env(spec, copies)) as env:
                 greedy, space = mode == "greedy", env.single_action_space
                 if outputs is not None:
                     player = player_of_outputs(outputs, dataset.spec.task, space, greedy=greedy)
                 else:
                     players = [player_of(e, dataset.spec.task, space, greedy) for e in policies]
                     player = players[0] if len(players) == 1 else side_by_side(players)
+                taken = _Counted(player, space)
                 with _seeded(seed, policies):
-                    returns = _play(env, player, rounds, seed, bar)
+                    returns = _play(env, taken, rounds, seed, bar)
+            shares = taken.shares
             played = returns.reshape(-1)[: learners * episodes].reshape(learners, -1)
             scores[mode] = Score.of(played)
-    return Evaluation(**scores, learners=learners, episodes=episodes, seed=seed)
+    return Evaluation(
+        **scores, learners=learners, episodes=episodes, seed=seed, actions=shares, sticky=sticky
+    )
+
+
+def _played_spec(spec: DistillationSpec, sticky: float | None) -> DistillationSpec:
+    """The same, with so many sticky actions.
+
+    Raises:
+        SettingsError: It can't have them.
+    """
+    if sticky is None:
+        return spec
+    if spec.preprocessing != "atari":
+        raise SettingsError(f"sticky is for Atari games, and {spec.env.id} is none: leave it out.")
+    if not 0 <= sticky <= 1:
+        raise SettingsError(f"sticky must lie in 0..1, got {sticky}.")
+    kwargs = spec.env.kwargs | {"repeat_action_probability": sticky}
+    return spec.replace(env=dataclasses.replace(spec.env, kwargs=kwargs))
+
+
+class _Counted:
+    """A player whose actions are counted, where they are ``Discrete``."""
+
+    def __init__(self, player: Player, space: spaces.Space[Any]):
+        self._player = player
+        self._first = int(space.start) if isinstance(space, spaces.Discrete) else 0
+        self._counts = np.zeros(int(space.n) if isinstance(space, spaces.Discrete) else 0)
+
+    @property
+    def shares(self) -> tuple[float, ...] | None:
+        """Of each action; None where there are none."""
+        counts = self._counts
+        return tuple((counts / counts.sum()).tolist()) if len(counts) else None
+
+    def __call__(self, observations: Any, starts: np.ndarray) -> np.ndarray:
+        """What the player does."""
+        actions = self._player(observations, starts)
+        if len(self._counts):
+            self._counts += np.bincount(actions - self._first, minlength=len(self._counts))
+        return actions
 
 
 @torch_threads(1)
 def one_step_returns(
-    dataset: Rows, learners: int, episodes: int = 1, seed: int = EVALUATION_SEED
+    dataset: Rows,
+    learners: int,
+    episodes: int = 1,
+    seed: int = EVALUATION_SEED,
+    *,
+    greedy: bool = True,
 ) -> np.ndarray:
-    """Returns ``(learners, episodes)`` of fresh learners' most likely actions after one step.
+    """Returns ``(learners, episodes)`` of fresh learners after one step.
 
-    It is the greedy half of :func:`evaluate`, in half its time, for comparing datasets on the way.
+    It is half of :func:`evaluate`, in half its time, for comparing datasets on the way.
 
     Args:
         dataset: The distilled dataset.
         learners: Number of fresh learners.
         episodes: Episodes for each of them.
         seed: Seed of initializations and environments.
+        greedy: Whether they take their likeliest actions, or sampled ones.
     """
     outputs = _fresh_learners(dataset, dataset.spec.learner, learners, seed)
     with (
@@ -281,7 +241,7 @@ def one_step_returns(
         tqdm(disable=True) as bar,
     ):
         space = env.single_action_space
-        player = player_of_outputs(outputs, dataset.spec.task, space, greedy=True)
+        player = player_of_outputs(outputs, dataset.spec.task, space, greedy=greedy)
         return _play(env, player, episodes, seed, bar)
 
 
