@@ -3,7 +3,8 @@
 Imported as ``distilled_envs.training``.
 """
 
-from distilled_envs.training.automatic import AutomaticSettings, distill_any
+from distilled_envs.training.automatic import distill_any
+from distilled_envs.training.automatic_settings import AutomaticSettings
 from distilled_envs.training.closed_form import closed_form
 from distilled_envs.training.imitation_settings import ImitationSettings, RefitSettings
 from distilled_envs.training.linear_policy import LinearPolicy

@@ -6,6 +6,7 @@
 2. Where a linear policy does not solve the environment, PPO is trained (:mod:`.ppo_teacher`) and
    imitated: by a linear policy first, whose rows teach any network, and where that loses too much
    behind an encoder (:mod:`.nonlinear_distillation`).
+3. Atari games are PPO's at once. What it has learned to see becomes the encoder.
 
 What networks get most from after their one step is the dataset.
 """
@@ -17,7 +18,7 @@ import logging
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,9 @@ from distilled_envs.errors import DivergedError, MissingExtraError, SettingsErro
 from distilled_envs.formatting import written
 from distilled_envs.learners.threads import torch_threads
 from distilled_envs.records import read_json
-from distilled_envs.seeds import checked_seed
 from distilled_envs.storage.files import alone_in, atomic_path, given_path, sweep
 from distilled_envs.studies.drop_in import share_of_own
+from distilled_envs.training.automatic_settings import AutomaticSettings
 from distilled_envs.training.evolution import evolve, pycma
 from distilled_envs.training.imitation_settings import ImitationSettings
 from distilled_envs.training.linear_policy import LinearPolicy
@@ -51,6 +52,9 @@ evaluation at the end. What has to be played after PPO is taken from PPO's."""
 SEARCHED = 500
 """Numbers of a linear policy from which a search for it would take hours; PPO gets its time."""
 ENCODER = (128, 128)
+GAME_ROUNDS = 2
+"""In which learners of a game play before the last fit. With the teacher's own layers each is soon
+as good as the next, and takes three minutes of one core."""
 ENOUGH, _SAME = 0.95, 0.99
 """Share of a return that counts as all of it, and as no difference."""
 SOFTER = (1.0, 0.4, 0.1)
@@ -65,38 +69,6 @@ _LINEAR, _PPO, _RUN, _DATASET = "linear.npz", "ppo", "run.json", "dataset"
 _FREE = {"minutes", "eval_learners", "eval_episodes"}
 """Settings that may change on resuming."""
 _TABLE_STEPS, _SEARCH_STEPS = 1_000_000, 100_000_000
-
-
-@dataclass(frozen=True)
-class AutomaticSettings:
-    """What to distill, and the time that it may take."""
-
-    env_id: str
-    """Gymnasium id of the environment, with its module before a colon where that registers it."""
-    env_kwargs: dict[str, Any] = field(default_factory=dict)
-    """Arguments of the environment, such as '{"map_name": "8x8"}'."""
-    max_episode_steps: int | None = None
-    """Steps after which an episode is cut; None takes the environment's own time limit."""
-    minutes: float = 8.0
-    """Of training, about: a fifth at most for linear policies, what is left of three quarters for
-    PPO where those are not enough, less where play is slow, and the rest for its encoder."""
-    seed: int = 0
-    """Seed of everything random."""
-    eval_learners: int = 100
-    """Fresh networks in the evaluation at the end."""
-    eval_episodes: int = 1
-    """Episodes of each, in each action mode, at least: more where returns differ much by chance and
-    are played in no time."""
-
-    def __post_init__(self) -> None:
-        if not 0 < self.minutes < math.inf:
-            raise SettingsError(f"minutes must be above 0, got {self.minutes}.")
-        if min(self.eval_learners, self.eval_episodes) < 1:
-            raise SettingsError(
-                "eval_learners and eval_episodes must be at least 1, got "
-                f"{self.eval_learners} and {self.eval_episodes}."
-            )
-        checked_seed(self.seed)
 
 
 @dataclass
@@ -156,8 +128,8 @@ def distill_any(
         each way got, and as ``choice`` why this one was taken.
 
     Raises:
-        SettingsError: The environment can't be distilled or shows frames, or ``output`` does not
-            fit.
+        SettingsError: The environment can't be distilled, or shows frames and is no Atari game, or
+            ``output`` does not fit.
         StorageError: ``output`` can't be written, or another run goes on there.
         MissingExtraError: pycma is not installed; or Stable-Baselines3 is not, and there is no
             linear policy.
@@ -166,12 +138,13 @@ def distill_any(
     world = world_of(
         settings.env_id, settings.env_kwargs, max_episode_steps=settings.max_episode_steps
     )
-    if len(world.task.observation_shape) != 1:
+    game = world.preprocessing == "atari"
+    if world.shows_frames and not game:
         raise SettingsError(
             f"{world.spec.id} shows frames: its settings are those of meta-PPO, by "
             "for_environment(id)."
         )
-    if not has_table(world):
+    if not (has_table(world) or game):
         pycma()  # before there is a run to go on with
     say_if_unending(world)
     (check_run if resume else check_free)(folder)
@@ -196,8 +169,11 @@ def _made(
         return DistilledDataset.load(folder / _DATASET)
     try:
         with torch_threads(1):
-            tried = [_linear(world, settings, folder, progress)]
-            if not (has_table(world) or _solved(world, tried[0])):
+            if world.shows_frames:
+                tried = [_game(world, settings, folder, progress)]
+            else:
+                tried = [_linear(world, settings, folder, progress)]
+            if not (world.shows_frames or has_table(world) or _solved(world, tried[0])):
                 try:
                     tried.extend(_with_ppo(world, settings, folder, tried[0], progress))
                 except (MissingExtraError, DivergedError) as error:
@@ -208,7 +184,7 @@ def _made(
             dataset = best.dataset
             assert dataset is not None
             evaluation = dataset.evaluate(
-                learners=settings.eval_learners,
+                learners=settings.networks,
                 episodes=max(settings.eval_episodes, best.episodes),
                 progress=progress,
             )
@@ -237,7 +213,7 @@ def _linear(world: World, settings: AutomaticSettings, folder: Path, progress: b
             policy = solve_table(
                 world,
                 _TABLE_STEPS,
-                seconds=60 * (SEARCH + PPO) * settings.minutes,
+                seconds=(SEARCH + PPO) * settings.seconds,
                 seed=settings.seed,
                 progress=progress,
             )
@@ -245,7 +221,7 @@ def _linear(world: World, settings: AutomaticSettings, folder: Path, progress: b
             policy = evolve(
                 world,
                 _SEARCH_STEPS,
-                seconds=60 * SEARCH * settings.minutes,
+                seconds=SEARCH * settings.seconds,
                 seed=settings.seed,
                 threads=0,
                 progress=progress,
@@ -271,13 +247,21 @@ def _linear(world: World, settings: AutomaticSettings, folder: Path, progress: b
     )
 
 
+def _game(world: World, settings: AutomaticSettings, folder: Path, progress: bool) -> _Tried:
+    """PPO, and behind what it has learned to see a fresh last layer for each network."""
+    seconds = (SEARCH + PPO) * settings.seconds
+    model = train_ppo(world, seconds, folder / _PPO, seed=settings.seed, progress=progress)
+    way = "PPO, behind its own layers"
+    return _imitated(way, model, world, settings, progress, rounds=GAME_ROUNDS)
+
+
 def _with_ppo(
     world: World, settings: AutomaticSettings, folder: Path, linear: _Tried, progress: bool
 ) -> Iterator[_Tried]:
     """PPO, followed by a linear policy and, where that is not enough, behind an encoder."""
     # What linear policies have left of their time is PPO's; what slow environments need later is
     # not.
-    whole = 60 * settings.minutes
+    whole = settings.seconds
     left = max((SEARCH + PPO) * whole - linear.seconds, PPO * whole)
     after = ALL * whole - linear.seconds - _FITTING - _playing(world, settings)
     seconds = max(min(left, after), _LEAST * whole)
@@ -309,7 +293,7 @@ def _playing(world: World, settings: AutomaticSettings) -> float:
     # Two imitations, in each a teacher, rounds and a score of two episodes; PPO's own return; and
     # both action modes at the end.
     imitated = 2 * (3 * NETWORKS + (ImitationSettings().rounds + 1) * COPIES)
-    evaluated = 2 * settings.eval_learners * settings.eval_episodes
+    evaluated = 2 * settings.networks * settings.eval_episodes
     return (imitated + 2 * NETWORKS + evaluated) * min(limit, LONGEST) / pace
 
 
@@ -326,7 +310,9 @@ def _imitated(
     dataset = imitate(teacher, world, imitation, progress=progress)
     made = dataset.spec.provenance
     got = made["imitation"]["teacher_return"]
-    networks, least, episodes = score(dataset, settings.eval_learners)
+    networks, least, episodes = made["imitation"]["return"], made["imitation"]["least"], 1
+    if not world.shows_frames:
+        networks, least, episodes = score(dataset, settings.networks)
     logger.info("%s: networks get %s of %s", way, written(networks), written(float(got)))
     return _Tried(way, got, dataset, networks, least, episodes, made["env_steps"])
 

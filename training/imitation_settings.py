@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from distilled_envs.errors import SettingsError
 from distilled_envs.seeds import checked_seed
-from distilled_envs.spec import MAX_DEPTH, MAX_WIDTH
+from distilled_envs.spec import ENCODER_LEVELS, MAX_DEPTH, MAX_WIDTH
 
 
 @dataclass(frozen=True)
@@ -13,7 +13,8 @@ class ImitationSettings:
 
     instances: int | None = None
     """Rows at most, k. A linear policy of rank r takes r + 1; fewer keep its strongest directions.
-    None takes as many as it needs, where rows have to be learned 64, and with an encoder 32."""
+    None takes as many as it needs, where rows have to be learned 64, with an encoder 32, and for
+    frames as many as there are outputs."""
     rounds: int = 4
     """Rounds in which the linear policy, wide learners, or those behind the encoder play and the
     teacher answers, for them to be fitted anew."""
@@ -27,6 +28,9 @@ class ImitationSettings:
     """Units of each hidden layer of an encoder, which is learned and shipped with the rows, for
     teachers that no linear policy follows; learners are a fresh last layer behind it. Empty makes
     rows that need none."""
+    encoder_level: int | None = None
+    """Of learners of frames: how many of the Nature CNN's layers are an encoder's, 0 to 4. None
+    takes 4."""
     enough: float = 0.95
     """Share of the teacher's return that networks must keep after one step on a linear policy's
     rows; where they keep less, rows are learned, which takes minutes, and the better ones stay."""
@@ -60,6 +64,8 @@ class ImitationSettings:
         width = self.width
         if width is not None and not (type(width) is int and 1 <= width <= MAX_WIDTH):
             raise SettingsError(f"width must lie in 1..{MAX_WIDTH}, got {width!r}.")
+        if self.encoder_level is not None and self.encoder_level not in ENCODER_LEVELS:
+            raise SettingsError(f"encoder_level must be 0 to 4, got {self.encoder_level}.")
         if self.encoder and width is not None:
             raise SettingsError("Learners are wide or behind an encoder: give only one of the two.")
         if self.is_nonlinear and not self.episodes:

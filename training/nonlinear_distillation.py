@@ -23,11 +23,12 @@ from dataclasses import dataclass
 import torch
 from gymnasium import spaces
 from torch import Tensor, nn
+from torch.distributions import kl_divergence
 
 from distilled_envs.bars import tqdm
 from distilled_envs.errors import DivergedError
 from distilled_envs.formatting import written
-from distilled_envs.learners.actions import comparable
+from distilled_envs.learners.actions import action_distribution, comparable
 from distilled_envs.learners.encoder import make_encoder, rounded_state
 from distilled_envs.learners.population import Population
 from distilled_envs.spec import LearnerSpec, TaskSpec
@@ -37,14 +38,10 @@ from distilled_envs.training.world import World
 
 logger = logging.getLogger(__name__)
 
-STEPS = 1_500
-"""Gradient steps of each round."""
 LEARNERS = 4
 """Fresh learners in one gradient step."""
-STATES = 512
-"""States in one gradient step."""
-ENCODER_RATE, ROWS_RATE = 1e-3, 1e-2
-"""Adam's learning rates, which fall linearly to a hundredth in each round."""
+SOME = 512
+"""States that tell what an encoder, or a teacher, does."""
 _AT_BOUND = 0.02
 """Distance from a bound, in half widths of the Box, within which an answer counts as the bound."""
 _BEYOND = 3.0
@@ -54,11 +51,35 @@ _LOOKED_AT = 1e-6
 
 
 @dataclass(frozen=True)
+class Effort:
+    """How much is learned in a round.
+
+    Attributes:
+        steps: Of gradient descent.
+        states: In each of them.
+        encoder_rate: Adam's learning rate of an encoder, which falls linearly to a hundredth.
+        rows_rate: That of rows, targets and inner learning rate.
+    """
+
+    steps: int
+    states: int
+    encoder_rate: float
+    rows_rate: float
+
+
+VECTORS = Effort(1_500, 512, 1e-3, 1e-2)
+FRAMES = Effort(1_000, 256, 1e-3, 3e-3)
+"""One thread takes 1,700 frames a second through the Nature CNN, forward and backward."""
+KNOWN = dataclasses.replace(FRAMES, steps=500, encoder_rate=1e-4)
+"""Where the encoder starts as the teacher's own layers."""
+
+
+@dataclass(frozen=True)
 class PlayedRows:
     """What :func:`learn_from_play` found.
 
     Attributes:
-        observations: ``(k, n_inputs)``, as networks see them.
+        observations: ``(k, *shape)``, as networks see them.
         targets: ``(k, n_outputs)``.
         learning_rate: Of the one step.
         encoder: State of the hidden layers that come with them, rounded to half precision, as the
@@ -73,6 +94,7 @@ class PlayedRows:
 
 def learn_from_play(
     teacher: Teacher,
+    network: nn.Sequential | None,
     world: World,
     seen: Tensor,
     answers: Tensor,
@@ -89,6 +111,8 @@ def learn_from_play(
 
     Args:
         teacher: Its answers ``(n, n_outputs)`` to observations of the environment.
+        network: The CNN that it is, or its first layers: the encoder starts with those of its
+            layers that have the same shape. None draws them.
         world: Where it acts.
         seen: What it met ``(n, n_all_inputs)``.
         answers: What it answered there.
@@ -105,15 +129,16 @@ def learn_from_play(
     """
     task = dataclasses.replace(world.task, observation_shape=space.shape)
     shown = transform(seen)
-    encoder = make_encoder(learner, shown[torch.randperm(len(shown))[:STATES]])
-    first = shown[torch.randint(len(shown), (instances,))].clone()
+    encoder = make_encoder(learner, shown[torch.randperm(len(shown))[:SOME]], network)
+    first = shown[torch.randint(len(shown), (instances,))].float()
     # The rate at which learners answer the targets at the rows, if rows had nothing in common.
-    kernel = float(encoder(first).detach().square().sum(1).mean()) + 1
+    kernel = float(encoder(first).detach().square().flatten(1).sum(1).mean()) + 1
     rate = instances * task.n_outputs / (2 * kernel)
     batch = DistilledBatch(space, instances, task.n_outputs, rate, observations=first)
+    effort = VECTORS if not world.shows_frames else FRAMES if network is None else KNOWN
     best, highest = None, -torch.inf
     bar = tqdm(
-        total=(rounds + 1) * STEPS,
+        total=(rounds + 1) * effort.steps,
         desc=f"{world.spec.id}: imitate",
         dynamic_ncols=True,
         disable=not progress,
@@ -121,7 +146,7 @@ def learn_from_play(
     with bar:
         for number in range(rounds + 1):
             # 1. Rows and encoder learn to teach the teacher's answers, wherever anybody came.
-            _learn(encoder, batch, learner, task, shown, answers, world, bar)
+            _learn(encoder, batch, learner, task, shown, answers, world, effort, bar)
             found = _rounded(encoder, batch)
             # 2. Fresh learners play with what was learned, and the best round stays.
             visited, got = play(found)
@@ -132,7 +157,7 @@ def learn_from_play(
             # 3. The teacher answers where they came.
             if number < rounds:
                 shown = torch.cat([shown, transform(visited)])
-                answers = torch.cat([answers, teacher(visited)])
+                answers = torch.cat([answers, *map(teacher, visited.split(SOME))])
     assert best is not None
     return best
 
@@ -143,7 +168,7 @@ def looked_at(teacher: Teacher, seen: Tensor, answers: Tensor) -> Tensor:
     Each in turn takes the values that it has elsewhere, as in permutation importance (Breiman,
     "Random Forests", 2001), and far more, since learners leave the teacher's course.
     """
-    some, found = torch.randperm(len(seen))[:STATES], []
+    some, found = torch.randperm(len(seen))[:SOME], []
     seen, answers = seen[some], answers[some]
     for place in range(seen.shape[1]):
         mixed = seen.clone()
@@ -164,23 +189,29 @@ def _learn(
     shown: Tensor,
     answers: Tensor,
     world: World,
+    effort: Effort,
     bar: tqdm,
 ) -> None:
     """One round of Adam on rows and encoder, in place."""
-    groups = [(ENCODER_RATE, [*encoder.parameters()]), (ROWS_RATE, [*batch.parameters()])]
+    rates = effort.encoder_rate, effort.rows_rate
+    groups = [*zip(rates, ([*encoder.parameters()], [*batch.parameters()]), strict=True)]
     optimizer = torch.optim.Adam([{"params": group, "lr": rate} for rate, group in groups])
-    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.01, STEPS)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.01, effort.steps)
     size = answers.square().mean().clamp(min=1e-8)  # a teacher may never act
-    for _ in range(STEPS):
-        chosen = torch.randint(len(shown), (STATES,))
+    for _ in range(effort.steps):
+        chosen = torch.randint(len(shown), (effort.states,))
         # 1. Fresh learners take their gradient step on the rows, or on the encoder's features.
         fresh = Population.draw(learner, task, LEARNERS)
         features = encoder(batch.observations)
         learners = fresh.step(features, batch.targets, batch.learning_rate, keep_graph=True)
         # 2. Their error in states, against the teacher.
-        missed = _missed(learners(encoder(shown[chosen])), answers[chosen], world)
+        outputs = learners(encoder(shown[chosen]))
+        if world.shows_frames:
+            loss = _divergence(outputs, answers[chosen], task)
+        else:
+            loss = _missed(outputs, answers[chosen], world).square().mean() / size
         optimizer.zero_grad()
-        (missed.square().mean() / size).backward()
+        loss.backward()
         for _, group in groups:
             nn.utils.clip_grad_norm_(group, 1.0)
         # 3. Adam moves encoder, rows, targets and inner learning rate.
@@ -196,6 +227,13 @@ def _learn(
             f"Imitation diverged: {fault}. Check that the teacher's answers are finite "
             "and of the size of the environment's actions, or try another seed."
         )
+
+
+def _divergence(outputs: Tensor, answers: Tensor, task: TaskSpec) -> Tensor:
+    """Mean KL divergence from a teacher's policy to learners', whose sampled actions count."""
+    std = None if task.target_log_std is None else torch.tensor(task.target_log_std)
+    policies = (action_distribution(task, each, std) for each in (answers, outputs))
+    return kl_divergence(*policies).mean()
 
 
 def _missed(outputs: Tensor, answers: Tensor, world: World) -> Tensor:

@@ -19,11 +19,16 @@ COPIES = 16
 """Environments in which a policy plays side by side."""
 
 
+FRAMES_KEPT = 16_384
+"""Stacks of frames that are kept of one play; each takes 28 kB."""
+
+
 class Played(NamedTuple):
     """What a policy met.
 
     Attributes:
-        seen: Observations ``(n, n_inputs)``.
+        seen: Observations ``(n, *shape)``, of frames :data:`FRAMES_KEPT` or a few less, evenly
+            chosen.
         answers: What it answered ``(n, n_outputs)``.
         returns: Undiscounted returns of its episodes ``(episodes,)``.
     """
@@ -57,13 +62,14 @@ class Playing:
         """Play so many episodes at least.
 
         Args:
-            answer: Observations ``(copies, n_inputs)`` to outputs ``(copies, n_outputs)``.
+            answer: Observations ``(copies, *shape)`` to outputs ``(copies, n_outputs)``.
             episodes: Of all copies together.
 
         Raises:
             PolicyError: Outputs are not finite.
         """
-        task = self._world.task
+        task, frames = self._world.task, self._world.shows_frames
+        greedy = self._world.is_played_greedily
         self._seed += COPIES  # of copies side by side each takes the next
         copies = make_vector_env(self._world, min(COPIES, episodes), self._seed, threads=0)
         with contextlib.closing(copies) as env:
@@ -73,20 +79,25 @@ class Playing:
             seen: list[np.ndarray] = []
             answers: list[Tensor] = []
             observations, _ = env.reset(seed=self._seed)
-            steps = 0
+            steps, stride = 0, 1
             while episode.min() < rounds or steps * env.num_envs < self._steps:
-                seen.append(observations)
+                shown = torch.as_tensor(observations)
                 with torch.no_grad():
-                    given = answer(torch.as_tensor(observations, dtype=torch.float32))
+                    given = answer(shown if frames else shown.float())
                 if not given.isfinite().all():
                     raise PolicyError("The teacher's answers are not finite where it plays.")
-                answers.append(given)
-                actions = choose_actions(task, given, None, greedy=True).numpy()
+                if steps % stride == 0:
+                    seen.append(observations)
+                    answers.append(given)
+                if frames and len(seen) * env.num_envs > FRAMES_KEPT:
+                    seen, answers, stride = seen[::2], answers[::2], 2 * stride
+                actions = choose_actions(task, given, None, greedy=greedy).numpy()
                 actions = as_taken(env.single_action_space, actions)
                 observations, rewards, terminated, truncated, _ = env.step(actions)
                 returns[np.arange(env.num_envs), np.minimum(episode, rounds)] += rewards
                 episode += terminated | truncated
                 steps += 1
         self.env_steps += steps * env.num_envs
-        met = torch.from_numpy(np.concatenate(seen)).float()
+        met = torch.from_numpy(np.concatenate(seen))
+        met = met if frames else met.float()
         return Played(met, torch.cat(answers), returns[:, :rounds].reshape(-1))

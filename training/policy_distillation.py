@@ -34,6 +34,7 @@ from distilled_envs.envs.real import transform_function, transformed_space
 from distilled_envs.errors import SettingsError
 from distilled_envs.learners.actions import comparable
 from distilled_envs.learners.expansion import one_step_learners
+from distilled_envs.learners.networks import NATURE
 from distilled_envs.learners.threads import torch_threads
 from distilled_envs.spec import LearnerSpec, ObservationTransform
 from distilled_envs.training.closed_form import closed_form
@@ -46,7 +47,7 @@ from distilled_envs.training.refitting import first_rows, learn_rows
 from distilled_envs.training.shown import Shown
 from distilled_envs.training.teacher_sources import load_teacher_policy, source_of
 from distilled_envs.training.teachers import Teacher, as_teacher
-from distilled_envs.training.world import World, check_size, vector_world_of
+from distilled_envs.training.world import World, check_size, world_of
 
 logger = logging.getLogger(__name__)
 
@@ -94,11 +95,11 @@ def imitate(
         PolicyError: The teacher does not fit it, or is none.
     """
     settings, started = settings or ImitationSettings(), time.monotonic()
-    world, source = env if env is None or isinstance(env, World) else vector_world_of(env), None
+    world, source = env if env is None or isinstance(env, World) else world_of(env), None
     if isinstance(teacher, str | Path):
         source, teacher = source_of(teacher), load_teacher_policy(teacher, world)
     if world is None and isinstance(teacher, DistilledDataset):
-        world = vector_world_of(teacher.spec.env)
+        world = world_of(teacher.spec.env)
         world = dataclasses.replace(world, module=world.module or teacher.spec.env_module)
     if world is None:
         raise SettingsError(
@@ -106,6 +107,16 @@ def imitate(
         )
     for sizes in (settings.encoder or (), (settings.width,) if settings.width else ()):
         check_size(LearnerSpec(hidden_sizes=tuple(sizes)), world)
+    if world.shows_frames and settings.is_nonlinear:
+        raise SettingsError(
+            f"{world.spec.id} shows frames, whose learners are CNNs: leave out width and encoder, "
+            "and choose an encoder_level."
+        )
+    if not world.shows_frames and settings.encoder_level is not None:
+        raise SettingsError(
+            f"{world.spec.id} shows no frames: leave out encoder_level (encoder has the units of "
+            "hidden layers)."
+        )
     policy = as_teacher(teacher, world)
     with torch.random.fork_rng(devices=[]), torch_threads(1):
         torch.manual_seed(settings.seed)
@@ -133,9 +144,11 @@ def _imitated(
     shown = Shown(teacher, world, settings, *act(teacher.answer, settings.episodes))
     returns = float(shown.returns.mean())
     record = {"teacher": teacher.name, "teacher_return": round(returns, 3)}
-    if settings.is_nonlinear:
+    if settings.is_nonlinear or world.shows_frames:
         dataset = _nonlinear(shown, act, progress)
-        by = "encoder" if settings.encoder else "wide learners"
+        by = "wide learners" if settings.width else "learned rows"
+        if dataset.encoder is not None:
+            by = "encoder"
         return dataset, record | {"by": by} | shown.kept_by(dataset)
     # 2. The linear policy that acts most like it.
     if linear is None:
@@ -297,6 +310,10 @@ def _learned(shown: Shown, progress: bool) -> DistilledDataset:
 def _nonlinear(shown: Shown, act: Playing, progress: bool) -> DistilledDataset:
     """Rows that are learned from what a teacher answers where learners go that are not linear."""
     settings = shown.settings
+    if shown.world.shows_frames:
+        level = 4 if settings.encoder_level is None else settings.encoder_level
+        learner = dataclasses.replace(NATURE, encoder_level=level)
+        return _behind(shown, act, progress, learner, None)
     used = looked_at(shown.teacher.answer, shown.seen, shown.answers)
     mean, std = (each[used].tolist() for each in shown.normal)
     places = None if len(used) == shown.seen.shape[1] else tuple(used.tolist())
@@ -305,7 +322,19 @@ def _nonlinear(shown: Shown, act: Playing, progress: bool) -> DistilledDataset:
     learner = LearnerSpec(
         hidden_sizes=layers, activation="relu", encoder_level=len(settings.encoder)
     )
-    see = transform_function(fixed)
+    return _behind(shown, act, progress, learner, fixed)
+
+
+def _behind(
+    shown: Shown,
+    act: Playing,
+    progress: bool,
+    learner: LearnerSpec,
+    fixed: ObservationTransform | None,
+) -> DistilledDataset:
+    """The same for learners that see so much of an environment's observations."""
+    settings, world = shown.settings, shown.world
+    see = (lambda raw: raw) if fixed is None else transform_function(fixed)
 
     def transform(observations: Tensor) -> Tensor:
         return torch.from_numpy(see(observations.numpy()))
@@ -321,15 +350,17 @@ def _nonlinear(shown: Shown, act: Playing, progress: bool) -> DistilledDataset:
         met, _, returns = act(lambda raw: learners.each_at_its_own(encode(transform(raw))))
         return met, float(returns.mean())
 
+    encoded = ENCODED_ROWS if settings.encoder else LEARNED_ROWS
     found = learn_from_play(
         shown.teacher.answer,
-        shown.world,
+        shown.teacher.network,
+        world,
         shown.seen,
         shown.answers,
         transform,
-        transformed_space(fixed, shown.world.observations),
+        world.observations if fixed is None else transformed_space(fixed, world.observations),
         learner,
-        settings.instances or (ENCODED_ROWS if settings.encoder else LEARNED_ROWS),
+        settings.instances or (world.task.n_outputs if world.shows_frames else encoded),
         settings.rounds,
         play,
         progress=progress,

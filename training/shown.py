@@ -37,7 +37,7 @@ class Shown:
         teacher: It.
         world: Where it acts.
         settings: How it is imitated.
-        seen: What it met ``(n, n_inputs)``.
+        seen: What it met ``(n, *shape)``.
         answers: What it answered ``(n, n_outputs)``.
         returns: What it got ``(episodes,)``; empty where nothing was played.
     """
@@ -60,7 +60,12 @@ class Shown:
 
         They are others than those of the evaluation, since rows are chosen by them.
         """
-        returns = one_step_returns(dataset, self.settings.episodes, seed=EVALUATION_SEED + 1_000)
+        returns = one_step_returns(
+            dataset,
+            self.settings.episodes,
+            seed=EVALUATION_SEED + 1_000,
+            greedy=self.world.is_played_greedily,
+        )
         numbers = {"return": returns.mean(), "std": returns.std(), "least": returns.min()}
         found = {key: round(float(value), 3) for key, value in numbers.items()}
         return found | {"share": share_of_own(found["return"], float(self.returns.mean()))}
@@ -70,7 +75,7 @@ class Shown:
         observations: Tensor,
         targets: Tensor,
         learning_rate: float,
-        fixed: ObservationTransform,
+        fixed: ObservationTransform | None,
         *,
         minimum: bool = False,
         learner: LearnerSpec | None = None,
@@ -79,10 +84,10 @@ class Shown:
         """Rows of what it did, with all that belongs to them.
 
         Args:
-            observations: ``(k, n_inputs)``, as learners see them.
+            observations: ``(k, *shape)``, as learners see them.
             targets: ``(k, n_outputs)``.
             learning_rate: Of the one step.
-            fixed: What learners see of the environment's observations.
+            fixed: What learners see of the environment's observations; None shows them as they are.
             minimum: Whether no fewer rows can teach it.
             learner: The networks; None takes those like SB3's.
             encoder: State of their hidden layers, where these come with the rows.
@@ -91,22 +96,26 @@ class Shown:
         if world.task.kind == "gaussian" and log_std is None:
             low, high = world.bounds
             log_std = tuple((STD * (high - low) / 2).log().tolist())
-        shape = (len(fixed.mean),)
+        learner, shape = learner or LearnerSpec(), observations.shape[1:]
+        space = world.observations
+        if fixed is not None:
+            space = transformed_space(fixed, space)
         spec = DistillationSpec(
             name=dataset_name(
                 world.spec.id,
                 len(observations),
                 world.spec.kwargs.get("dims"),
+                encoder_level=learner.encoder_level if world.shows_frames else None,
                 minimum=minimum,
                 encoded=encoder is not None,
                 wide=self.settings.width is not None,
             ),
-            learner=learner or LearnerSpec(),
+            learner=learner,
             env=world.spec,
             task=dataclasses.replace(world.task, observation_shape=shape, target_log_std=log_std),
             inner=InnerSpec(learning_rate=learning_rate),
             observation_transform=fixed,
-            spaces=EnvSpaces(transformed_space(fixed, world.observations), world.actions),
+            spaces=EnvSpaces(space, world.actions),
             preprocessing=world.preprocessing,
             env_module=world.module,
         )

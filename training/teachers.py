@@ -42,6 +42,8 @@ from distilled_envs.evaluation.players import (
 )
 from distilled_envs.learners.actions import by_number, logits_of
 from distilled_envs.learners.expansion import mean_answers, one_step_learners
+from distilled_envs.learners.layers import used_layers
+from distilled_envs.learners.networks import NATURE, has_weights, make_policy
 from distilled_envs.learners.policies import evaluating, read_policy
 from distilled_envs.learners.sb3_policies import (
     QValues,
@@ -69,6 +71,7 @@ class Teacher:
             ``(n, n_outputs)``.
         linear: The same as a linear policy, where it is one.
         log_std: Log standard deviations of its actions ``(n_outputs,)``, where it has them.
+        network: The CNN that it is, or its first layers, where these are the Nature CNN's.
         made: How it was made, such as ``env_steps`` and ``wall_seconds``, where it says so.
     """
 
@@ -76,6 +79,7 @@ class Teacher:
     answer: Callable[[Tensor], Tensor]
     linear: LinearPolicy | None = None
     log_std: tuple[float, ...] | None = None
+    network: nn.Sequential | None = None
     made: dict[str, Any] = field(default_factory=dict)
 
 
@@ -89,7 +93,10 @@ def as_teacher(policy: Any, world: World) -> Teacher:
     Raises:
         PolicyError: It does not fit the environment, has a memory, or is none.
     """
-    teacher = _as_teacher(policy, world)
+    seeing = _on_whole_frames(policy) if world.shows_frames else policy
+    teacher = _as_teacher(seeing, world)
+    if world.shows_frames and policy_in(seeing) is not None:
+        teacher = dataclasses.replace(teacher, network=_nature_cnn(seeing, world.task))
     if not is_sb3_model(policy):
         return teacher
     if policy.num_timesteps:
@@ -113,6 +120,8 @@ def _as_teacher(policy: Any, world: World) -> Teacher:
     task, actions, name = world.task, world.actions, world.spec.id
     wanted, called = task.observation_shape, type(policy).__name__
     if isinstance(policy, LinearPolicy):
+        if world.shows_frames:
+            raise PolicyError(f"{name} shows frames, and a linear policy sees vectors.")
         shape = tuple(policy.weights.shape)
         if shape != (task.n_outputs, *wanted):
             raise PolicyError(
@@ -167,6 +176,29 @@ def _as_teacher(policy: Any, world: World) -> Teacher:
     return Teacher(called, _of_predict(policy, world))
 
 
+def _on_whole_frames(policy: Any) -> Any:
+    """The same policy, where it is a player of ours, which sees frames at half their size."""
+    module = policy_in(policy)
+    extractor = getattr(module, "features_extractor", None)
+    if module is None or type(extractor).__name__ != "HalfFrames":
+        return policy
+    from distilled_envs.training.half_frames import nature_cnn
+
+    return nature_cnn(cast(Any, module))
+
+
+def _nature_cnn(policy: Any, task: TaskSpec) -> nn.Sequential | None:
+    """The Nature CNN that a policy on frames is, as a copy; None where it is another network."""
+    network = make_policy(NATURE, task.observation_shape, task.n_outputs)
+    used = [each.layer for each in used_layers(policy, torch.zeros(1, *task.observation_shape))]
+    ours = [layer for layer in network if has_weights(layer)]
+    if [each.weight.shape for each in ours] != [each.weight.shape for each in used]:
+        return None
+    for layer, theirs in zip(ours, used, strict=True):
+        layer.load_state_dict(theirs.state_dict())
+    return network
+
+
 def choices(actions: Tensor, task: TaskSpec) -> Tensor:
     """Logits ``(n, n_outputs)`` of actions that were chosen, by number."""
     return logits_of(task, actions, CHOICE)
@@ -191,18 +223,19 @@ def _of_dataset(dataset: DistilledDataset, task: TaskSpec, name: str) -> Teacher
     spec = dataset.spec
     fixed = spec.observation_transform
     shown = None if fixed is None else fixed.coordinates
-    (inputs,) = task.observation_shape
-    sees = spec.task.observation_shape == (inputs,) if shown is None else max(shown) < inputs
+    wanted = task.observation_shape
+    sees = spec.task.observation_shape == wanted if shown is None else max(shown) < wanted[0]
     if (spec.task.kind, spec.task.parts) != (task.kind, task.parts) or not sees:
         raise PolicyError(f"{spec.name} is of another task than {name}.")
     learners = one_step_learners(dataset, torch.Generator().manual_seed(0))
     seen = (lambda raw: raw) if fixed is None else transform_function(fixed)
 
     def answer(observations: Tensor) -> Tensor:
-        shown = torch.as_tensor(seen(observations.numpy()), dtype=torch.float32)
+        shown = torch.as_tensor(seen(observations.numpy()))
         return mean_answers(dataset, learners, shown)
 
-    return Teacher(spec.name, answer, log_std=spec.task.target_log_std, made=cost_of(spec))
+    log_std, made = spec.task.target_log_std, cost_of(spec)
+    return Teacher(spec.name, answer, log_std=log_std, network=dataset.encoder, made=made)
 
 
 def _of_outputs(policy: Any) -> Callable[[Tensor], Tensor]:

@@ -68,6 +68,19 @@ class World:
         return bool(sized and (shown.low >= 0).all() and 0 < shown.high.max() <= _BRIGHTEST)
 
     @property
+    def shows_frames(self) -> bool:
+        """Whether learners see frames, and are CNNs."""
+        return len(self.task.observation_shape) > 1
+
+    @property
+    def is_played_greedily(self) -> bool:
+        """Whether likeliest actions count while rows are made; of frames sampled ones do.
+
+        So the paper scores games, in which a policy without chance can stand still for ever.
+        """
+        return not self.shows_frames
+
+    @property
     def bounds(self) -> tuple[Tensor, Tensor]:
         """Lowest and highest actions ``(n_outputs,)``; of choices -1 and 1."""
         if isinstance(self.actions, spaces.Box):

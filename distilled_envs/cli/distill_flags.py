@@ -208,9 +208,10 @@ def _names_game_settings(flags: list[str]) -> bool:
 
 
 def _leaves_it_open(settings: Settings, flags: list[str]) -> bool:
-    """Whether an environment of vectors is named without a setting of meta-PPO."""
+    """Whether an environment of vectors, or an Atari game, is named without one of meta-PPO's."""
     own = _fields(GameSettings) - _fields(AutomaticSettings)
-    return not isinstance(settings, GameSettings) and not _names_any(own, flags)
+    pictures = isinstance(settings, GameSettings) and not settings.env_id.startswith("ALE/")
+    return not pictures and not _names_any(own, flags)
 
 
 def _fields(settings: type) -> set[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
+from gymnasium.vector import AutoresetMode
 
 from distilled_envs.errors import DatasetError, MissingExtraError
 from distilled_envs.spec import FRAMES
@@ -69,7 +70,13 @@ def preprocess(env: gym.Env, *, noops: int = NOOPS) -> gym.Env:
 
 
 def make_vec(
-    spec: EnvSpec, num_envs: int, *, noops: int = NOOPS, threads: int = 0
+    spec: EnvSpec,
+    num_envs: int,
+    *,
+    noops: int = NOOPS,
+    threads: int = 0,
+    size: int = SIZE,
+    autoreset_mode: AutoresetMode = AutoresetMode.NEXT_STEP,
 ) -> gym.vector.VectorEnv:
     """Copies of a game under the preprocessing, in ALE's own vector environment.
 
@@ -81,6 +88,8 @@ def make_vec(
         num_envs: Number of copies.
         noops: As in :func:`preprocess`.
         threads: Threads of the simulator; 0 leaves ALE's own choice.
+        size: Of a frame's side.
+        autoreset_mode: When a new game begins.
 
     Raises:
         DatasetError: The spec changes what the vector environment can't.
@@ -101,5 +110,13 @@ def make_vec(
             "must be 1, since the preprocessing skips frames, and nothing else may be changed."
         )
     return AtariVectorEnv(
-        game, num_envs, noop_max=noops, reward_clipping=False, use_fire_reset=False, **known
+        game,
+        num_envs,
+        noop_max=noops,
+        reward_clipping=False,
+        use_fire_reset=False,
+        img_height=size,
+        img_width=size,
+        autoreset_mode=autoreset_mode,
+        **known,
     )

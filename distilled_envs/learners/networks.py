@@ -10,6 +10,8 @@ from distilled_envs.spec import LearnerSpec
 
 CONVOLUTIONS = ((32, 8, 4), (64, 4, 2), (64, 3, 1))
 """Channels, kernel size and stride of the Nature CNN (Mnih et al., 2015)."""
+NATURE = LearnerSpec("nature-cnn", (512,), "relu", encoder_level=0)
+"""The whole of it."""
 
 ACTIVATIONS = {"tanh": (nn.Tanh, torch.tanh), "relu": (nn.ReLU, torch.relu)}
 _CUTS = (0, 3, 5, 8, 10)  # where the modules of a CNN are split, by encoder level

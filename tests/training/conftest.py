@@ -1,12 +1,13 @@
 """Algorithms before their first iteration."""
 
+import dataclasses
 from collections.abc import Callable
 
 import pytest
 import torch
 
 from distilled_envs.dataset import DistilledDataset
-from distilled_envs.training import Settings
+from distilled_envs.training import Settings, nonlinear_distillation
 from distilled_envs.training.backends import checked_world, make_training_envs
 from distilled_envs.training.meta_ppo import MetaPPO
 from distilled_envs.training.run import make_algorithm
@@ -26,3 +27,17 @@ def start() -> Callable[..., MetaPPO]:
     yield make
     for env in envs:
         env.close()
+
+
+@pytest.fixture
+def imitation_steps(monkeypatch) -> Callable[[int], None]:
+    """Sets the gradient steps of each round in which rows are learned from play."""
+
+    def change(steps: int) -> None:
+        for name in ("VECTORS", "FRAMES", "KNOWN"):
+            effort = dataclasses.replace(getattr(nonlinear_distillation, name), steps=steps)
+            if name != "VECTORS":  # each takes half a millisecond or more
+                effort = dataclasses.replace(effort, states=16)
+            monkeypatch.setattr(nonlinear_distillation, name, effort)
+
+    return change

@@ -19,7 +19,6 @@ from distilled_envs.training import (
     automatic,
     distill_any,
     imitate,
-    nonlinear_distillation,
     policy_distillation,
     sure_returns,
 )
@@ -70,9 +69,11 @@ def test_a_linear_policy_that_solves_it_is_enough(tmp_path):
     assert [each["way"] for each in dataset.spec.provenance["tried"]] == ["a linear policy"]
 
 
-def test_ppo_follows_where_nothing_is_solved_and_the_best_way_is_taken(tmp_path, monkeypatch):
+def test_ppo_follows_where_nothing_is_solved_and_the_best_way_is_taken(
+    tmp_path, monkeypatch, imitation_steps
+):
     pytest.importorskip("stable_baselines3")
-    monkeypatch.setattr(nonlinear_distillation, "STEPS", 40)
+    imitation_steps(40)
     monkeypatch.setattr(policy_distillation, "NETWORKS", 2)
     monkeypatch.setattr(sure_returns, "_SECONDS", 0.0)
     monkeypatch.setattr(automatic, "SEARCH", 0.1)
@@ -104,9 +105,9 @@ def test_ppo_follows_where_nothing_is_solved_and_the_best_way_is_taken(tmp_path,
     assert (dataset.encoder is not None) == (best["way"] == "PPO, behind an encoder")
 
 
-def test_a_linear_policy_of_too_many_numbers_is_left_out(tmp_path, monkeypatch):
+def test_a_linear_policy_of_too_many_numbers_is_left_out(tmp_path, monkeypatch, imitation_steps):
     pytest.importorskip("stable_baselines3")
-    monkeypatch.setattr(nonlinear_distillation, "STEPS", 40)
+    imitation_steps(40)
     monkeypatch.setattr(sure_returns, "_SECONDS", 0.0)
     monkeypatch.setattr(automatic, "SEARCHED", 0)
     settings = AutomaticSettings("CartPole-v1", minutes=0.1, eval_learners=4)

@@ -19,7 +19,6 @@ from distilled_envs.training import (
     ImitationSettings,
     LinearPolicy,
     imitate,
-    nonlinear_distillation,
     policy_distillation,
 )
 from distilled_envs.training.refitting import learn_rows
@@ -202,8 +201,10 @@ def test_rows_are_learned_where_networks_lose_what_the_teacher_gets(strange, mon
     assert len(asked) == 1
 
 
-def test_an_encoder_follows_what_no_linear_policy_does(strange, monkeypatch, tmp_path):
-    monkeypatch.setattr(nonlinear_distillation, "STEPS", 400)
+def test_an_encoder_follows_what_no_linear_policy_does(
+    strange, monkeypatch, tmp_path, imitation_steps
+):
+    imitation_steps(400)
     settings = dataclasses.replace(QUICK, visits=2_000, encoder=(32, 32), rounds=2, instances=8)
     dataset = imitate(cross, "Crossed-v0", settings, progress=False)
     record = dataset.spec.provenance["imitation"]
@@ -235,8 +236,10 @@ def relu(*sizes: int) -> torch.nn.Sequential:
     return torch.nn.Sequential(*[m for each in layers for m in (each, torch.nn.ReLU())][:-1])
 
 
-def test_wide_networks_follow_what_no_linear_policy_does(strange, monkeypatch, tmp_path):
-    monkeypatch.setattr(nonlinear_distillation, "STEPS", 400)
+def test_wide_networks_follow_what_no_linear_policy_does(
+    strange, monkeypatch, tmp_path, imitation_steps
+):
+    imitation_steps(400)
     settings = dataclasses.replace(QUICK, visits=2_000, width=256, rounds=1, instances=8)
     dataset = imitate(cross, "Crossed-v0", settings, progress=False)
     record = dataset.spec.provenance["imitation"]
@@ -310,8 +313,12 @@ def test_bad_input_is_refused(tmp_path):
         imitate(balancing())
     with pytest.raises(SettingsError, match="NoSuch-v0 can't be made"):
         imitate(balancing(), "NoSuch-v0")
-    with pytest.raises(SettingsError, match="ALE/Pong-v5 shows frames"):
+    with pytest.raises(PolicyError, match="ALE/Pong-v5 shows frames, and a linear policy sees"):
         imitate(balancing(), "ALE/Pong-v5")
+    with pytest.raises(SettingsError, match="ALE/Pong-v5 shows frames, whose learners are CNNs"):
+        imitate(balancing(), "ALE/Pong-v5", ImitationSettings(width=64))
+    with pytest.raises(SettingsError, match="CartPole-v1 shows no frames: leave out encoder_level"):
+        imitate(balancing(), "CartPole-v1", ImitationSettings(encoder_level=3))
     with pytest.raises(PolicyError, match="needs"):
         imitate(balancing(3), gym.make("CartPoleND-v0", dims=2))
     for wrong, sentence in (

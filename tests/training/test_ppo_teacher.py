@@ -67,12 +67,14 @@ def test_ctrl_c_keeps_what_was_learned(tmp_path, monkeypatch):
 
 def test_bad_input_is_refused_in_words(tmp_path, monkeypatch):
     world = vector_world_of("CartPole-v1")
-    with pytest.raises(SettingsError, match="vectors and time, got 0 seconds"):
+    with pytest.raises(
+        SettingsError, match="needs time, and vectors or an Atari game, got 0 seconds"
+    ):
         train_ppo(world, 0, tmp_path)
     pictures = dataclasses.replace(
         world, task=dataclasses.replace(world.task, observation_shape=(4, 84, 84))
     )
-    with pytest.raises(SettingsError, match="needs vectors"):
+    with pytest.raises(SettingsError, match="needs time, and vectors or an Atari game"):
         train_ppo(pictures, 1.0, tmp_path)
     monkeypatch.setitem(sys.modules, "stable_baselines3", None)
     with pytest.raises(MissingExtraError, match="stable-baselines3"):

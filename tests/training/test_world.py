@@ -181,7 +181,9 @@ def answers(seen):
     return np.array([seen["one"], 2 * seen["other"][0] + seen["other"][1]])
 
 
-def test_stable_baselines_policies_of_two_choices_learn_in_one_step(mine, monkeypatch):
+def test_stable_baselines_policies_of_two_choices_learn_in_one_step(
+    mine, monkeypatch, imitation_steps
+):
     ppo = pytest.importorskip("stable_baselines3").PPO
     dataset = imitate(answers, "envs_of_mine:Guess-v0", progress=False)
     model = ppo("MlpPolicy", dataset.make_env(), seed=0)
@@ -189,7 +191,7 @@ def test_stable_baselines_policies_of_two_choices_learn_in_one_step(mine, monkey
     assert dataset.evaluate(model, episodes=10).greedy.mean > 35
     # A teacher that is asked at vectors which the environment never shows answers to the nearest.
     hidden = ImitationSettings(encoder=(32,), rounds=0, episodes=4)
-    monkeypatch.setattr("distilled_envs.training.nonlinear_distillation.STEPS", 3)
+    imitation_steps(3)
     encoded = imitate(answers, "envs_of_mine:Guess-v0", hidden, progress=False)
     assert encoded.spec.observation_transform.coordinates is None  # all five are looked at
     other = ppo("MlpPolicy", "CartPole-v1")
