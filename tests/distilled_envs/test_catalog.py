@@ -1,3 +1,4 @@
+import dataclasses
 import importlib.util
 import json
 import logging
@@ -9,7 +10,7 @@ import pytest
 import torch
 from gymnasium.utils.env_checker import check_env
 
-from distilled_envs import load_distilled
+from distilled_envs import catalog, load_distilled
 from distilled_envs.catalog import entries, find
 from distilled_envs.envs.registering import import_module
 from distilled_envs.errors import DatasetError, HubError, SettingsError
@@ -154,6 +155,25 @@ def test_whole_numbers_of_numpy_count_too():
 
 def test_of_as_many_rows_the_best_are_taken():
     assert load_distilled("pong", instances="min").spec.name == "pong-level4"
+
+
+def test_one_action_whatever_is_seen_is_no_default(monkeypatch):
+    found = [entry for entry in entries() if entry.family == "centipede"]
+    assert len(found) > 1
+    best = max(found, key=lambda entry: entry.score)
+    changed = []
+    for entry in found:
+        record = entry.spec.evaluation
+        actions = [0.01] * 17 + [0.83] if entry is not best else [0.0, 0.97, 0.03]
+        record = record | {"one_step": record["one_step"] | {"actions": actions}}
+        changed.append(dataclasses.replace(entry, spec=entry.spec.replace(evaluation=record)))
+    monkeypatch.setattr(catalog, "entries", lambda: tuple(changed))
+    taken = find("centipede")
+    assert taken.spec.one_action is None
+    assert taken.score < best.score
+    # Who asks for its level gets it.
+    own = find("centipede", encoder_level=best.spec.learner.encoder_level)
+    assert own.spec.one_action == (1, 0.97)
 
 
 def test_unknown_names_list_the_nearest():

@@ -168,6 +168,54 @@ def test_bad_counts_are_refused(dataset):
         dataset.evaluate(dataset.new_policy(), learners=3)
 
 
+def test_sticky_actions_are_for_games_alone(toy, monkeypatch):
+    dataset = toy(4)
+    dataset.spec.env.kwargs["max_num_frames_per_episode"] = 400
+
+    def played(sticky):
+        return dataset.evaluate(learners=2, episodes=1, sticky=sticky)
+
+    made, make = [], protocol.make_ending_vec_env
+
+    def watched(spec, copies):
+        made.append(spec.env.kwargs["repeat_action_probability"])
+        return make(spec, copies)
+
+    monkeypatch.setattr(protocol, "make_ending_vec_env", watched)
+    usual, same, sticky = played(None), played(0.0), played(0.25)
+    assert made == [0.0, 0.0, 0.0, 0.0, 0.25, 0.25]
+    assert (usual.sticky, sticky.sticky) == (None, 0.25)
+    assert sticky.to_dict()["sticky"] == 0.25
+    assert (usual.sampled.returns == same.sampled.returns).all()
+    assert dataset.spec.env.kwargs["repeat_action_probability"] == 0.0
+    with pytest.raises(SettingsError, match=r"sticky must lie in 0..1, got 2"):
+        played(2)
+    with pytest.raises(SettingsError, match="sticky is for Atari games, and CartPoleND-v0 is none"):
+        load_distilled("cartpole").evaluate(learners=1, sticky=0.25)
+
+
+def test_likeliest_actions_are_counted(dataset):
+    class Pushing:
+        def predict(self, observation, deterministic):
+            return 3 if deterministic else int(observation[0] > 0)
+
+    class Balancing:
+        def predict(self, observation):
+            return int(observation[1] > 0)
+
+    found = dataset.evaluate(Pushing(), episodes=2)
+    assert found.actions == (0, 0, 0, 1)
+    assert "action 3 is the likeliest in 100% of all steps" in str(found)
+    both = dataset.evaluate(Balancing(), episodes=5)
+    assert sum(both.actions) == pytest.approx(1)
+    assert 0.2 < both.actions[0] < 0.8
+    assert "likeliest" not in str(both)
+    assert both.to_dict()["actions"] == [round(share, 3) for share in both.actions]
+    means = load_distilled("pendulum").evaluate(learners=1, episodes=1)
+    assert means.actions is None
+    assert "actions" not in means.to_dict()
+
+
 @pytest.mark.slow
 def test_fresh_learners_play_whole_games_for_points(toy):
     evaluation = toy(4).evaluate(learners=2, episodes=1)
