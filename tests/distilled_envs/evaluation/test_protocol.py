@@ -190,7 +190,7 @@ def test_sticky_actions_are_for_games_alone(toy, monkeypatch):
     assert dataset.spec.env.kwargs["repeat_action_probability"] == 0.0
     with pytest.raises(SettingsError, match=r"sticky must lie in 0..1, got 2"):
         played(2)
-    with pytest.raises(SettingsError, match="sticky is for Atari games, and CartPoleND-v0 is none"):
+    with pytest.raises(SettingsError, match="sticky is for Atari games, and CartPole-v1 is none"):
         load_distilled("cartpole").evaluate(learners=1, sticky=0.25)
 
 
