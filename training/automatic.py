@@ -23,9 +23,11 @@ from pathlib import Path
 from typing import Any
 
 from distilled_envs.dataset import DistilledDataset
+from distilled_envs.envs.atari import STICKY
 from distilled_envs.envs.making import LONGEST, time_limit
 from distilled_envs.envs.preprocessing import make_vec
 from distilled_envs.errors import DivergedError, MissingExtraError, SettingsError
+from distilled_envs.evaluation import EvaluationOptions
 from distilled_envs.formatting import written
 from distilled_envs.learners.threads import torch_threads
 from distilled_envs.records import read_json
@@ -183,11 +185,15 @@ def _made(
             best = max(tried, key=lambda each: each.networks)
             dataset = best.dataset
             assert dataset is not None
-            evaluation = dataset.evaluate(
-                learners=settings.networks,
-                episodes=max(settings.eval_episodes, best.episodes),
-                progress=progress,
-            )
+            protocol: EvaluationOptions = {
+                "learners": settings.networks,
+                "episodes": max(settings.eval_episodes, best.episodes),
+                "progress": progress,
+            }
+            scores = {"one_step": dataset.evaluate(**protocol).to_dict()}
+            if world.preprocessing == "atari":
+                protocol["sticky"] = STICKY
+                scores["one_step_sticky"] = dataset.evaluate(**protocol).to_dict()
     finally:
         spent = time.monotonic() - started
         _write(folder, settings, spent)
@@ -197,9 +203,7 @@ def _made(
     made["settings"] = dataclasses.asdict(settings)
     made["choice"] = _why(best, tried)
     made["tried"] = [each.record() for each in tried]
-    dataset.spec = dataset.spec.replace(
-        provenance=made, evaluation={"one_step": evaluation.to_dict()}
-    )
+    dataset.spec = dataset.spec.replace(provenance=made, evaluation=scores)
     dataset.save(folder / _DATASET)
     return DistilledDataset.load(folder / _DATASET)
 

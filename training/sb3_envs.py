@@ -19,10 +19,6 @@ from distilled_envs.studies.drop_in import counting_from_zero
 from distilled_envs.training.backends import EnvPoolVectorEnv, in_envpool
 from distilled_envs.training.world import World
 
-STICKY = 0.25
-"""How often half of a game's copies repeat the action before (Machado et al., 2018), so that what
-is learned holds with and without."""
-
 
 def teacher_envs(world: World, count: int, seed: int) -> VecEnv:
     """Copies of an environment with vectors, or of a game with frames of half the size.
@@ -114,13 +110,14 @@ class _Games(_Copies):
 
     Args:
         world: The game.
-        count: Copies, of which half have sticky actions.
+        count: Copies, of which half have sticky actions, so that what is learned holds with and
+            without.
         seed: Of the first.
     """
 
     def __init__(self, world: World, count: int, seed: int):
         asked = world.spec.kwargs["repeat_action_probability"]
-        halves = ((count - count // 2, asked), (count // 2, max(asked, STICKY)))
+        halves = ((count - count // 2, asked), (count // 2, max(asked, atari.STICKY)))
         self._envs = [_half_size(world, copies, sticky) for copies, sticky in halves]
         env = self._envs[0]
         super().__init__(count, env.single_observation_space, env.single_action_space)

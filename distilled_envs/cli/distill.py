@@ -133,7 +133,7 @@ def imitate(
     output: Path,
     env: str | None = None,
     dims: int | None = None,
-    learners: int = 100,
+    learners: int | None = None,
     eval_episodes: int = 1,
     progress: bool = True,
     line: Given[str] = "",
@@ -152,7 +152,7 @@ def imitate(
         env: Gymnasium id of the environment in which it acts; that of a teacher that is a dataset
             if not given.
         dims: Cart-pole axes.
-        learners: Fresh networks in the evaluation at the end.
+        learners: Fresh networks in the evaluation at the end; 100, of frames 32, if not given.
         eval_episodes: Episodes of each, in each action mode.
         progress: Show a progress bar.
         line: The whole command.
@@ -172,8 +172,9 @@ def imitate(
     if record["return"] is not None:
         share, positive = record["share"], record["teacher_return"] > 0
         kept = f", {share:.0%} of it" if share is not None and positive else ""  # no part of a cost
+        actions = "sampled" if dataset.spec.has_frames else "the likeliest"
         print(
-            f"With the likeliest actions {record['teacher']} gets "
+            f"With {actions} actions {record['teacher']} gets "
             f"{written(record['teacher_return'])}, and networks after one step "
             f"{written(record['return'])}{kept}."
         )
@@ -252,21 +253,23 @@ def _with_dims(env: str, dims: int) -> EnvSpec:
     return spec
 
 
-def _check_output(output: Path, learners: int, episodes: int) -> None:
+def _check_output(output: Path, learners: int | None, episodes: int) -> None:
     """Find out before minutes of work."""
     if output.exists():
         raise SettingsError(f"{output} exists already: choose another --output.")
-    if min(learners, episodes) < 1:
+    if episodes < 1 or (learners is not None and learners < 1):
         raise SettingsError("learners and episodes must be at least 1.")
 
 
-def _evaluate_new(output: Path, learners: int, episodes: int, progress: bool) -> None:
-    """Score a dataset that was just written, and keep the score in it."""
+def _evaluate_new(output: Path, learners: int | None, episodes: int, progress: bool) -> None:
+    """Score a dataset that was just written, games with sticky actions, too, and keep it there."""
+    dataset = DistilledDataset.load(output)
     run_evaluation(
-        DistilledDataset.load(output),
+        dataset,
         {"learners": learners, "episodes": episodes, "progress": progress},
         None,
         drop_in=False,
+        sticky=dataset.spec.preprocessing == "atari",
         as_json=False,
         save=True,
     )

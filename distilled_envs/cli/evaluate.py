@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from distilled_envs.cli.choice import Choice
+from distilled_envs.envs.atari import STICKY
 from distilled_envs.errors import SettingsError
 from distilled_envs.formatting import written
 from distilled_envs.storage.folder import write_spec
-
-STICKY = 0.25
-"""Of the ``-v5`` games (Machado et al., 2018)."""
 
 if TYPE_CHECKING:
     from distilled_envs.dataset import DistilledDataset

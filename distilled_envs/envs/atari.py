@@ -17,6 +17,9 @@ from distilled_envs.spec import FRAMES
 STACK, SIZE, _ = FRAMES
 SKIP, NOOPS = 4, 30
 
+STICKY = 0.25
+"""How often the ``-v5`` games repeat the action before, unless asked otherwise (Machado et al.)."""
+
 ENV_KWARGS = {"frameskip": 1, "repeat_action_probability": 0.0}
 """Arguments of ``gym.make`` for the game below the preprocessing, which skips frames itself."""
 

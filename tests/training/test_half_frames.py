@@ -13,6 +13,7 @@ pytest.importorskip("stable_baselines3")
 from stable_baselines3 import DQN, PPO
 
 from distilled_envs.dataset import DistilledDataset
+from distilled_envs.envs.atari import STICKY
 from distilled_envs.envs.making import make
 from distilled_envs.envs.preprocessing import make_vec, preprocess
 from distilled_envs.learners.networks import has_weights
@@ -27,7 +28,7 @@ from distilled_envs.training import (
 )
 from distilled_envs.training.half_frames import nature_cnn
 from distilled_envs.training.ppo_teacher import GAMES, train_ppo
-from distilled_envs.training.sb3_envs import STICKY, teacher_envs
+from distilled_envs.training.sb3_envs import teacher_envs
 from distilled_envs.training.teachers import as_teacher
 from distilled_envs.training.world import world_of
 
@@ -117,7 +118,6 @@ def test_half_of_the_copies_have_sticky_actions():
     assert same[1] < 150
     both.close()
     usual.close()
-    assert 0 < STICKY < 1
 
 
 def test_a_player_of_half_frames_becomes_a_set(player, imitation_steps, monkeypatch, tmp_path):
@@ -198,3 +198,4 @@ def test_any_game_by_name(tmp_path, imitation_steps, monkeypatch):
     assert made["choice"].startswith("PPO, behind its own layers, from which networks get")
     assert made["env_steps"] >= 4 * GAMES.horizon
     assert dataset.spec.evaluation["one_step"]["learners"] == 2
+    assert dataset.spec.evaluation["one_step_sticky"]["sticky"] == STICKY
