@@ -112,6 +112,11 @@ class DistilledBatch(nn.Module):
         frames = self._unit * self.rows
         return frames + (frames.round() - frames).detach()
 
+    @torch.no_grad()
+    def start_at(self, observations: Tensor) -> None:
+        """Take other observations ``(k, *shape)``."""
+        self.rows.copy_(observations / self._unit)
+
     @property
     def learning_rate(self) -> Tensor:
         """The inner learning rate."""

@@ -23,12 +23,12 @@ from dataclasses import dataclass
 import torch
 from gymnasium import spaces
 from torch import Tensor, nn
-from torch.distributions import kl_divergence
+from torch.nn import functional
 
 from distilled_envs.bars import tqdm
 from distilled_envs.errors import DivergedError
 from distilled_envs.formatting import written
-from distilled_envs.learners.actions import action_distribution, comparable
+from distilled_envs.learners.actions import comparable
 from distilled_envs.learners.encoder import make_encoder, rounded_state
 from distilled_envs.learners.population import Population
 from distilled_envs.spec import LearnerSpec, TaskSpec
@@ -40,8 +40,14 @@ logger = logging.getLogger(__name__)
 
 LEARNERS = 4
 """Fresh learners in one gradient step."""
+LAST = 4
+"""Encoder level at which only the last layer of a CNN is fresh."""
 SOME = 512
 """States that tell what an encoder, or a teacher, does."""
+CANDIDATES = 1_536
+"""States of which rows are chosen."""
+RIDGE = 1e-4
+"""Of their weights, as a share of the mean square of what they span."""
 _AT_BOUND = 0.02
 """Distance from a bound, in half widths of the Box, within which an answer counts as the bound."""
 _BEYOND = 3.0
@@ -59,18 +65,21 @@ class Effort:
         states: In each of them.
         encoder_rate: Adam's learning rate of an encoder, which falls linearly to a hundredth.
         rows_rate: That of rows, targets and inner learning rate.
+        warm: Steps in which the rates rise at first. Without them Adam's first steps, as large as
+            all others, undo a good start.
     """
 
     steps: int
     states: int
     encoder_rate: float
     rows_rate: float
+    warm: int = 0
 
 
 VECTORS = Effort(1_500, 512, 1e-3, 1e-2)
 FRAMES = Effort(1_000, 256, 1e-3, 3e-3)
 """One thread takes 1,700 frames a second through the Nature CNN, forward and backward."""
-KNOWN = dataclasses.replace(FRAMES, steps=500, encoder_rate=1e-4)
+KNOWN = dataclasses.replace(FRAMES, steps=500, encoder_rate=3e-4, warm=50)
 """Where the encoder starts as the teacher's own layers."""
 
 
@@ -135,6 +144,8 @@ def learn_from_play(
     kernel = float(encoder(first).detach().square().flatten(1).sum(1).mean()) + 1
     rate = instances * task.n_outputs / (2 * kernel)
     batch = DistilledBatch(space, instances, task.n_outputs, rate, observations=first)
+    if network is not None and learner.encoder_level == LAST:
+        start_spanning(batch, encoder, shown, answers, task)
     effort = VECTORS if not world.shows_frames else FRAMES if network is None else KNOWN
     best, highest = None, -torch.inf
     bar = tqdm(
@@ -160,6 +171,47 @@ def learn_from_play(
                 answers = torch.cat([answers, *map(teacher, visited.split(SOME))])
     assert best is not None
     return best
+
+
+@torch.no_grad()
+def start_spanning(
+    batch: DistilledBatch, encoder: nn.Sequential, shown: Tensor, answers: Tensor, task: TaskSpec
+) -> None:
+    """Let rows start as the states that span a teacher's answers best, targets by least squares.
+
+    After its step a fresh last layer answers a sum of targets, weighted by how much a state's
+    features have in common with each row's. States are taken one by one, each the one that explains
+    most of what is left (orthogonal matching pursuit: Pati et al., 1993).
+
+    Args:
+        batch: Rows and targets, changed in place.
+        encoder: Of the teacher's own layers.
+        shown: Some thousand states ``(n, *shape)``.
+        answers: The teacher's there ``(n, n_outputs)``.
+        task: How outputs become actions.
+    """
+    some = torch.randperm(len(shown))[:CANDIDATES]
+    features = torch.cat([encoder(part) for part in shown[some].split(SOME)]).double()
+    kernel = features @ features.T + 1  # the bias has an input of 1
+    wanted = comparable(task, answers[some]).double()
+    # 1. Choose: columns of the kernel, without what the chosen ones span already.
+    columns, left, chosen = kernel.clone(), wanted.clone(), []
+    smallest = 1e-6 * kernel.square().sum(0)
+    for _ in range(len(batch.targets)):
+        size = columns.square().sum(0)
+        explained = (columns.T @ left).square().sum(1) / size.clamp(min=smallest)
+        explained[size < smallest] = -1.0
+        chosen.append(int(explained.argmax()))
+        direction = columns[:, chosen[-1]] / columns[:, chosen[-1]].norm()
+        columns -= torch.outer(direction, direction @ columns)
+        left -= torch.outer(direction, direction @ left)
+    # 2. Weigh: ridge regression, whose targets are of a size that later steps can change.
+    spanned = kernel[:, chosen]
+    ridge = RIDGE * spanned.square().sum() / len(chosen) * torch.eye(len(chosen)).double()
+    weights = torch.linalg.solve(spanned.T @ spanned + ridge, spanned.T @ wanted)
+    each = 2 * batch.learning_rate.double() / batch.targets.numel()
+    batch.targets.copy_(weights / each)
+    batch.start_at(shown[some[chosen]].float())
 
 
 def looked_at(teacher: Teacher, seen: Tensor, answers: Tensor) -> Tensor:
@@ -196,7 +248,11 @@ def _learn(
     rates = effort.encoder_rate, effort.rows_rate
     groups = [*zip(rates, ([*encoder.parameters()], [*batch.parameters()]), strict=True)]
     optimizer = torch.optim.Adam([{"params": group, "lr": rate} for rate, group in groups])
-    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.01, effort.steps)
+
+    def rate(step: int) -> float:
+        return min(1.0, (step + 1) / (effort.warm + 1)) * (1 - 0.99 * step / effort.steps)
+
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
     size = answers.square().mean().clamp(min=1e-8)  # a teacher may never act
     for _ in range(effort.steps):
         chosen = torch.randint(len(shown), (effort.states,))
@@ -231,9 +287,21 @@ def _learn(
 
 def _divergence(outputs: Tensor, answers: Tensor, task: TaskSpec) -> Tensor:
     """Mean KL divergence from a teacher's policy to learners', whose sampled actions count."""
-    std = None if task.target_log_std is None else torch.tensor(task.target_log_std)
-    policies = (action_distribution(task, each, std) for each in (answers, outputs))
-    return kl_divergence(*policies).mean()
+    if task.kind == "gaussian":
+        return (outputs - answers).square().mean()  # up to a factor, of equal deviations
+    # torch's own is infinite where a probability is rounded to 0.
+    parts = zip(outputs.split(task.parts, -1), answers.split(task.parts, -1), strict=True)
+    return sum(
+        functional.kl_div(
+            ours.log_softmax(-1),
+            theirs.log_softmax(-1).expand_as(ours),
+            log_target=True,
+            reduction="none",
+        )
+        .sum(-1)
+        .mean()
+        for ours, theirs in parts
+    )
 
 
 def _missed(outputs: Tensor, answers: Tensor, world: World) -> Tensor:

@@ -57,7 +57,7 @@ LEARNED_SCALE = 0.1
 """The same where rows are learned."""
 LEARNED_CONSISTENCY = 0.3
 """Weight of the error on those rows, after the step."""
-LEARNED_ROWS, ENCODED_ROWS = 64, 32
+LEARNED_ROWS, ENCODED_ROWS, FRAME_ROWS = 64, 32, 16
 WIDEST = 1024
 """Units of networks for one-hot observations at most: a hundred of width 4,096 take 40 GB."""
 NETWORKS = 16
@@ -360,7 +360,7 @@ def _behind(
         transform,
         world.observations if fixed is None else transformed_space(fixed, world.observations),
         learner,
-        settings.instances or (world.task.n_outputs if world.shows_frames else encoded),
+        settings.instances or (FRAME_ROWS if world.shows_frames else encoded),
         settings.rounds,
         play,
         progress=progress,

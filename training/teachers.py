@@ -96,7 +96,8 @@ def as_teacher(policy: Any, world: World) -> Teacher:
     seeing = _on_whole_frames(policy) if world.shows_frames else policy
     teacher = _as_teacher(seeing, world)
     if world.shows_frames and policy_in(seeing) is not None:
-        teacher = dataclasses.replace(teacher, network=_nature_cnn(seeing, world.task))
+        network = _nature_cnn(seeing, world.task)
+        teacher = dataclasses.replace(teacher, name=type(policy).__name__, network=network)
     if not is_sb3_model(policy):
         return teacher
     if policy.num_timesteps:

@@ -126,10 +126,10 @@ def test_a_player_of_half_frames_becomes_a_set(player, imitation_steps, monkeypa
     settings = ImitationSettings(rounds=1, visits=100, episodes=2)
     dataset = imitate(player, world_of(BREAKOUT, CUT), settings, progress=False)
     assert dataset.spec.name == "breakout-level4"
-    assert dataset.observations.shape == (4, 4, 84, 84)
+    assert dataset.observations.shape == (16, 4, 84, 84)
     record = dataset.spec.provenance
     assert record["imitation"]["by"] == "encoder"
-    assert record["teacher"]["env_steps"] == player.num_timesteps
+    assert record["teacher"] == {"name": "PPO", "env_steps": player.num_timesteps}
     dataset.save(tmp_path / "set")
     again = DistilledDataset.load(tmp_path / "set")
     # Learners follow, and what the thin network lacks stays 0.
