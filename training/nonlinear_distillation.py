@@ -291,17 +291,16 @@ def _divergence(outputs: Tensor, answers: Tensor, task: TaskSpec) -> Tensor:
         return (outputs - answers).square().mean()  # up to a factor, of equal deviations
     # torch's own is infinite where a probability is rounded to 0.
     parts = zip(outputs.split(task.parts, -1), answers.split(task.parts, -1), strict=True)
-    return sum(
+    each = [
         functional.kl_div(
             ours.log_softmax(-1),
             theirs.log_softmax(-1).expand_as(ours),
-            log_target=True,
             reduction="none",
-        )
-        .sum(-1)
-        .mean()
+            log_target=True,
+        ).sum(-1)
         for ours, theirs in parts
-    )
+    ]
+    return torch.stack(each).sum(0).mean()
 
 
 def _missed(outputs: Tensor, answers: Tensor, world: World) -> Tensor:
