@@ -45,14 +45,21 @@ SUMMARY = {
     "humanoid-min": "Humanoid",
     "reacher-encoder": "Reacher",
     "pong-level4": "Pong",
+    "breakout-level4": "Breakout",
     "spaceinvaders-level4": "Space Invaders",
 }
 """Datasets and environments of the README's table."""
 
+CONSTANT = "best constant action"
 GAMES = {
-    "ALE/Pong-v5": {RANDOM: -20.1},
-    "ALE/SpaceInvaders-v5": {RANDOM: 130, AUTHORS: 1_536},  # theirs has an encoder of level 3
+    "ALE/Pong-v5": {RANDOM: -20.1, CONSTANT: -21.0},
+    "ALE/Breakout-v5": {RANDOM: 1.0, CONSTANT: 0.0},
+    "ALE/MsPacman-v5": {RANDOM: 247.5, CONSTANT: 210.0},
+    "ALE/Centipede-v5": {CONSTANT: 10_195.0},  # RIGHTFIRE, 60 whole games
+    # The authors' set has an encoder of level 3.
+    "ALE/SpaceInvaders-v5": {RANDOM: 130, CONSTANT: 285.0, AUTHORS: 1_536},
 }
+"""What others get; at random and by one action by :func:`distilled_envs.evaluation.yardsticks`."""
 
 ZOO = {
     "CartPole-v1": 500.0,
@@ -146,6 +153,29 @@ def results_table(listed: Iterable[Entry]) -> str:
     return markdown_table(rows)
 
 
+def games() -> str:
+    """What the shipped datasets of Atari games teach."""
+    rows = [
+        ["dataset", "rows", "one step", "sticky actions", "likeliest actions", "constant action"]
+    ]
+    for entry in entries():
+        spec = entry.spec
+        if spec.preprocessing != "atari":
+            continue
+        cells = []
+        for training in ("one_step", "one_step_sticky"):
+            scores = spec.evaluation.get(training)
+            modes = [] if scores is None else [scores["sampled"], scores["greedy"]]
+            cells.append(" / ".join(map(written_score, modes)) or "-")
+        shares = spec.evaluation["one_step"].get("actions", [])
+        used = sum(share >= 0.01 for share in shares)
+        cells.append(f"{used} of {len(shares)}, one in {max(shares):.0%}" if shares else "-")
+        constant = GAMES.get(spec.env.id, {}).get(CONSTANT)
+        cells.append("-" if constant is None else brief(constant))
+        rows.append([f"`{spec.name}`", str(entry.instances), *cells])
+    return markdown_table(rows)
+
+
 def summary() -> str:
     """The best known tasks, one dataset each."""
     by_name = {entry.spec.name: entry for entry in entries()}
@@ -164,8 +194,10 @@ def summary() -> str:
         known = [value for value in (from_scratch.get(task), others.get(PUBLISHED)) if value]
         players = others.get(RANDOM), max(known, default=None), others.get(AUTHORS)
         random, ppo, authors = ("-" if each is None else brief(each) for each in players)
-        greedy = entry.spec.evaluation["one_step"]["greedy"]
-        one_step = f"**{brief(greedy['mean'])} ± {brief(greedy['std'])}**"
+        # With likeliest actions a game may stand still for ever.
+        mode = "sampled" if entry.spec.has_frames else "greedy"
+        score = entry.spec.evaluation["one_step"][mode]
+        one_step = f"**{brief(score['mean'])} ± {brief(score['std'])}**"
         rows.append([environment, one_step, ppo, random, authors, str(entry.instances)])
     return markdown_table(rows)
 
@@ -397,7 +429,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "summary": summary,
     "cart-pole": lambda: datasets("distilled_envs."),
     "MuJoCo": lambda: datasets("gymnasium.envs.mujoco"),
-    "Atari": lambda: datasets("ale_py."),
+    "Atari": games,
     "others": lambda: datasets(*OTHERS),
     "compare": comparisons,
     "generalize": generalization,
