@@ -136,6 +136,14 @@ class DistillationSpec:
         return self.preprocessing in ("atari", "frames")
 
     @property
+    def shown_by(self) -> Literal["sampled", "greedy"]:
+        """The action mode that people watch: likeliest actions, of frames sampled ones.
+
+        Without chance a game may stand still for ever: in Breakout nobody fires the next ball.
+        """
+        return "sampled" if self.has_frames else "greedy"
+
+    @property
     def is_for_relu(self) -> bool:
         """Whether learners are whole networks of ReLU, whose one step is no linear map."""
         learner, mixed = self.learner, len(self.families) > 1

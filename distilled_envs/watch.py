@@ -193,7 +193,7 @@ def frames_per_second(env: gym.Env) -> float:
 def episode(
     dataset: DistilledDataset, policy: nn.Module, env: gym.Env, seed: int, max_steps: int
 ) -> Iterator[Shown]:
-    """An episode of a policy's likeliest actions, a moment after each step.
+    """An episode of a policy's likeliest actions, of frames sampled ones, a moment after each step.
 
     Args:
         dataset: What the policy was trained on.
@@ -208,7 +208,8 @@ def episode(
     while not over and steps < max_steps:
         with torch.no_grad():
             given = outputs(torch.from_numpy(observation)[None].float())
-        action = choose_actions(dataset.spec.task, given, None, greedy=True)[0].numpy()
+        greedy = dataset.spec.shown_by == "greedy"
+        action = choose_actions(dataset.spec.task, given, None, greedy=greedy)[0].numpy()
         with drawable(dataset):
             stepped = env.step(as_taken(env.action_space, action))
             drawn = None if env.render_mode == "human" else as_frame(env.render())

@@ -194,9 +194,7 @@ def summary() -> str:
         known = [value for value in (from_scratch.get(task), others.get(PUBLISHED)) if value]
         players = others.get(RANDOM), max(known, default=None), others.get(AUTHORS)
         random, ppo, authors = ("-" if each is None else brief(each) for each in players)
-        # With likeliest actions a game may stand still for ever.
-        mode = "sampled" if entry.spec.has_frames else "greedy"
-        score = entry.spec.evaluation["one_step"][mode]
+        score = entry.spec.evaluation["one_step"][entry.spec.shown_by]
         one_step = f"**{brief(score['mean'])} ± {brief(score['std'])}**"
         rows.append([environment, one_step, ppo, random, authors, str(entry.instances)])
     return markdown_table(rows)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from distilled_envs.envs.atari import STICKY
 from distilled_envs.envs.making import ending
 from distilled_envs.errors import PolicyError
 from distilled_envs.learners.actions import as_taken, choose_actions
@@ -19,7 +20,7 @@ COPIES = 16
 """Environments in which a policy plays side by side."""
 
 
-FRAMES_KEPT = 16_384
+FRAMES_KEPT = 8_192
 """Stacks of frames that are kept of one play; each takes 28 kB."""
 
 
@@ -57,6 +58,12 @@ class Playing:
         self._world = dataclasses.replace(world, spec=spec)
         self._steps, self._seed = steps, seed
         self.env_steps = 0
+
+    def sticky(self) -> "Playing":
+        """The same with sticky actions, in an Atari game."""
+        kwargs = self._world.spec.kwargs | {"repeat_action_probability": STICKY}
+        spec = dataclasses.replace(self._world.spec, kwargs=kwargs)
+        return Playing(dataclasses.replace(self._world, spec=spec), self._steps, self._seed)
 
     def __call__(self, answer: Callable[[Tensor], Tensor], episodes: int = COPIES) -> Played:
         """Play so many episodes at least.

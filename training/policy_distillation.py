@@ -347,7 +347,15 @@ def _behind(
         dataset = made(found)
         learners = one_step_learners(dataset, torch.Generator().manual_seed(0), COPIES)
         encode = dataset.encoder or nn.Identity()
-        met, _, returns = act(lambda raw: learners.each_at_its_own(encode(transform(raw))))
+
+        def answer(raw: Tensor) -> Tensor:
+            return learners.each_at_its_own(encode(transform(raw)))
+
+        met, _, returns = act(answer)
+        if world.preprocessing == "atari":  # what is learned is to hold there, too
+            sticky = act.sticky()
+            met = torch.cat([met, sticky(answer).seen])
+            act.env_steps += sticky.env_steps
         return met, float(returns.mean())
 
     encoded = ENCODED_ROWS if settings.encoder else LEARNED_ROWS

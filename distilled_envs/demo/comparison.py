@@ -37,12 +37,13 @@ def task_of(spec: DistillationSpec) -> str:
 def comparison_page(entry: Entry) -> str:
     """The comparison of a dataset as HTML."""
     spec = entry.spec
-    own = spec.evaluation.get("one_step", {}).get("greedy")
+    mode = spec.shown_by
+    own = spec.evaluation.get("one_step", {}).get(mode)
     measured = _measured().get(task_of(spec))
     rows = [
-        (name, scores["greedy"], "the rows alone")
+        (name, scores[mode], "the rows alone")
         for key, name in _TRAININGS.items()
-        if "greedy" in (scores := spec.evaluation.get(key, {}))
+        if mode in (scores := spec.evaluation.get(key, {}))
     ]
     for player in measured["players"] if measured else ():
         rows.append((player["name"], player, _taken(player, spec)))

@@ -46,10 +46,8 @@ def about(entry: Entry) -> str:
         said += " The first layers come with it; yours stand behind them."
     if "one_step" in spec.evaluation:
         score = spec.evaluation["one_step"]
-        said += (
-            f" {score['learners']} networks got {written_score(score['greedy'])} after their one "
-            "step."
-        )
+        got = written_score(score[spec.shown_by])
+        said += f" {score['learners']} networks got {got} after their one step."
     lacking = missing(spec)
     warning = f'<p class="de-warning">{as_html(lacking)}</p>' if lacking else ""
     return f"<p>{as_html(said)}</p>{warning}"

@@ -132,19 +132,19 @@ def loss(dataset: DistilledDataset, policy: nn.Module) -> float:
 
 @torch_threads(1)
 def returns(dataset: DistilledDataset, policies: list[nn.Module]) -> np.ndarray:
-    """Returns ``(policies,)`` of an episode each of their likeliest actions.
+    """Returns ``(policies,)`` of an episode each, of likeliest actions or as people watch it.
 
     Raises:
         DistilledEnvsError: The environment can't be made here.
     """
-    task = dataset.spec.task
+    task, greedy = dataset.spec.task, dataset.spec.shown_by == "greedy"
     with contextlib.closing(make_ending_vec_env(dataset.spec, len(policies))) as env:
         # Networks have no memory, to which it would matter where episodes start.
         space = env.single_action_space
         if (outputs := together(policies)) is not None:
-            act = player_of_outputs(outputs, task, space, greedy=True)
+            act = player_of_outputs(outputs, task, space, greedy=greedy)
         else:
-            act = side_by_side([player_of(each, task, space, greedy=True) for each in policies])
+            act = side_by_side([player_of(each, task, space, greedy=greedy) for each in policies])
         return first_episodes(env, act, _longest(dataset), seed=0).returns
 
 
