@@ -79,6 +79,7 @@ def make_card(
         repo_id=repo_id,
         env_id=spec.env.id,
         kind=spec.task.kind,
+        pictures_of_frames=spec.has_frames,
         variants=variants,
         trainings=TRAININGS,
         baselines={

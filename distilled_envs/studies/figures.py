@@ -206,8 +206,12 @@ def score_pairs(across: tuple[str, list[float]], up: tuple[str, list[float]]) ->
     return figure
 
 
+_DRAWN = 6
+"""Rows of frames that are drawn, at most; sixteen are three times as high as a screen."""
+
+
 def rows_figure(dataset: DistilledDataset) -> "Figure":
-    """The rows of a dataset: as a heat map, or the frames beside their targets."""
+    """The rows of a dataset: as a heat map, or the first few's frames beside their targets."""
     if dataset.observations.dim() == 4:
         return _frames(dataset)
     parts = {"observation, coordinate": dataset.observations, "target, output": dataset.targets}
@@ -229,7 +233,8 @@ def rows_figure(dataset: DistilledDataset) -> "Figure":
 
 
 def _frames(dataset: DistilledDataset) -> "Figure":
-    stack, (k, n_outputs) = dataset.observations.shape[1], dataset.targets.shape
+    stack, (rows, n_outputs) = dataset.observations.shape[1], dataset.targets.shape
+    k = min(rows, _DRAWN)
     env = dataset.make_env()
     names: list[Any] = [*range(n_outputs)]
     if env.has_wrapper_attr("get_action_meanings") and dataset.spec.task.choices is None:
@@ -252,5 +257,6 @@ def _frames(dataset: DistilledDataset) -> "Figure":
     axes[0][0].set_title("oldest frame", fontsize="small")
     axes[0][-2].set_title("newest frame", fontsize="small")
     axes[0][-1].set_title("target: logits of the actions", fontsize="small")
-    figure.suptitle(dataset.spec.name, fontsize=10)
+    some = f", {k} of {rows} rows" if k < rows else ""
+    figure.suptitle(f"{dataset.spec.name}{some}", fontsize=10)
     return figure
