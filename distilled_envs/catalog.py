@@ -130,8 +130,10 @@ def find(
             Without axes "cartpole" is Gymnasium's CartPole-v1.
         instances: Rows; ``"min"`` the fewest; None takes the dataset with the highest score, or
             one with more rows whose score lies within its 95% interval.
-        encoder_level: Of an Atari game, 0 to 4; None takes the one with the highest score, and none
-            that teaches one action whatever is seen while there are others.
+        encoder_level: Of an Atari game, 0 to 4; None takes the one with the highest score.
+
+    Where nothing else decides, no dataset is taken that teaches one action whatever is seen, while
+    there are others.
 
     Raises:
         DatasetError: There is none; the message lists the nearest names, or what there is.

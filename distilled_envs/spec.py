@@ -137,11 +137,11 @@ class DistillationSpec:
 
     @property
     def shown_by(self) -> Literal["sampled", "greedy"]:
-        """The action mode that people watch: likeliest actions, of frames sampled ones.
+        """The action mode that people watch: likeliest actions, of choices at frames sampled ones.
 
         Without chance a game may stand still for ever: in Breakout nobody fires the next ball.
         """
-        return "sampled" if self.has_frames else "greedy"
+        return "sampled" if self.has_frames and self.task.kind == "categorical" else "greedy"
 
     @property
     def is_for_relu(self) -> bool:

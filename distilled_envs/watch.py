@@ -193,23 +193,27 @@ def frames_per_second(env: gym.Env) -> float:
 def episode(
     dataset: DistilledDataset, policy: nn.Module, env: gym.Env, seed: int, max_steps: int
 ) -> Iterator[Shown]:
-    """An episode of a policy's likeliest actions, of frames sampled ones, a moment after each step.
+    """An episode of a policy's likeliest actions, in games sampled ones, a moment after each step.
 
     Args:
         dataset: What the policy was trained on.
         policy: Observations ``(1, *obs_shape)`` to outputs ``(1, n_outputs)``.
         env: The environment as the dataset saw it, which shows itself or gives pictures.
-        seed: Of its first state.
+        seed: Of its first state, and of sampled actions.
         max_steps: Steps after which no more is shown.
     """
     with drawable(dataset):  # a window is drawn by reset and step themselves
         observation, _ = env.reset(seed=seed)
     outputs, total, steps, over = outputs_of(policy), 0.0, 0, False
+    greedy = dataset.spec.shown_by == "greedy"
+    chance = torch.Generator().manual_seed(seed).get_state()
     while not over and steps < max_steps:
         with torch.no_grad():
             given = outputs(torch.from_numpy(observation)[None].float())
-        greedy = dataset.spec.shown_by == "greedy"
-        action = choose_actions(dataset.spec.task, given, None, greedy=greedy)[0].numpy()
+        with torch.random.fork_rng(devices=[]):
+            torch.set_rng_state(chance)
+            action = choose_actions(dataset.spec.task, given, None, greedy=greedy)[0].numpy()
+            chance = torch.get_rng_state()
         with drawable(dataset):
             stepped = env.step(as_taken(env.action_space, action))
             drawn = None if env.render_mode == "human" else as_frame(env.render())

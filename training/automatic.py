@@ -151,7 +151,7 @@ def distill_any(
     say_if_unending(world)
     (check_run if resume else check_free)(folder)
     with alone_in(folder):
-        before = _begin(folder, settings, resume)
+        settings, before = _begin(folder, settings, resume)
         for each in (folder, folder / _PPO):
             sweep(each)
         return _made(world, settings, folder, started - before, progress, command)
@@ -192,7 +192,8 @@ def _made(
             }
             scores = {"one_step": dataset.evaluate(**protocol).to_dict()}
             if world.preprocessing == "atari":
-                protocol["sticky"] = STICKY
+                asked = world.spec.kwargs["repeat_action_probability"]
+                protocol["sticky"] = max(asked, STICKY)
                 scores["one_step_sticky"] = dataset.evaluate(**protocol).to_dict()
     finally:
         spent = time.monotonic() - started
@@ -350,8 +351,12 @@ def _steps(tried: list[_Tried]) -> int:
     return sum(each.env_steps for each in tried) + sum(teachers.values())
 
 
-def _begin(folder: Path, settings: AutomaticSettings, resume: bool) -> float:
-    """A run that starts or goes on; the seconds that were spent before.
+def _begin(
+    folder: Path, settings: AutomaticSettings, resume: bool
+) -> tuple[AutomaticSettings, float]:
+    """A run that starts or goes on: its settings, and the seconds that were spent before.
+
+    What may change, and nobody says on resuming, stays as it was.
 
     Raises:
         SettingsError: The folder holds something else.
@@ -360,10 +365,12 @@ def _begin(folder: Path, settings: AutomaticSettings, resume: bool) -> float:
     if not resume:
         check_free(folder)
         _write(folder, settings, 0.0)
-        return 0.0
+        return settings, 0.0
     try:
         record = read_json(path.read_text())
         before, spent = record["automatic"], float(record["seconds"])
+        unsaid = {key: before[key] for key in sorted(_FREE) if asked[key] is None}
+        settings, asked = dataclasses.replace(settings, **unsaid), asked | unsaid
         changed = [key for key in asked if asked[key] != before[key]]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise SettingsError(
@@ -380,7 +387,7 @@ def _begin(folder: Path, settings: AutomaticSettings, resume: bool) -> float:
             f"The run in {folder} is finished, and another {' and '.join(changed)} would change "
             "nothing: choose another --output."
         )
-    return spent
+    return settings, spent
 
 
 def _write(folder: Path, settings: AutomaticSettings, seconds: float) -> None:

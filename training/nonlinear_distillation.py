@@ -30,6 +30,7 @@ from distilled_envs.errors import DivergedError
 from distilled_envs.formatting import written
 from distilled_envs.learners.actions import comparable
 from distilled_envs.learners.encoder import make_encoder, rounded_state
+from distilled_envs.learners.networks import has_weights
 from distilled_envs.learners.population import Population
 from distilled_envs.spec import LearnerSpec, TaskSpec
 from distilled_envs.training.batch import DistilledBatch
@@ -140,13 +141,17 @@ def learn_from_play(
     shown = transform(seen)
     encoder = make_encoder(learner, shown[torch.randperm(len(shown))[:SOME]], network)
     first = shown[torch.randint(len(shown), (instances,))].float()
+    features = encoder(first).detach()
+    if world.shows_frames and not encoder:
+        features = features / 255  # as learners see them
     # The rate at which learners answer the targets at the rows, if rows had nothing in common.
-    kernel = float(encoder(first).detach().square().flatten(1).sum(1).mean()) + 1
+    kernel = float(features.square().flatten(1).sum(1).mean()) + 1
     rate = instances * task.n_outputs / (2 * kernel)
     batch = DistilledBatch(space, instances, task.n_outputs, rate, observations=first)
-    if network is not None and learner.encoder_level == LAST:
+    knows = network is not None and _shapes(network)[: len(_shapes(encoder))] == _shapes(encoder)
+    if knows and learner.encoder_level == LAST:
         start_spanning(batch, encoder, shown, answers, task)
-    effort = VECTORS if not world.shows_frames else FRAMES if network is None else KNOWN
+    effort = VECTORS if not world.shows_frames else KNOWN if knows else FRAMES
     best, highest = None, -torch.inf
     bar = tqdm(
         total=(rounds + 1) * effort.steps,
@@ -171,6 +176,11 @@ def learn_from_play(
                 answers = torch.cat([answers, *map(teacher, visited.split(SOME))])
     assert best is not None
     return best
+
+
+def _shapes(network: nn.Sequential) -> list[torch.Size]:
+    """Of its layers' weights."""
+    return [layer.weight.shape for layer in network if has_weights(layer)]
 
 
 @torch.no_grad()

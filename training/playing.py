@@ -24,6 +24,10 @@ FRAMES_KEPT = 8_192
 """Stacks of frames that are kept of one play; each takes 28 kB."""
 
 
+_OTHERS = 500_000
+"""Between the seeds of games without and with sticky actions."""
+
+
 class Played(NamedTuple):
     """What a policy met.
 
@@ -59,11 +63,14 @@ class Playing:
         self._steps, self._seed = steps, seed
         self.env_steps = 0
 
-    def sticky(self) -> "Playing":
-        """The same with sticky actions, in an Atari game."""
-        kwargs = self._world.spec.kwargs | {"repeat_action_probability": STICKY}
-        spec = dataclasses.replace(self._world.spec, kwargs=kwargs)
-        return Playing(dataclasses.replace(self._world, spec=spec), self._steps, self._seed)
+    def sticky(self) -> "Playing | None":
+        """The same with sticky actions; None of what is no Atari game, or has as many already."""
+        kwargs, name = self._world.spec.kwargs, "repeat_action_probability"
+        if self._world.preprocessing != "atari" or kwargs[name] >= STICKY:
+            return None
+        spec = dataclasses.replace(self._world.spec, kwargs=kwargs | {name: STICKY})
+        world = dataclasses.replace(self._world, spec=spec)
+        return Playing(world, self._steps, self._seed + _OTHERS)
 
     def __call__(self, answer: Callable[[Tensor], Tensor], episodes: int = COPIES) -> Played:
         """Play so many episodes at least.

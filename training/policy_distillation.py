@@ -99,7 +99,7 @@ def imitate(
     if isinstance(teacher, str | Path):
         source, teacher = source_of(teacher), load_teacher_policy(teacher, world)
     if world is None and isinstance(teacher, DistilledDataset):
-        world = world_of(teacher.spec.env)
+        world = world_of(teacher.spec.env, teacher.spec.env.kwargs)
         world = dataclasses.replace(world, module=world.module or teacher.spec.env_module)
     if world is None:
         raise SettingsError(
@@ -335,6 +335,7 @@ def _behind(
     """The same for learners that see so much of an environment's observations."""
     settings, world = shown.settings, shown.world
     see = (lambda raw: raw) if fixed is None else transform_function(fixed)
+    sticky = act.sticky()
 
     def transform(observations: Tensor) -> Tensor:
         return torch.from_numpy(see(observations.numpy()))
@@ -352,16 +353,14 @@ def _behind(
             return learners.each_at_its_own(encode(transform(raw)))
 
         met, _, returns = act(answer)
-        if world.preprocessing == "atari":  # what is learned is to hold there, too
-            sticky = act.sticky()
+        if sticky is not None:  # what is learned is to hold there, too
             met = torch.cat([met, sticky(answer).seen])
-            act.env_steps += sticky.env_steps
         return met, float(returns.mean())
 
     encoded = ENCODED_ROWS if settings.encoder else LEARNED_ROWS
     found = learn_from_play(
         shown.teacher.answer,
-        shown.teacher.network,
+        shown.teacher.network if world.shows_frames else None,
         world,
         shown.seen,
         shown.answers,
@@ -373,4 +372,5 @@ def _behind(
         play,
         progress=progress,
     )
+    act.env_steps += 0 if sticky is None else sticky.env_steps
     return made(found)

@@ -126,7 +126,8 @@ class _Games(_Copies):
 
     def reset(self) -> np.ndarray:
         """New games in all copies."""
-        seeds = [self._seed, self._seed and self._seed + self._envs[0].num_envs]
+        first = self._envs[0].num_envs
+        seeds = [None, None] if self._seed is None else [self._seed, self._seed + first]
         self._seed = None  # later games go on from the generators that are there
         frames, infos = self._both(lambda half, env: env.reset(seed=seeds[half]))
         self._lives = infos["lives"]

@@ -189,15 +189,24 @@ def _on_whole_frames(policy: Any) -> Any:
 
 
 def _nature_cnn(policy: Any, task: TaskSpec) -> nn.Sequential | None:
-    """The Nature CNN that a policy on frames is, as a copy; None where it is another network."""
+    """The Nature CNN with a policy's layers, as a copy; None where these have other shapes."""
     network = make_policy(NATURE, task.observation_shape, task.n_outputs)
-    used = [each.layer for each in used_layers(policy, torch.zeros(1, *task.observation_shape))]
-    ours = [layer for layer in network if has_weights(layer)]
-    if [each.weight.shape for each in ours] != [each.weight.shape for each in used]:
+    try:
+        with evaluating(policy_in(policy)):
+            used = used_layers(policy, torch.zeros(1, *task.observation_shape))
+    except PolicyError:  # of SB3's, such as can't be trained, but act
         return None
-    for layer, theirs in zip(ours, used, strict=True):
-        layer.load_state_dict(theirs.state_dict())
+    ours = [layer for layer in network if has_weights(layer)]
+    states = [each.layer.state_dict() for each in used]
+    if [_shapes(layer.state_dict()) for layer in ours] != [*map(_shapes, states)]:
+        return None
+    for layer, theirs in zip(ours, states, strict=True):
+        layer.load_state_dict(theirs)
     return network
+
+
+def _shapes(state: dict[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: value.shape for name, value in state.items()}
 
 
 def choices(actions: Tensor, task: TaskSpec) -> Tensor:

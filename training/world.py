@@ -74,11 +74,11 @@ class World:
 
     @property
     def is_played_greedily(self) -> bool:
-        """Whether likeliest actions count while rows are made; of frames sampled ones do.
+        """Whether likeliest actions count while rows are made; of choices at frames sampled ones.
 
         So the paper scores games, in which a policy without chance can stand still for ever.
         """
-        return not self.shows_frames
+        return not (self.shows_frames and self.task.kind == "categorical")
 
     @property
     def bounds(self) -> tuple[Tensor, Tensor]:

@@ -172,7 +172,7 @@ def imitate(
     if record["return"] is not None:
         share, positive = record["share"], record["teacher_return"] > 0
         kept = f", {share:.0%} of it" if share is not None and positive else ""  # no part of a cost
-        actions = "sampled" if dataset.spec.has_frames else "the likeliest"
+        actions = "sampled" if dataset.spec.shown_by == "sampled" else "the likeliest"
         print(
             f"With {actions} actions {record['teacher']} gets "
             f"{written(record['teacher_return'])}, and networks after one step "

@@ -210,7 +210,8 @@ def _names_game_settings(flags: list[str]) -> bool:
 def _leaves_it_open(settings: Settings, flags: list[str]) -> bool:
     """Whether an environment of vectors, or an Atari game, is named without one of meta-PPO's."""
     own = _fields(GameSettings) - _fields(AutomaticSettings)
-    pictures = isinstance(settings, GameSettings) and not settings.env_id.startswith("ALE/")
+    is_game = settings.env_id.rpartition(":")[2].startswith("ALE/")
+    pictures = isinstance(settings, GameSettings) and not is_game
     return not pictures and not _names_any(own, flags)
 
 

@@ -79,6 +79,8 @@ def run_evaluation(
         raise SettingsError(
             f"The hidden layers of {dataset.spec.name} come with it: leave out hidden_sizes."
         )
+    if sticky and dataset.spec.preprocessing != "atari":
+        raise SettingsError(f"--sticky is for Atari games, and {dataset.spec.env.id} is none.")
     if hidden_sizes not in (None, learner.hidden_sizes):
         learner = dataclasses.replace(learner, hidden_sizes=hidden_sizes)
         training += "_" + "x".join(map(str, hidden_sizes))

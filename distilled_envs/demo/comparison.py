@@ -73,8 +73,9 @@ def comparison_page(entry: Entry) -> str:
 
 
 def _intro(spec: DistillationSpec, measured: dict[str, Any] | None) -> str:
+    actions = "sampled" if spec.shown_by == "sampled" else "the likeliest"
     said = (
-        "Mean returns of the likeliest actions in the real environment, ± the standard deviation "
+        f"Mean returns of {actions} actions in the real environment, ± the standard deviation "
         "between networks, as measured before this page was made."
     )
     if measured is None:

@@ -27,6 +27,7 @@ from distilled_envs.evaluation.players import (
 )
 from distilled_envs.evaluation.yardsticks import random_returns
 from distilled_envs.expanded import ExpandedDataset
+from distilled_envs.learners.generators import kept_generators
 from distilled_envs.learners.threads import torch_threads
 
 NETWORKS = 10
@@ -145,7 +146,9 @@ def returns(dataset: DistilledDataset, policies: list[nn.Module]) -> np.ndarray:
             act = player_of_outputs(outputs, task, space, greedy=greedy)
         else:
             act = side_by_side([player_of(each, task, space, greedy=greedy) for each in policies])
-        return first_episodes(env, act, _longest(dataset), seed=0).returns
+        with kept_generators():
+            torch.manual_seed(0)
+            return first_episodes(env, act, _longest(dataset), seed=0).returns
 
 
 @functools.lru_cache(maxsize=16)
