@@ -135,7 +135,7 @@ def test_how_much_is_dealt(dataset, toy):
     assert dealt(DistilledEnv(dataset, mode="supervised", expand=7)) == 7
     assert dealt(DistilledEnv(toy(3))) == 3
     assert dealt(gym.make("DistilledHopper-v0")) == 8192
-    assert dealt(gym.make("DistilledPong-v0", expand=0)) == 4
+    assert dealt(gym.make("DistilledPong-v0", expand=0)) == 16
     vector = DistilledVectorEnv(9, dataset=dataset, expand=7)
     np.testing.assert_array_equal(vector.reset()[1]["index"], [0, 1, 2, 3, 4, 5, 6, 0, 1])
 
