@@ -45,6 +45,9 @@ def test_states_by_number_get_the_best_policy_and_no_ppo(tmp_path):
     assert not (tmp_path / "run" / "ppo").exists()
     # A finished run is its dataset; another one does not take its folder.
     again = distill_any(CLIFF, tmp_path / "run", resume=True, progress=False)
+    # What nobody says is as it was.
+    unsaid = AutomaticSettings("CliffWalking-v1")
+    assert distill_any(unsaid, tmp_path / "run", resume=True, progress=False).spec == again.spec
     assert again.spec.provenance == made
     with pytest.raises(SettingsError, match="exists already"):
         distill_any(CLIFF, tmp_path / "run")

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional
 
 pytest.importorskip("ale_py")
@@ -199,3 +200,44 @@ def test_any_game_by_name(tmp_path, imitation_steps, monkeypatch):
     assert made["env_steps"] >= 4 * GAMES.horizon
     assert dataset.spec.evaluation["one_step"]["learners"] == 2
     assert dataset.spec.evaluation["one_step_sticky"]["sticky"] == STICKY
+
+
+def test_each_copy_has_a_seed_of_its_own():
+    both, seeds = teacher_envs(world_of(BREAKOUT), 5, seed=0), []
+    for env in both._envs:
+
+        def reset(*, seed, known=env.reset):
+            seeds.append(seed)
+            return known(seed=seed)
+
+        env.reset = reset
+    both.reset()
+    both.reset()
+    assert seeds == [0, 3, None, None]
+    both.close()
+
+
+def test_without_an_encoder_rows_start_at_a_rate_that_teaches(player, imitation_steps, monkeypatch):
+    imitation_steps(1)
+    monkeypatch.setattr(playing, "FRAMES_KEPT", 64)
+    whole = ImitationSettings(rounds=0, visits=50, episodes=1, encoder_level=0)
+    dataset = imitate(player, world_of(BREAKOUT, CUT), whole, progress=False)
+    assert dataset.encoder is None
+    assert dataset.spec.inner.learning_rate > 1e-3
+
+
+def test_a_network_of_other_layers_is_followed_from_fresh_ones():
+    def network(first: nn.Module, *, bias: bool) -> nn.Sequential:
+        sizes = ((4, 32, 8, 4), (32, 64, 4, 2), (64, 64, 3, 1))
+        layers: list[nn.Module] = [first]
+        for size in sizes:
+            layers += [nn.Conv2d(*size, bias=bias), nn.ReLU()]
+        hidden = nn.Linear(3136, 512, bias=bias)
+        return nn.Sequential(*layers, nn.Flatten(), hidden, nn.ReLU(), nn.Linear(512, 4))
+
+    world = world_of(BREAKOUT)
+    assert as_teacher(network(nn.Identity(), bias=True), world).network is not None
+    assert as_teacher(network(nn.Identity(), bias=False), world).network is None
+    normalizing = network(nn.BatchNorm2d(4), bias=True)
+    as_teacher(normalizing, world)
+    assert (normalizing[0].running_mean == 0).all()
