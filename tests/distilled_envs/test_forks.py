@@ -64,4 +64,4 @@ def test_workers_load_train_fit_and_evaluate(name):
         with multiprocessing.get_context("fork").Pool(2) as pool:
             print(pool.map(work, [1, 2]))
     """)
-    assert said == ("[2, 2]\n" if name.startswith("cartpole") else "[4, 4]\n")
+    assert said == ("[2, 2]\n" if name.startswith("cartpole") else "[16, 16]\n")
