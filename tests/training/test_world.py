@@ -20,7 +20,7 @@ from distilled_envs.errors import DatasetError, PolicyError, SettingsError
 from distilled_envs.training import ImitationSettings, distill, for_environment, imitate
 from distilled_envs.training.backends import checked_world
 from distilled_envs.training.teachers import as_teacher
-from distilled_envs.training.world import task_of, world_of
+from distilled_envs.training.world import task_of, vector_world_of, world_of
 
 MODULE = '''
 import gymnasium as gym
@@ -235,7 +235,7 @@ def test_actions_that_start_below_zero_arguments_and_a_time_limit(mine, caplog):
     assert "Signs-v0 has no time limit" in caplog.text
 
 
-def test_pictures_are_seen_by_cnns(mine):
+def test_pictures_are_seen_by_cnns(mine, imitation_steps):
     settings = dataclasses.replace(
         for_environment("envs_of_mine:Pictures-v0"),
         total_steps=64,
@@ -253,8 +253,15 @@ def test_pictures_are_seen_by_cnns(mine):
     assert torch.equal(again.observations, dataset.observations)
     env = again.make_vec_env(2)
     assert env.reset(seed=0)[0].shape == (2, 4, 84, 84)
-    with pytest.raises(SettingsError, match="Pictures-v0 shows frames"):
-        imitate(lambda seen: 0, "envs_of_mine:Pictures-v0")
+    with pytest.raises(SettingsError, match="Pictures-v0 shows frames, whose learners are CNNs"):
+        imitate(lambda seen: 0, "envs_of_mine:Pictures-v0", ImitationSettings(width=64))
+    with pytest.raises(SettingsError, match="Pictures-v0 shows frames, and only policies of vect"):
+        vector_world_of("envs_of_mine:Pictures-v0")
+    # A function of frames is imitated, too.
+    imitation_steps(1)
+    brief = ImitationSettings(rounds=0, visits=20, episodes=1)
+    follows = imitate(lambda seen: 0, "envs_of_mine:Pictures-v0", brief, progress=False)
+    assert (follows.spec.preprocessing, len(follows)) == ("frames", 16)
 
 
 def test_classes_are_named_before_the_first_step(mine):
