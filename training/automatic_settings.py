@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+from distilled_envs.envs.atari import is_game
 from distilled_envs.errors import SettingsError
 from distilled_envs.seeds import checked_seed
 
@@ -57,4 +58,4 @@ class AutomaticSettings:
 
     @property
     def _is_game(self) -> bool:
-        return self.env_id.rpartition(":")[2].startswith("ALE/")
+        return is_game(self.env_id)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from distilled_envs.envs.atari import STICKY
+from distilled_envs.envs.atari import STICKY, with_sticky_actions
 from distilled_envs.envs.making import ending
 from distilled_envs.errors import PolicyError
 from distilled_envs.learners.actions import as_taken, choose_actions
@@ -65,11 +65,13 @@ class Playing:
 
     def sticky(self) -> "Playing | None":
         """The same with sticky actions; None of what is no Atari game, or has as many already."""
-        kwargs, name = self._world.spec.kwargs, "repeat_action_probability"
-        if self._world.preprocessing != "atari" or kwargs[name] >= STICKY:
+        spec = self._world.spec
+        if (
+            self._world.preprocessing != "atari"
+            or spec.kwargs["repeat_action_probability"] >= STICKY
+        ):
             return None
-        spec = dataclasses.replace(self._world.spec, kwargs=kwargs | {name: STICKY})
-        world = dataclasses.replace(self._world, spec=spec)
+        world = dataclasses.replace(self._world, spec=with_sticky_actions(spec, STICKY))
         return Playing(world, self._steps, self._seed + _OTHERS)
 
     def __call__(self, answer: Callable[[Tensor], Tensor], episodes: int = COPIES) -> Played:

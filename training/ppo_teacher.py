@@ -118,7 +118,7 @@ def train_ppo(
         from distilled_envs.training.sb3_envs import teacher_envs
     except ImportError:
         raise MissingExtraError("stable-baselines3", "PPO as a teacher", "sb3") from None
-    seen = world.preprocessing == "atari" or len(world.task.observation_shape) == 1
+    seen = world.preprocessing == "atari" or not world.shows_frames
     if not (seconds > 0 and seen):
         raise SettingsError(
             "PPO as a teacher needs time, and vectors or an Atari game, got "

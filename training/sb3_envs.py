@@ -1,6 +1,5 @@
 """A teacher's environments for Stable-Baselines3: ALE's, EnvPool's, or Gymnasium's."""
 
-import dataclasses
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -175,9 +174,7 @@ class _Games(_Copies):
 
 
 def _half_size(world: World, copies: int, sticky: float) -> gym.vector.VectorEnv:
-    spec = dataclasses.replace(
-        world.spec, kwargs=world.spec.kwargs | {"repeat_action_probability": sticky}
-    )
+    spec = atari.with_sticky_actions(world.spec, sticky)
     return atari.make_vec(
         spec, copies, size=atari.SIZE // 2, autoreset_mode=AutoresetMode.SAME_STEP
     )

@@ -180,7 +180,7 @@ def vector_world_of(env: str | EnvSpec | gym.Env) -> World:
         SettingsError: As :func:`world_of`; or learners see frames.
     """
     world = world_of(env)
-    if len(world.task.observation_shape) > 1:
+    if world.shows_frames:
         raise SettingsError(
             f"{world.spec.id} shows frames, and only policies of vectors become rows here: "
             "`distilled-envs distill` makes those of games."

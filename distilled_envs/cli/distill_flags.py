@@ -210,8 +210,7 @@ def _names_game_settings(flags: list[str]) -> bool:
 def _leaves_it_open(settings: Settings, flags: list[str]) -> bool:
     """Whether an environment of vectors, or an Atari game, is named without one of meta-PPO's."""
     own = _fields(GameSettings) - _fields(AutomaticSettings)
-    is_game = settings.env_id.rpartition(":")[2].startswith("ALE/")
-    pictures = isinstance(settings, GameSettings) and not is_game
+    pictures = isinstance(settings, GameSettings) and not atari.is_game(settings.env_id)
     return not pictures and not _names_any(own, flags)
 
 

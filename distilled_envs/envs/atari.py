@@ -5,6 +5,7 @@ such pictures as a stack, up to 30 actions of doing nothing at the start (Mnih e
 et al., 2018, without sticky actions). Rewards are the game's own, and a life lost ends nothing.
 """
 
+import dataclasses
 from typing import Any
 
 import gymnasium as gym
@@ -22,6 +23,18 @@ STICKY = 0.25
 
 ENV_KWARGS = {"frameskip": 1, "repeat_action_probability": 0.0}
 """Arguments of ``gym.make`` for the game below the preprocessing, which skips frames itself."""
+
+
+def is_game(env_id: str) -> bool:
+    """Whether an id, perhaps with its module before a colon, is that of an Atari game."""
+    return env_id.rpartition(":")[2].startswith("ALE/")
+
+
+def with_sticky_actions(spec: EnvSpec, probability: float) -> EnvSpec:
+    """A game's spec with such a probability that it repeats the action before."""
+    return dataclasses.replace(
+        spec, kwargs=spec.kwargs | {"repeat_action_probability": probability}
+    )
 
 
 def register(env_id: str) -> None:

@@ -2,7 +2,6 @@
 
 import contextlib
 import copy
-import dataclasses
 import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypedDict
@@ -14,6 +13,7 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from distilled_envs.bars import tqdm
+from distilled_envs.envs.atari import with_sticky_actions
 from distilled_envs.envs.real import make_ending_vec_env
 from distilled_envs.errors import SettingsError
 from distilled_envs.evaluation.players import (
@@ -189,8 +189,7 @@ def _played_spec(spec: DistillationSpec, sticky: float | None) -> DistillationSp
         raise SettingsError(f"sticky is for Atari games, and {spec.env.id} is none: leave it out.")
     if not 0 <= sticky <= 1:
         raise SettingsError(f"sticky must lie in 0..1, got {sticky}.")
-    kwargs = spec.env.kwargs | {"repeat_action_probability": sticky}
-    return spec.replace(env=dataclasses.replace(spec.env, kwargs=kwargs))
+    return spec.replace(env=with_sticky_actions(spec.env, sticky))
 
 
 class _Counted:
