@@ -36,6 +36,7 @@ bench: .venv/dev
 	$(BIN)/python tests/bench/seconds_to_495.py
 	$(BIN)/python tests/bench/halfcheetah.py
 	$(BIN)/python tests/bench/ranks.py
+	$(BIN)/python tests/bench/growth.py
 	$(BIN)/python tests/bench/fit.py
 	$(BIN)/python tests/bench/atari.py
 

@@ -63,3 +63,36 @@ def test_seconds_to_a_return_are_those_of_fresh_networks(script, monkeypatch):
     assert 0 < module.distillation("cartpole-nd-2d-min", 0) < 60
     _, recipe, *_ = module.CASES["cartpole-nd-2d-min"]
     assert 0 <= module.baseline("cartpole-nd-2d-min", recipe, 512, 0) < 60
+
+
+def test_growth_is_measured_and_drawn(script, monkeypatch, tmp_path, capsys):
+    module = script("growth")
+    short = dataclasses.replace(module.BASE, **SMALL)
+    monkeypatch.setattr(module, "ITERATIONS", 1)
+    monkeypatch.setattr(module, "GOAL", 5.0)
+    alone = module.one_point(short)
+    assert alone["steps_per_second"] > 0
+    assert alone["memory"] > 1e7
+    assert 0 < alone["seconds"] < 60
+    monkeypatch.setattr(module, "LIMIT", 0.0)
+    assert module.one_point(short)["seconds"] == float("inf")
+    shared = alone | {"messages": 40.0, "bytes": 1e6}
+
+    def measured(changes):
+        ((name, size),) = changes.items()
+        never = {} if size < 20 else {"seconds": float("inf")}
+        return (shared if (name, size) == ("ranks", 2) else alone) | never
+
+    monkeypatch.setattr(module, "measured", measured)
+    monkeypatch.setattr(module, "FIGURE", tmp_path / "growth.png")
+    module.main()
+    said = capsys.readouterr().out
+    assert "40 messages of 25.0 kB" in said
+    assert (tmp_path / "growth.png").stat().st_size > 10_000
+
+
+def test_messages_around_a_ring_cost_their_way_and_their_size(script):
+    module = script("growth")
+    assert module.seconds_of_messages(1, 40, 1e6) == 0
+    assert module.seconds_of_messages(2, 10, 0) == pytest.approx(20 * module.LATENCY)
+    assert module.seconds_of_messages(2, 0, 1e6) == pytest.approx(1e6 / module.BANDWIDTH)

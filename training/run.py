@@ -207,7 +207,7 @@ def _learn(
             action, log = _constant_start(settings, world, progress)
             prefer(algorithm, action)
         if world_size() > 1:
-            _start_alike(algorithm)
+            start_alike(algorithm)
         iterate(settings, algorithm, folder, log, progress, again)
     env.close()
     return algorithm, log
@@ -226,8 +226,12 @@ def _constant_start(
     return broadcast(found)
 
 
-def _start_alike(algorithm: MetaPPO) -> None:
-    """The first rank's batch, critic and statistics, on all; other environments and draws."""
+def start_alike(algorithm: MetaPPO) -> None:
+    """The first rank's batch, critic and statistics, on all ranks, which draw otherwise from now.
+
+    Args:
+        algorithm: This rank's, whose environments have a seed of their own.
+    """
     content = io.BytesIO()
     torch.save(algorithm.state_dict(), content)
     first = io.BytesIO(broadcast(content.getvalue()))

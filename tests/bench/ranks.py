@@ -1,6 +1,7 @@
 """Steps a second of one and of two processes that share a run; run by ``make bench``.
 
-Each process has one thread. Started by ``torchrun``, or with ``--worker``, it is one of them.
+Two runs apart, side by side, show what the machine allows. Each process has one thread. Started by
+``torchrun``, or with ``--worker``, it is one of them.
 """
 
 import dataclasses
@@ -24,23 +25,33 @@ def of_all(settings: Settings, iterations: int) -> float:
         return distributed.world_size() * steps_per_second(mine, iterations)
 
 
-def measured(preset: str, ranks: int) -> float:
-    """Steps a second of so many processes that start for it."""
+def measured(preset: str, ranks: int, runs: int = 1) -> float:
+    """Steps a second of all processes that start for it.
+
+    Args:
+        preset: What they do.
+        ranks: Processes that share a run.
+        runs: Such runs, side by side.
+    """
     alone = [sys.executable, __file__]
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     command = alone if ranks == 1 else [*torchrun, f"--nproc-per-node={ranks}", __file__]
-    done = subprocess.run([*command, "--worker", preset], check=True, stdout=subprocess.PIPE)
-    return float(done.stdout)
+    command += ["--worker", preset]
+    started = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(runs)]
+    said = [each.communicate()[0] for each in started]
+    return sum(float(each) for each in said)
 
 
 def main() -> None:
-    """Time both in turn, some rounds, and print medians and their ratio."""
+    """Time all in turn, some rounds, and print medians and their ratios."""
     print(f"steps/s, one thread a process, median of {ROUNDS}")
-    print(f"{'':24}{'1 process':>12}{'2 processes':>14}   ratio")
+    print(f"{'':24}{'1 process':>12}{'2 that share':>22}{'2 apart':>22}")
+    cases = (1, 1), (2, 1), (1, 2)
     for preset in CASES:
-        speeds = [[measured(preset, ranks) for ranks in (1, 2)] for _ in range(ROUNDS)]
-        one, two = np.median(speeds, axis=0)
-        print(f"{preset:24}{one:12,.0f}{two:14,.0f}   {two / one:.2f}", flush=True)
+        speeds = [[measured(preset, *case) for case in cases] for _ in range(ROUNDS)]
+        one, *two = np.median(speeds, axis=0)
+        told = "".join(f"{each:14,.0f} ({each / one:.2f})" for each in two)
+        print(f"{preset:24}{one:12,.0f}{told}", flush=True)
 
 
 if __name__ == "__main__":

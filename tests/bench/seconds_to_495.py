@@ -6,19 +6,16 @@ processor's, on one thread, and playing for the score does not count.
 """
 
 import dataclasses
-import time
 
 import numpy as np
 import torch
-from algorithms import algorithm_of
+from algorithms import seconds_until
 
 from distilled_envs import load_distilled
-from distilled_envs.dataset import DistilledDataset
 from distilled_envs.envs.real import make_bare_env
 from distilled_envs.studies.sb3 import learn, make_model
 from distilled_envs.studies.zoo import ZOO, Recipe
 from distilled_envs.training import PRESETS
-from distilled_envs.training.meta_ppo import MetaPPO
 
 GOAL, NETWORKS = 495.0, 32
 CASES = {
@@ -28,28 +25,10 @@ CASES = {
 """By preset: what it is set beside, how many steps that gets, and the seeds of both."""
 
 
-def as_dataset(algorithm: MetaPPO, like: DistilledDataset) -> DistilledDataset:
-    """What an algorithm has distilled so far, in the words of another dataset of its kind."""
-    rate = algorithm.batch.learning_rate.item()
-    spec = like.spec.replace(inner=dataclasses.replace(like.spec.inner, learning_rate=rate))
-    rows, targets = algorithm.batch.observations.detach(), algorithm.batch.targets.detach()
-    return DistilledDataset(rows.clone(), targets.clone(), spec)
-
-
 def distillation(preset: str, seed: int) -> float:
     """Seconds of a preset's run until fresh networks are there; infinite where they never are."""
     settings = dataclasses.replace(PRESETS[preset], seed=seed)
-    like = load_distilled(preset)
-    algorithm, seconds = algorithm_of(settings), 0.0
-    while algorithm.iteration < algorithm.ending.iterations:
-        start = time.process_time()
-        metrics = algorithm.iterate()
-        seconds += time.process_time() - start
-        if metrics["return"] >= GOAL:
-            scores = as_dataset(algorithm, like).evaluate(learners=NETWORKS, episodes=1)
-            if scores.sampled.mean >= GOAL:
-                return seconds
-    return float("inf")
+    return seconds_until(GOAL, settings, networks=NETWORKS)
 
 
 def baseline(preset: str, recipe: Recipe, steps: int, seed: int) -> float:
