@@ -42,7 +42,8 @@ def before_and_after(
 ) -> list[tuple[float, float]]:
     """Write a video of a network and of what one gradient step makes of it.
 
-    Both act greedily from the same states. Whose episode ends first, fades until the other's ends.
+    Both act from the same states, greedily, or in games with sampled actions. Whose episode ends
+    first, fades until the other's ends.
 
     Args:
         dataset: The distilled dataset.

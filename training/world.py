@@ -182,8 +182,8 @@ def vector_world_of(env: str | EnvSpec | gym.Env) -> World:
     world = world_of(env)
     if world.shows_frames:
         raise SettingsError(
-            f"{world.spec.id} shows frames, and only policies of vectors become rows here: "
-            "`distilled-envs distill` makes those of games."
+            f"{world.spec.id} shows frames, and the search is for policies of vectors: "
+            "`distilled-envs distill` makes rows of games."
         )
     return world
 
