@@ -13,8 +13,8 @@ class ImitationSettings:
 
     instances: int | None = None
     """Rows at most, k. A linear policy of rank r takes r + 1; fewer keep its strongest directions.
-    None takes as many as it needs, where rows have to be learned 64, with an encoder 32, and for
-    frames 16."""
+    None takes as many as it needs, where rows have to be learned 64, with an encoder 32, and with
+    one of level 4 for frames 16."""
     rounds: int = 4
     """Rounds in which the linear policy, wide learners, or those behind the encoder play and the
     teacher answers, for them to be fitted anew."""

@@ -30,7 +30,7 @@ from distilled_envs.errors import DivergedError
 from distilled_envs.formatting import written
 from distilled_envs.learners.actions import comparable
 from distilled_envs.learners.encoder import make_encoder, rounded_state
-from distilled_envs.learners.networks import has_weights
+from distilled_envs.learners.networks import ACTIVATIONS, has_weights
 from distilled_envs.learners.population import Population
 from distilled_envs.spec import LearnerSpec, TaskSpec
 from distilled_envs.training.batch import DistilledBatch
@@ -41,14 +41,13 @@ logger = logging.getLogger(__name__)
 
 LEARNERS = 4
 """Fresh learners in one gradient step."""
-LAST = 4
-"""Encoder level at which only the last layer of a CNN is fresh."""
 SOME = 512
 """States that tell what an encoder, or a teacher, does."""
 CANDIDATES = 1_536
 """States of which rows are chosen."""
-RIDGE = 1e-4
-"""Of their weights, as a share of the mean square of what they span."""
+RIDGES = 1e-4, 1e-3, 1e-2
+"""Of their weights, as shares of the mean square of what they span. Where hidden layers are fresh,
+too, large weights teach what a few draws have in common by chance."""
 _AT_BOUND = 0.02
 """Distance from a bound, in half widths of the Box, within which an answer counts as the bound."""
 _BEYOND = 3.0
@@ -149,8 +148,8 @@ def learn_from_play(
     rate = instances * task.n_outputs / (2 * kernel)
     batch = DistilledBatch(space, instances, task.n_outputs, rate, observations=first)
     knows = network is not None and _shapes(network)[: len(_shapes(encoder))] == _shapes(encoder)
-    if knows and learner.encoder_level == LAST:
-        start_spanning(batch, encoder, shown, answers, task)
+    if knows and encoder:
+        start_spanning(batch, encoder, learner, shown, answers, task)
     effort = VECTORS if not world.shows_frames else KNOWN if knows else FRAMES
     best, highest = None, -torch.inf
     bar = tqdm(
@@ -185,7 +184,12 @@ def _shapes(network: nn.Sequential) -> list[torch.Size]:
 
 @torch.no_grad()
 def start_spanning(
-    batch: DistilledBatch, encoder: nn.Sequential, shown: Tensor, answers: Tensor, task: TaskSpec
+    batch: DistilledBatch,
+    encoder: nn.Sequential,
+    learner: LearnerSpec,
+    shown: Tensor,
+    answers: Tensor,
+    task: TaskSpec,
 ) -> None:
     """Let rows start as the states that span a teacher's answers best, targets by least squares.
 
@@ -196,12 +200,14 @@ def start_spanning(
     Args:
         batch: Rows and targets, changed in place.
         encoder: Of the teacher's own layers.
+        learner: The network that they are the first layers of.
         shown: Some thousand states ``(n, *shape)``.
         answers: The teacher's there ``(n, n_outputs)``.
         task: How outputs become actions.
     """
     some = torch.randperm(len(shown))[:CANDIDATES]
-    features = torch.cat([encoder(part) for part in shown[some].split(SOME)]).double()
+    encoded = torch.cat([encoder(part) for part in shown[some].split(SOME)])
+    features = _before_the_last(encoded, learner, task)
     kernel = features @ features.T + 1  # the bias has an input of 1
     wanted = comparable(task, answers[some]).double()
     # 1. Choose: columns of the kernel, without what the chosen ones span already.
@@ -215,13 +221,39 @@ def start_spanning(
         direction = columns[:, chosen[-1]] / columns[:, chosen[-1]].norm()
         columns -= torch.outer(direction, direction @ columns)
         left -= torch.outer(direction, direction @ left)
-    # 2. Weigh: ridge regression, whose targets are of a size that later steps can change.
-    spanned = kernel[:, chosen]
-    ridge = RIDGE * spanned.square().sum() / len(chosen) * torch.eye(len(chosen)).double()
-    weights = torch.linalg.solve(spanned.T @ spanned + ridge, spanned.T @ wanted)
+    # 2. Weigh: ridge regression, with the ridge that serves other draws best.
+    spanned, best, least = kernel[:, chosen], wanted, torch.inf
+    others = _before_the_last(encoded, learner, task)
+    others = others @ others[chosen].T + 1
+    for share in RIDGES:
+        ridge = share * spanned.square().sum() / len(chosen) * torch.eye(len(chosen)).double()
+        weights = torch.linalg.solve(spanned.T @ spanned + ridge, spanned.T @ wanted)
+        missed = float((others @ weights - wanted).square().mean())
+        if missed < least:
+            best, least = weights, missed
     each = 2 * batch.learning_rate.double() / batch.targets.numel()
-    batch.targets.copy_(weights / each)
+    batch.targets.copy_(best / each)
     batch.start_at(shown[some[chosen]].float())
+
+
+def _before_the_last(encoded: Tensor, learner: LearnerSpec, task: TaskSpec) -> Tensor:
+    """What the last layers of some fresh learners see.
+
+    Args:
+        encoded: An encoder's features ``(n, *shape)``.
+        learner: What stands behind it.
+        task: How outputs become actions.
+
+    Returns:
+        Features ``(n, units)`` of all of them, whose inner products are the mean over learners.
+    """
+    drawn = Population.draw(learner, task, LEARNERS)
+    hidden = dict(list(drawn.parameters.items())[:-2])
+    if not hidden:
+        return encoded.double()
+    activation = ACTIVATIONS[learner.activation][1]
+    seen = [activation(Population(learner, hidden)(part)) for part in encoded.split(SOME)]
+    return torch.cat(seen, 1).transpose(0, 1).flatten(1).double() / LEARNERS**0.5
 
 
 def looked_at(teacher: Teacher, seen: Tensor, answers: Tensor) -> Tensor:

@@ -39,8 +39,9 @@ class Recipe:
         learning_rate: At the start.
         discount: Of rewards.
         gae_lambda: How little to believe the critic.
-        fading_entropy: Whether the reward for entropy falls with the learning rate, so that
-            likeliest actions play, too. With a constant one Breakout's never fire the first ball.
+        entropy: Weight of a policy's entropy among rewards, where actions are choices.
+        fading_entropy: Whether that weight falls with the learning rate, so that likeliest actions
+            play, too. With a constant one Breakout's never fire the first ball.
     """
 
     copies: int
@@ -50,6 +51,7 @@ class Recipe:
     learning_rate: float
     discount: float
     gae_lambda: float
+    entropy: float = 0.01
     fading_entropy: bool = False
 
 
@@ -63,8 +65,6 @@ lambda of 0.9, 1.3 with 0.99 and 0.95, and 1.0 as vectors."""
 GAMES = Recipe(64, 64, 512, 3, 2e-3, discount=0.99, gae_lambda=0.95, fading_entropy=True)
 """Breakout's return after 80 minutes of one core is 227 so; rates of 5e-4 and 1e-3 learn a quarter
 and half as fast, and 2 epochs with a clip range of 0.1 a little slower."""
-ENTROPY = 0.01
-"""Weight of a policy's entropy among rewards, where actions are choices."""
 _LONG = 1_000
 """Steps of a time limit from which episodes count as long."""
 _CHECKPOINT_SECONDS = 30.0
@@ -175,7 +175,7 @@ def _trained(
             n_epochs=recipe.epochs,
             gamma=recipe.discount,
             gae_lambda=recipe.gae_lambda,
-            ent_coef=0.0 if world.task.kind == "gaussian" else ENTROPY,
+            ent_coef=0.0 if world.task.kind == "gaussian" else recipe.entropy,
             policy_kwargs=_network(world),
             seed=small_seed(seed),
             device="cpu",
@@ -203,7 +203,7 @@ def _trained(
         nonlocal saved, shown
         now = time.monotonic()
         if recipe.fading_entropy:
-            model.ent_coef = ENTROPY * left() / recipe.learning_rate
+            model.ent_coef = recipe.entropy * left() / recipe.learning_rate
         if now - shown > 1:
             if model.ep_info_buffer:
                 mean = safe_mean([each["r"] for each in model.ep_info_buffer])

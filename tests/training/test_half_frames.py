@@ -153,6 +153,11 @@ def test_a_player_of_half_frames_becomes_a_set(player, imitation_steps, monkeypa
     )
     assert fewer.spec.name == "breakout-level3"
     assert len(fewer.encoder) == 8
+    assert len(fewer) == 64
+    # From its start a fresh hidden layer follows, too.
+    own = again.new_learners(1)(again.encoder(seen)).log_softmax(-1)
+    learners = fewer.new_learners(4)(fewer.encoder(seen)).log_softmax(-1)
+    assert (own.exp() * (own - learners)).sum(-1).mean() < 0.5 * uniform
 
 
 @pytest.mark.parametrize("algorithm", [PPO, DQN])
