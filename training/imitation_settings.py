@@ -1,5 +1,6 @@
 """Settings of what makes rows from a known behavior, without rewards."""
 
+import math
 from dataclasses import dataclass
 
 from distilled_envs.errors import SettingsError
@@ -31,6 +32,9 @@ class ImitationSettings:
     encoder_level: int | None = None
     """Of learners of frames: how many of the Nature CNN's layers are an encoder's, 0 to 4. None
     takes 4."""
+    temperature: float | None = None
+    """Of choices at frames: the teacher's logits are divided by it, so that learners leave less to
+    chance below 1. None tries 1, 0.5 and 0.25, and takes what gets most."""
     enough: float = 0.95
     """Share of the teacher's return that networks must keep after one step on a linear policy's
     rows; where they keep less, rows are learned, which takes minutes, and the better ones stay."""
@@ -49,6 +53,8 @@ class ImitationSettings:
                 "Imitation needs visits of at least 1, and rounds and episodes of at least 0, got "
                 f"{self.visits}, {self.rounds} and {self.episodes}."
             )
+        if self.temperature is not None and not 0 < self.temperature < math.inf:
+            raise SettingsError(f"temperature must be above 0, got {self.temperature}.")
         if not 0 <= self.enough <= 1:
             raise SettingsError(f"enough must lie in 0..1, got {self.enough}.")
         layers = self.encoder

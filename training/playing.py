@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -74,12 +75,19 @@ class Playing:
         world = dataclasses.replace(self._world, spec=with_sticky_actions(spec, STICKY))
         return Playing(world, self._steps, self._seed + _OTHERS)
 
-    def __call__(self, answer: Callable[[Tensor], Tensor], episodes: int = COPIES) -> Played:
+    def __call__(
+        self,
+        answer: Callable[[Tensor], Tensor],
+        episodes: int = COPIES,
+        most: float | None = None,
+    ) -> Played:
         """Play so many episodes at least.
 
         Args:
             answer: Observations ``(copies, *shape)`` to outputs ``(copies, n_outputs)``.
             episodes: Of all copies together.
+            most: Steps, in all copies together, after which episodes that go on count as they are,
+                and those that have not begun as 0; None plays all to their end.
 
         Raises:
             PolicyError: Outputs are not finite.
@@ -95,8 +103,10 @@ class Playing:
             seen: list[np.ndarray] = []
             answers: list[Tensor] = []
             observations, _ = env.reset(seed=self._seed)
-            steps, stride = 0, 1
-            while episode.min() < rounds or steps * env.num_envs < self._steps:
+            steps, stride, most = 0, 1, math.inf if most is None else most
+            while (
+                episode.min() < rounds or steps * env.num_envs < self._steps
+            ) and steps * env.num_envs < most:
                 shown = torch.as_tensor(observations)
                 with torch.no_grad():
                     given = answer(shown if frames else shown.float())

@@ -47,6 +47,7 @@ from distilled_envs.training.refitting import first_rows, learn_rows
 from distilled_envs.training.shown import Shown
 from distilled_envs.training.teacher_sources import load_teacher_policy, source_of
 from distilled_envs.training.teachers import Teacher, as_teacher
+from distilled_envs.training.temperature import played_at_best
 from distilled_envs.training.world import World, check_size, world_of
 
 logger = logging.getLogger(__name__)
@@ -107,6 +108,11 @@ def imitate(
         raise SettingsError(
             "Name the environment in which the teacher acts, as env (in a shell --env)."
         )
+    if world.is_played_greedily and settings.temperature is not None:
+        raise SettingsError(
+            f"In {world.spec.id} likeliest actions count, and temperature is for choices at "
+            "frames: leave it out."
+        )
     for sizes in (settings.encoder or (), (settings.width,) if settings.width else ()):
         check_size(LearnerSpec(hidden_sizes=tuple(sizes)), world)
     if world.shows_frames and settings.is_nonlinear:
@@ -130,7 +136,7 @@ def imitate(
         "teacher": policy.made | {"name": source or policy.name},
     }
     provenance = made_with("imitation", command, settings.seed) | cost
-    record |= dataclasses.asdict(settings)
+    record = dataclasses.asdict(settings) | record
     dataset.spec = dataset.spec.replace(provenance=provenance | {"imitation": record})
     return dataset
 
@@ -143,9 +149,16 @@ def _imitated(
     if settings.episodes == 0:
         return _unplayed(teacher, world, settings)
     # 1. What the teacher sees, and what it gets.
-    shown = Shown(teacher, world, settings, *act(teacher.answer, settings.episodes))
+    record: dict[str, Any] = {"teacher": teacher.name}
+    if world.is_played_greedily:
+        played = act(teacher.answer, settings.episodes)
+    else:
+        teacher, played, record["temperature"] = played_at_best(
+            teacher, act, settings.episodes, settings.temperature
+        )
+    shown = Shown(teacher, world, settings, *played)
     returns = float(shown.returns.mean())
-    record = {"teacher": teacher.name, "teacher_return": round(returns, 3)}
+    record["teacher_return"] = round(returns, 3)
     if settings.is_nonlinear or world.shows_frames:
         dataset = _nonlinear(shown, act, progress)
         by = "wide learners" if settings.width else "learned rows"
