@@ -42,7 +42,10 @@ MUJOCO = (
     _mujoco(
         "HalfCheetah",
         total_steps=5_000_000,
-        learning_rate=1e-2,
+        # After 1 M steps of three seeds 2,698 so, and 2,573 with 10 epochs at 1e-2, which take 1.6
+        # times as long.
+        epochs=4,
+        learning_rate=6e-3,
         discount=0.98,
         gae_lambda=0.92,
         target_kl=0.05,
