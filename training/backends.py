@@ -81,9 +81,7 @@ class EnvPoolVectorEnv(VectorEnv):
         self._pool.close()
 
 
-def make_training_envs(
-    settings: Settings, world: World, seed: int, count: int | None = None
-) -> VectorEnv:
+def make_training_envs(settings: Settings, world: World, seed: int) -> VectorEnv:
     """The vector environment of a run.
 
     EnvPool is used for ids that it has, unless the settings ask for Gymnasium. Atari games come
@@ -93,16 +91,14 @@ def make_training_envs(
         settings: The run's settings.
         world: Its environment.
         seed: Seed of EnvPool's environments; Gymnasium's are seeded on resetting.
-        count: Copies; None makes ``learners * envs_per_learner``.
     """
-    count = count or settings.learners * settings.envs_per_learner
-    threads = simulator_threads(settings.threads)
+    count = settings.learners * settings.envs_per_learner
+    if not settings.use_envpool and world.preprocessing != "atari":
+        return make_vec(world.spec, count, world.preprocessing)
+    env = make_vector_env(world, count, seed, simulator_threads(settings.threads))
     if world.preprocessing == "atari":
-        games = make_vec(world.spec, count, "atari", threads=threads)
-        return ReplayedGames(games, sticky=world.spec.kwargs["repeat_action_probability"] > 0)
-    if settings.use_envpool:
-        return make_vector_env(world, count, seed, threads)
-    return make_vec(world.spec, count, world.preprocessing)
+        return ReplayedGames(env, sticky=world.spec.kwargs["repeat_action_probability"] > 0)
+    return env
 
 
 def make_vector_env(world: World, count: int, seed: int, threads: int) -> VectorEnv:
@@ -112,10 +108,12 @@ def make_vector_env(world: World, count: int, seed: int, threads: int) -> Vector
         world: It.
         count: Copies.
         seed: Of EnvPool's; Gymnasium's are seeded on resetting.
-        threads: Of EnvPool's simulator; 0 leaves its own choice.
+        threads: Of EnvPool's simulator, or ALE's; 0 leaves its own choice.
     """
     if in_envpool(world):
         return EnvPoolVectorEnv(world.spec.id, count, seed, threads)
+    if world.preprocessing == "atari":
+        return make_vec(world.spec, count, "atari", threads=threads)
     return make_vec(world.spec, count, world.preprocessing)
 
 

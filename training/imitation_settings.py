@@ -14,8 +14,8 @@ class ImitationSettings:
 
     instances: int | None = None
     """Rows at most, k. A linear policy of rank r takes r + 1; fewer keep its strongest directions.
-    None takes as many as it needs, where rows have to be learned 64, with an encoder 32, and with
-    one of level 4 for frames 16."""
+    None takes as many as it needs, where rows have to be learned 64, with an encoder for vectors
+    32, and with one of level 4 for frames 16."""
     rounds: int = 4
     """Rounds in which the linear policy, wide learners, or those behind the encoder play and the
     teacher answers, for them to be fitted anew."""
@@ -54,7 +54,7 @@ class ImitationSettings:
                 f"{self.visits}, {self.rounds} and {self.episodes}."
             )
         if self.temperature is not None and not 0 < self.temperature < math.inf:
-            raise SettingsError(f"temperature must be above 0, got {self.temperature}.")
+            raise SettingsError(f"temperature must be above 0 and finite, got {self.temperature}.")
         if not 0 <= self.enough <= 1:
             raise SettingsError(f"enough must lie in 0..1, got {self.enough}.")
         layers = self.encoder

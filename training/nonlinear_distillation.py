@@ -147,8 +147,9 @@ def learn_from_play(
     kernel = float(features.square().flatten(1).sum(1).mean()) + 1
     rate = instances * task.n_outputs / (2 * kernel)
     batch = DistilledBatch(space, instances, task.n_outputs, rate, observations=first)
-    knows = network is not None and _shapes(network)[: len(_shapes(encoder))] == _shapes(encoder)
-    if knows and encoder:
+    own = [] if network is None else _shapes(network)[: len(_shapes(encoder))]
+    knows = bool(own) and own == _shapes(encoder)
+    if knows:
         start_spanning(batch, encoder, learner, shown, answers, task)
     effort = VECTORS if not world.shows_frames else KNOWN if knows else FRAMES
     best, highest = None, -torch.inf
@@ -221,8 +222,8 @@ def start_spanning(
         direction = columns[:, chosen[-1]] / columns[:, chosen[-1]].norm()
         columns -= torch.outer(direction, direction @ columns)
         left -= torch.outer(direction, direction @ left)
-    # 2. Weigh: ridge regression, with the ridge that serves other draws best.
-    spanned, best, least = kernel[:, chosen], wanted, torch.inf
+    # 2. Weigh: ridge regression, with the ridge that serves other draws of hidden layers best.
+    spanned, best, least = kernel[:, chosen], torch.zeros(0), torch.inf
     others = _before_the_last(encoded, learner, task)
     others = others @ others[chosen].T + 1
     for share in RIDGES:

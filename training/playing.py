@@ -36,7 +36,8 @@ class Played(NamedTuple):
         seen: Observations ``(n, *shape)``, of frames :data:`FRAMES_KEPT` or a few less, evenly
             chosen.
         answers: What it answered ``(n, n_outputs)``.
-        returns: Undiscounted returns of its episodes ``(episodes,)``.
+        returns: Undiscounted returns of its episodes ``(episodes,)``; of those that were cut, what
+            they had come to.
     """
 
     seen: Tensor

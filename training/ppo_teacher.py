@@ -11,10 +11,14 @@ import contextlib
 import dataclasses
 import io
 import json
+import logging
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from distilled_envs.bars import tqdm
 from distilled_envs.envs.making import time_limit
@@ -24,7 +28,10 @@ from distilled_envs.learners.generators import kept_generators
 from distilled_envs.records import read_json
 from distilled_envs.seeds import small_seed
 from distilled_envs.storage.files import atomic_path, given_path, make_folder
+from distilled_envs.training.constant_action import best_constant_action
 from distilled_envs.training.world import World
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -62,9 +69,18 @@ LONG = dataclasses.replace(SHORT, discount=0.995)
 PICTURES = Recipe(64, 64, 512, 2, 2e-3, discount=0.97, gae_lambda=0.8)
 """In two minutes of MinAtar's Asterix: 8.8 so, 6.1 with a discount of 0.95, 3.5 with that and a
 lambda of 0.9, 1.3 with 0.99 and 0.95, and 1.0 as vectors."""
-GAMES = Recipe(64, 64, 512, 3, 2e-3, discount=0.99, gae_lambda=0.95, fading_entropy=True)
-"""Breakout's return after 80 minutes of one core is 227 so; rates of 5e-4 and 1e-3 learn a quarter
-and half as fast, and 2 epochs with a clip range of 0.1 a little slower."""
+GAMES = dataclasses.replace(
+    PICTURES, epochs=3, discount=0.99, gae_lambda=0.95, entropy=0.002, fading_entropy=True
+)
+"""Breakout's return after 80 minutes of one core is 227 with a constant entropy weight of 0.01;
+rates of 5e-4 and 1e-3 learn a quarter and half as fast, and 2 epochs with a clip range of 0.1 a
+little slower. With a discount of 0.97, a lambda of 0.8 and an entropy weight of 0.01 Ms. Pac-Man is
+at 734 after 530,000 steps, at an entropy of 1.8 of 2.2; from there with 0.001 it is at 1,275 after
+920,000."""
+HABIT, HABIT_SECONDS = 0.8, 600.0
+"""Probability of an action at the start that gets far more by itself than random play does, and the
+time of PPO from which it is looked for. From there Centipede is at 6,641 after 106,000 steps of
+PPO, and at 9,060 after 320,000."""
 _LONG = 1_000
 """Steps of a time limit from which episodes count as long."""
 _CHECKPOINT_SECONDS = 30.0
@@ -180,6 +196,8 @@ def _trained(
             seed=small_seed(seed),
             device="cpu",
         )
+        if world.preprocessing == "atari" and seconds >= HABIT_SECONDS:
+            model.num_timesteps = _give_habit(model, world, seed, progress)
 
     def save() -> None:
         if not _is_finite(model):
@@ -258,6 +276,22 @@ def _network(world: World) -> dict[str, Any]:
     if world.task.kind == "gaussian":
         network["log_std_init"] = -0.5
     return network
+
+
+def _give_habit(model: Any, world: World, seed: int, progress: bool) -> int:
+    """Let a model prefer an action at the start that alone gets far more than random play.
+
+    Returns:
+        The environment steps that it took to find out.
+    """
+    best = best_constant_action(world, seed, progress=progress)
+    if best.is_far_better:
+        said = "action %d alone gets %.1f, random play %.1f: PPO starts by preferring it"
+        logger.info(said, best.action, best.mean_return, best.at_random)
+        others = world.task.n_outputs - 1
+        with torch.no_grad():
+            model.policy.action_net.bias[best.action] = math.log(HABIT / (1 - HABIT) * others)
+    return best.steps
 
 
 def _is_finite(model: Any) -> bool:

@@ -27,7 +27,7 @@ class TrainingLog:
     Attributes:
         seconds: Wall time.
         trial_steps: Environment steps of a trial before the first iteration; see
-            :func:`~distilled_envs.training.starts.best_constant_action`.
+            :func:`~distilled_envs.training.constant_action.best_constant_action`.
         returns: Environment steps and mean return of recent episodes, for each iteration in which
             there was one.
     """

@@ -22,6 +22,7 @@ from distilled_envs.storage.files import alone_in, given_path
 from distilled_envs.storage.folder import read_spec
 from distilled_envs.training.backends import checked_world, make_training_envs
 from distilled_envs.training.checkpoints import check_state
+from distilled_envs.training.constant_action import best_constant_action
 from distilled_envs.training.dataset_teachers import as_teacher, load_guide_start, load_teacher
 from distilled_envs.training.distributed import (
     broadcast,
@@ -29,6 +30,7 @@ from distilled_envs.training.distributed import (
     rank,
     seed_own_draws,
     share,
+    simulator_threads,
     world_size,
 )
 from distilled_envs.training.guided import Guided
@@ -39,7 +41,7 @@ from distilled_envs.training.presets import PRESETS
 from distilled_envs.training.provenance import TrainingLog, provenance
 from distilled_envs.training.run_folder import RunFolder, check_free, check_run
 from distilled_envs.training.settings import GameSettings, Settings
-from distilled_envs.training.starts import best_constant_action, prefer
+from distilled_envs.training.starts import prefer
 from distilled_envs.training.views import make_view
 from distilled_envs.training.world import World
 
@@ -220,9 +222,14 @@ def _constant_start(
     found: tuple[int, TrainingLog] | None = None
     if rank() == 0:
         started = time.monotonic()
-        action, steps = best_constant_action(settings, world, progress=progress)
-        logger.info("a player of action %d alone gets most, and learners start so", action)
-        found = action, TrainingLog(time.monotonic() - started, steps)
+        best = best_constant_action(
+            world,
+            settings.seed,
+            threads=simulator_threads(settings.threads),
+            progress=progress,
+        )
+        logger.info("a player of action %d alone gets most, and learners start so", best.action)
+        found = best.action, TrainingLog(time.monotonic() - started, best.steps)
     return broadcast(found)
 
 

@@ -1,63 +1,17 @@
-"""Better starts than a random policy: the best constant action, or a learner of another dataset.
+"""Better starts than a random policy: an action that is preferred, a learner of another dataset."""
 
-In some games rewards come late and at random, and the policy gradient of a random player is almost
-only noise. A player that repeats one action is easy to evaluate, and can be far better (Bellemare
-et al., "The Arcade Learning Environment", 2013, baseline "Const").
-"""
-
-import contextlib
 import math
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from distilled_envs.bars import tqdm
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.errors import SettingsError
-from distilled_envs.evaluation.episodes import first_episodes
-from distilled_envs.learners.actions import action_distribution, as_taken
-from distilled_envs.training.backends import make_training_envs
+from distilled_envs.learners.actions import action_distribution
 from distilled_envs.training.meta_ppo import MetaPPO
-from distilled_envs.training.settings import Settings
-from distilled_envs.training.world import World
 
-EPISODES = 8
-"""Episodes of each action in the first round of the trial, side by side."""
-STEPS = 2000
-"""Steps after which an episode of the trial is cut, for games that one action never ends."""
 START_ENTROPY = 0.7
 """Entropy that a guide starts with, as a share of that of uniformly random actions."""
-
-
-def best_constant_action(
-    settings: Settings, world: World, *, progress: bool = True
-) -> tuple[int, int]:
-    """The action that pays best when it is repeated through whole episodes.
-
-    Each round plays as many episodes as the one before, with the best quarter of its actions, so
-    that the good ones are told apart by more episodes each (Karnin et al., "Almost Optimal
-    Exploration in Multi-Armed Bandits", 2013: successive halving, here quartering).
-
-    Args:
-        settings: The run's settings.
-        world: The environment, of discrete actions.
-        progress: Whether to show a progress bar.
-
-    Returns:
-        The action with the highest mean return, in the environment's rewards, and the environment
-        steps of the trial.
-    """
-    n_actions = world.task.n_outputs
-    candidates, steps, seed = np.arange(n_actions), 0, settings.seed
-    while len(candidates) > 1:
-        players = np.repeat(candidates, EPISODES * n_actions // len(candidates))
-        returns, taken = _returns(settings, world, players, seed, progress)
-        steps += taken
-        seed += len(players)  # each copy has a seed of its own, and no game is played twice
-        best = (-returns.reshape(len(candidates), -1).mean(1)).argsort(kind="stable")
-        candidates = candidates[best[: max(1, len(candidates) // 4)]]
-    return int(candidates[0]), steps
 
 
 @torch.no_grad()
@@ -118,20 +72,3 @@ def start_as_learner(policy: nn.Sequential, dataset: DistilledDataset, seen: Ten
         temperature *= 1.1
     for parameter in [*policy.parameters()][-2:]:  # of the last layer
         parameter.div_(temperature)
-
-
-def _returns(
-    settings: Settings, world: World, actions: np.ndarray, seed: int, progress: bool
-) -> tuple[np.ndarray, int]:
-    """Returns ``(n,)`` of players that repeat one action each, and the environment steps taken."""
-    taken = as_taken(world.actions, actions)
-    bar = tqdm(total=STEPS, desc="players of one action", leave=False, disable=not progress)
-
-    def act(seen: np.ndarray, going: np.ndarray) -> np.ndarray:
-        bar.update()
-        return taken
-
-    env = make_training_envs(settings, world, seed, len(actions))
-    with bar, contextlib.closing(env):
-        returns, lengths = first_episodes(env, act, STEPS, seed)
-    return returns, int(lengths.max()) * len(actions)

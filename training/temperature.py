@@ -7,6 +7,7 @@ without any a game may stand still for ever.
 
 import dataclasses
 import logging
+import math
 
 from distilled_envs.training.playing import Played, Playing
 from distilled_envs.training.teachers import Teacher
@@ -16,6 +17,8 @@ logger = logging.getLogger(__name__)
 TEMPERATURES = 1.0, 0.5, 0.25
 _LONGER = 2
 """How often the first one's steps the others get, before games that go on count as they are."""
+_SURE = 0.99
+"""Probability of its choices from which a teacher leaves nothing to chance anyway."""
 
 
 def at_temperature(teacher: Teacher, temperature: float) -> Teacher:
@@ -34,15 +37,16 @@ def played_at_best(
         episodes: At each temperature.
         temperature: The only one; None tries :data:`TEMPERATURES`.
     """
-    found: list[tuple[Teacher, Played, float]] = []
-    steps = None
+    best, highest, steps = None, -math.inf, None
     for tried in TEMPERATURES if temperature is None else (temperature,):
         cooler, before = at_temperature(teacher, tried), act.env_steps
-        found.append((cooler, act(cooler.answer, episodes, steps), tried))
+        played = act(cooler.answer, episodes, steps)
         steps = steps or _LONGER * (act.env_steps - before)
-        logger.info("%s gets %.1f at a temperature of %g", teacher.name, _mean(found[-1]), tried)
-    return max(found, key=_mean)
-
-
-def _mean(found: tuple[Teacher, Played, float]) -> float:
-    return float(found[1].returns.mean())
+        got = float(played.returns.mean())
+        logger.info("%s gets %.1f at a temperature of %g", teacher.name, got, tried)
+        if best is None or got > highest:
+            best, highest = (cooler, played, tried), got
+        if played.answers.softmax(-1).amax(-1).min() > _SURE:  # as of one that only acts
+            break
+    assert best is not None
+    return best

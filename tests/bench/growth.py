@@ -2,7 +2,8 @@
 
 Each point is a process of its own with one thread, or two that share the run: environment steps a
 second, the most memory that they take, and the seconds until fresh networks get 495 of 500. At the
-end stands, from the messages of two processes, what a network would cost of more.
+end stands, from the messages of two processes, what a network would cost of more. Seconds are the
+processor's, and the clock's where two share the run.
 """
 
 import dataclasses
@@ -21,7 +22,9 @@ from matplotlib.figure import Figure
 
 from distilled_envs.training import PRESETS, Settings, distributed
 
-BASE = dataclasses.replace(PRESETS["cartpole-nd-2d-64"], threads=1, reward_threshold=None)
+BASE = dataclasses.replace(
+    PRESETS["cartpole-nd-2d-64"], threads=1, reward_threshold=None, total_steps=20_000_000
+)
 GROWN: dict[str, tuple[int, ...]] = {
     "dims": (1, 2, 3, 5, 10, 20),
     "instances": (3, 8, 32, 64, 128, 512),
@@ -98,19 +101,21 @@ def on_paper(alone: dict[str, float], shared: dict[str, float]) -> str:
     """
     messages, size = shared["messages"], shared["bytes"]
     work = BASE.steps_per_iteration / alone["steps_per_second"]
-    sent = seconds_of_messages(MACHINES, messages, size)
-    most = max(
-        range(1, 1025),
-        key=lambda machines: 1 / (work / machines + seconds_of_messages(machines, messages, size)),
-    )
+
+    def pace(machines: int) -> float:
+        """How many times as fast as one so many machines are that share the learners."""
+        return work / (work / machines + seconds_of_messages(machines, messages, size))
+
+    shares = (each for each in range(1, BASE.learners + 1) if BASE.learners % each == 0)
+    most, sent = max(shares, key=pace), seconds_of_messages(MACHINES, messages, size)
     way = 2 * (MACHINES - 1) * messages * LATENCY / sent
     return (
         f"An iteration sends {messages:.0f} messages of {size / messages / 1000:.1f} kB and takes "
         f"one process {work:.2f} s. On {MACHINES} machines, {BANDWIDTH * 8 / 1e9:.0f} Gbit/s and "
         f"{LATENCY * 1e6:.0f} us to a neighbor, its messages take {sent:.2f} s, {way:.0%} of it "
-        f"their way.\nLearners shared out: {work / (work / MACHINES + sent):.1f} times as fast as "
-        f"one, and the most with {most} machines. {MACHINES} times the learners: "
-        f"{work / (work + sent):.0%} of the time is work."
+        f"their way: with as many learners on each as on one now, {work / (work + sent):.0%} is "
+        f"work.\n{BASE.learners} learners shared out are the fastest on {most} machines, "
+        f"{pace(most):.1f} times as fast as on one."
     )
 
 
@@ -127,7 +132,7 @@ def draw(points: dict[str, dict[int, dict[str, float]]]) -> Figure:
         }
         for plot, (title, values) in zip(column, lines.items(), strict=True):
             _line(plot, over, values)
-            if column is plots.T[0] or plot.get_subplotspec().is_first_col():
+            if plot.get_subplotspec().is_first_col():
                 plot.set_ylabel(title)
         column[0].set_title(f"over {TITLES[name]}")
         column[-1].set_xlabel(TITLES[name])

@@ -39,13 +39,16 @@ def measured(preset: str, ranks: int, runs: int = 1) -> float:
     command += ["--worker", preset]
     started = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(runs)]
     said = [each.communicate()[0] for each in started]
+    for each in started:
+        if each.returncode:
+            raise subprocess.CalledProcessError(each.returncode, command)
     return sum(float(each) for each in said)
 
 
 def main() -> None:
     """Time all in turn, some rounds, and print medians and their ratios."""
     print(f"steps/s, one thread a process, median of {ROUNDS}")
-    print(f"{'':24}{'1 process':>12}{'2 that share':>22}{'2 apart':>22}")
+    print(f"{'':24}{'1 process':>12}{'2 that share':>21}{'2 apart':>21}")
     cases = (1, 1), (2, 1), (1, 2)
     for preset in CASES:
         speeds = [[measured(preset, *case) for case in cases] for _ in range(ROUNDS)]

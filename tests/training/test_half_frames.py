@@ -27,6 +27,7 @@ from distilled_envs.training import (
     playing,
     ppo_teacher,
 )
+from distilled_envs.training.constant_action import ConstantAction
 from distilled_envs.training.half_frames import nature_cnn
 from distilled_envs.training.ppo_teacher import GAMES, train_ppo
 from distilled_envs.training.sb3_envs import teacher_envs
@@ -124,7 +125,7 @@ def test_half_of_the_copies_have_sticky_actions():
 def test_a_player_of_half_frames_becomes_a_set(player, imitation_steps, monkeypatch, tmp_path):
     imitation_steps(150)
     monkeypatch.setattr(playing, "FRAMES_KEPT", 512)
-    settings = ImitationSettings(rounds=1, visits=100, episodes=2)
+    settings = ImitationSettings(rounds=1, visits=100, episodes=2, temperature=1.0)
     dataset = imitate(player, world_of(BREAKOUT, CUT), settings, progress=False)
     assert dataset.spec.name == "breakout-level4"
     assert dataset.observations.shape == (16, 4, 84, 84)
@@ -148,7 +149,7 @@ def test_a_player_of_half_frames_becomes_a_set(player, imitation_steps, monkeypa
     fewer = imitate(
         again,
         None,
-        ImitationSettings(rounds=0, visits=100, episodes=2, encoder_level=3),
+        ImitationSettings(rounds=0, visits=100, episodes=2, encoder_level=3, temperature=1.0),
         progress=False,
     )
     assert fewer.spec.name == "breakout-level3"
@@ -157,6 +158,7 @@ def test_a_player_of_half_frames_becomes_a_set(player, imitation_steps, monkeypa
     # From its start a fresh hidden layer follows, too.
     own = again.new_learners(1)(again.encoder(seen)).log_softmax(-1)
     learners = fewer.new_learners(4)(fewer.encoder(seen)).log_softmax(-1)
+    uniform = (own.exp() * (own + np.log(4))).sum(-1).mean()
     assert (own.exp() * (own - learners)).sum(-1).mean() < 0.5 * uniform
 
 
@@ -202,9 +204,25 @@ def test_any_game_by_name(tmp_path, imitation_steps, monkeypatch):
     assert dataset.spec.name == "freeway-level4"
     made = dataset.spec.provenance
     assert made["choice"].startswith("PPO, behind its own layers, from which networks get")
-    assert made["env_steps"] >= 4 * GAMES.horizon
+    assert made["teacher"]["env_steps"] >= 4 * GAMES.horizon
     assert dataset.spec.evaluation["one_step"]["learners"] == 2
     assert dataset.spec.evaluation["one_step_sticky"]["sticky"] == STICKY
+
+
+@pytest.mark.parametrize(("alone", "share"), [(100.0, 0.8), (20.0, 0.25)])
+def test_ppo_starts_by_an_action_that_alone_gets_far_more(alone, share, tmp_path, monkeypatch):
+    found = ConstantAction(2, alone, at_random=10.0, steps=70)
+    monkeypatch.setattr(ppo_teacher, "GAMES", dataclasses.replace(GAMES, copies=4))
+    monkeypatch.setattr(ppo_teacher, "best_constant_action", lambda *_, **__: found)
+    monkeypatch.setattr(ppo_teacher, "HABIT_SECONDS", 0.0)
+    model = train_ppo(world_of(BREAKOUT), 0.01, tmp_path, progress=False)
+    halves = functional.avg_pool2d(frames().float(), 2)
+    chosen = model.policy.get_distribution(halves).distribution.probs[:, 2].detach()
+    assert chosen.mean() == pytest.approx(share, abs=0.05)
+    assert 70 < model.num_timesteps < 70 + 4 * GAMES.horizon
+    # Who goes on does not look for it again.
+    monkeypatch.setattr(ppo_teacher, "best_constant_action", None)
+    train_ppo(world_of(BREAKOUT), 0.02, tmp_path, progress=False)
 
 
 def test_each_copy_has_a_seed_of_its_own():

@@ -1,12 +1,20 @@
 """What of a teacher an encoder has to learn."""
 
+import dataclasses
+
 import gymnasium as gym
 import numpy as np
+import pytest
 import torch
 
-from distilled_envs.spec import TaskSpec
+from distilled_envs.learners.actions import comparable
+from distilled_envs.learners.encoder import make_encoder
+from distilled_envs.learners.networks import NATURE, has_weights, make_policy
+from distilled_envs.learners.population import Population
+from distilled_envs.spec import FRAMES, TaskSpec
 from distilled_envs.training import nonlinear_distillation
-from distilled_envs.training.nonlinear_distillation import _missed
+from distilled_envs.training.batch import DistilledBatch
+from distilled_envs.training.nonlinear_distillation import _missed, start_spanning
 from distilled_envs.training.world import World
 
 
@@ -49,3 +57,35 @@ def test_logits_count_up_to_a_constant():
     choice = world("categorical", gym.spaces.Discrete(2))
     missed = _missed(torch.tensor([[5.0, 7.0]]), torch.tensor([[-1.0, 1.0]]), choice)
     torch.testing.assert_close(missed, torch.zeros(1, 2))
+
+
+@pytest.mark.parametrize("level", [2, 3, 4])
+def test_rows_start_where_fresh_learners_follow_already(level, monkeypatch):
+    monkeypatch.setattr(nonlinear_distillation, "CANDIDATES", 128)
+    torch.manual_seed(0)
+    squares = torch.zeros(160, *FRAMES, dtype=torch.uint8)  # each in a place of its own
+    for frame, (row, column) in zip(squares, torch.randint(64, (160, 2)).tolist(), strict=True):
+        frame[:, row : row + 20, column : column + 20] = 255
+    teacher = make_policy(NATURE, FRAMES, 3)
+    with torch.no_grad():
+        [each for each in teacher if has_weights(each)][-1].weight.mul_(100)
+        answers = teacher(squares)
+    task, learner = (
+        TaskSpec("categorical", FRAMES, 3),
+        dataclasses.replace(NATURE, encoder_level=level),
+    )
+    encoder = make_encoder(learner, squares, teacher)
+    space = gym.spaces.Box(0, 255, FRAMES, np.uint8)
+    batch = DistilledBatch(space, 64, 3, 0.05, observations=squares[:64].float())
+
+    def missed() -> float:
+        fresh = Population.draw(learner, task, 4)
+        with torch.no_grad():
+            seen = encoder(squares)
+        learners = fresh.step(encoder(batch.observations).detach(), batch.targets, 0.05)
+        error = comparable(task, learners(seen)) - comparable(task, answers)
+        return float(error.square().mean() / comparable(task, answers).square().mean())
+
+    before = missed()
+    start_spanning(batch, encoder, learner, squares, answers, task)
+    assert missed() < 0.5 * before

@@ -1,81 +1,19 @@
-"""Starting from the best constant player."""
+"""Starting by preferring an action, or as a learner of another dataset."""
 
 import dataclasses
 import math
 
-import gymnasium as gym
-import numpy as np
 import pytest
 import torch
-from gymnasium.vector import AutoresetMode, VectorEnv
 from torch.distributions import Categorical
 
 from distilled_envs.dataset import DistilledDataset
 from distilled_envs.errors import SettingsError
 from distilled_envs.learners.networks import make_policy
-from distilled_envs.spec import TaskSpec
-from distilled_envs.training import GameSettings, distill, starts
+from distilled_envs.training import GameSettings, constant_action, distill
 from distilled_envs.training.backends import checked_world
 from distilled_envs.training.presets import PRESETS
-from distilled_envs.training.starts import best_constant_action, prefer, start_as_learner
-from distilled_envs.training.world import World
-
-
-class Paying(VectorEnv):
-    """Action 2 pays 1 a step for five steps, action 1 pays 100, but only in the second episode."""
-
-    metadata = {"autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012
-    num_envs = 3 * starts.EPISODES
-    single_observation_space = gym.spaces.Box(-1, 1, (1,))
-    single_action_space = gym.spaces.Discrete(3)
-
-    def reset(self, *, seed=None, options=None):
-        self.steps = 0
-        return np.zeros((self.num_envs, 1), np.float32), {}
-
-    def step(self, actions):
-        self.steps += 1
-        rewards = np.where(actions == 2, 1.0, 0.0)
-        if self.steps > 5:
-            rewards = np.where(actions == 1, 100.0, rewards)
-        ended = np.full(self.num_envs, self.steps == 5)
-        return np.zeros((self.num_envs, 1), np.float32), rewards, ended, np.zeros_like(ended), {}
-
-
-def choosing(n):
-    box, actions = gym.spaces.Box(-1, 1, (1,)), gym.spaces.Discrete(n)
-    return World(None, TaskSpec("categorical", (1,), n), box, actions)
-
-
-def test_the_action_that_pays_best_in_its_first_episode_is_found(monkeypatch, tiny):
-    env = Paying()
-    monkeypatch.setattr(starts, "make_training_envs", lambda settings, world, seed, count: env)
-    steps = 5 * Paying.num_envs  # nothing is left to wait for
-    assert best_constant_action(tiny, choosing(3), progress=False) == (2, steps)
-
-
-class Lucky(Paying):
-    """Action ``i`` pays i; in the first 64 episodes action 1 pays 100, as by luck."""
-
-    def __init__(self, count, seed):
-        self.num_envs, self.seeds = count, seed + np.arange(count)
-
-    def step(self, actions):
-        rewards = np.where((actions == 1) & (self.seeds < 64), 100.0, actions)
-        ended = np.ones(self.num_envs, dtype=bool)
-        return np.zeros((self.num_envs, 1), np.float32), rewards, ended, np.zeros_like(ended), {}
-
-
-def test_luck_does_not_decide(monkeypatch, tiny):
-    tried = []
-
-    def make(settings, world, seed, count):
-        tried.append((seed, count))
-        return Lucky(count, seed)
-
-    monkeypatch.setattr(starts, "make_training_envs", make)
-    assert best_constant_action(tiny, choosing(8), progress=False) == (7, 2 * 64)
-    assert tried == [(0, 64), (64, 64)]  # by seed: eight actions, then the best two
+from distilled_envs.training.starts import prefer, start_as_learner
 
 
 @pytest.mark.parametrize("preset", ["pong-level4", "pong-level0", "centipede-level0"])
@@ -102,13 +40,13 @@ def test_learners_prefer_it_about_as_often_as_asked(preset, start):
 
 @pytest.mark.slow
 def test_a_run_counts_the_trial_and_starts_from_it_once(tmp_path, monkeypatch, interrupted, tiny):
-    monkeypatch.setattr(starts, "STEPS", 10)
-    monkeypatch.setattr(starts, "EPISODES", 2)
+    monkeypatch.setattr(constant_action, "STEPS", 10)
+    monkeypatch.setattr(constant_action, "EPISODES", 2)
     settings = dataclasses.replace(tiny, constant_start=True)
     interrupted(settings, tmp_path / "run")
-    monkeypatch.setattr(starts, "STEPS", 1)  # would be counted, were there another
+    monkeypatch.setattr(constant_action, "STEPS", 1)  # would be counted, were there another
     dataset = distill(settings, tmp_path / "run", resume=True, progress=False)
-    assert dataset.spec.provenance["env_steps"] == 32 + 6 * 2 * 10
+    assert dataset.spec.provenance["env_steps"] == 32 + 7 * 2 * 10
     assert dataset.targets.mean(0).max() > 1  # where targets without a shift have a mean near 0
 
 

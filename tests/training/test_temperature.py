@@ -46,6 +46,13 @@ def test_a_bad_habit_is_not(act):
     assert temperature == 1
 
 
+def test_who_leaves_nothing_to_chance_plays_once(act):
+    teacher = prefers(0, 8.0)
+    *_, temperature = played_at_best(teacher, act, 2, None)
+    assert temperature == 1
+    assert act.env_steps <= 2 * 301
+
+
 def test_one_temperature_is_taken_as_it_is(act):
     *_, temperature = played_at_best(prefers(0, 3.0), act, 2, 0.1)
     assert temperature == 0.1
@@ -68,10 +75,10 @@ def test_games_that_stand_still_are_left(act, monkeypatch):
 
 def test_episodes_that_are_cut_count_as_they_are():
     act = Playing(world_of("CartPole-v1"), steps=1, seed=0)
-    seen, answers, returns = act(lambda seen: torch.zeros(len(seen), 2), 6, most=4 * 6)
-    assert act.env_steps == 24
-    assert len(seen) == len(answers) == 24
-    assert np.array_equal(returns, np.full(6, 4.0))
+    seen, answers, returns = act(lambda seen: torch.zeros(len(seen), 2), 40, most=4 * 16)
+    assert act.env_steps == len(seen) == len(answers) == 64
+    # The first of three in each of 16 copies, and 0 of those that have not begun.
+    assert np.array_equal(np.sort(returns), np.repeat([0.0, 4.0], [32, 16]))
 
 
 def test_where_likeliest_actions_count_there_is_none():

@@ -255,7 +255,7 @@ def test_pictures_are_seen_by_cnns(mine, imitation_steps):
     assert env.reset(seed=0)[0].shape == (2, 4, 84, 84)
     with pytest.raises(SettingsError, match="Pictures-v0 shows frames, whose learners are CNNs"):
         imitate(lambda seen: 0, "envs_of_mine:Pictures-v0", ImitationSettings(width=64))
-    with pytest.raises(SettingsError, match="Pictures-v0 shows frames, and only policies of vect"):
+    with pytest.raises(SettingsError, match="Pictures-v0 shows frames, and the search is for pol"):
         vector_world_of("envs_of_mine:Pictures-v0")
     # A function of frames is imitated, too.
     imitation_steps(1)

@@ -42,7 +42,7 @@ MUJOCO = (
     _mujoco(
         "HalfCheetah",
         total_steps=5_000_000,
-        # After 1 M steps of three seeds 2,698 so, and 2,573 with 10 epochs at 1e-2, which take 1.6
+        # After 1 M steps of three seeds 2,699 so, and 2,573 with 10 epochs at 1e-2, which take 1.6
         # times as long.
         epochs=4,
         learning_rate=6e-3,
