@@ -34,13 +34,12 @@ from distilled_envs.learners.networks import ACTIVATIONS, has_weights
 from distilled_envs.learners.population import Population
 from distilled_envs.spec import LearnerSpec, TaskSpec
 from distilled_envs.training.batch import DistilledBatch
+from distilled_envs.training.efforts import BELOW, FRAMES, KNOWN, LEARNERS, VECTORS, Effort
 from distilled_envs.training.imitation import Teacher
 from distilled_envs.training.world import World
 
 logger = logging.getLogger(__name__)
 
-LEARNERS = 4
-"""Fresh learners in one gradient step."""
 SOME = 512
 """States that tell what an encoder, or a teacher, does."""
 CANDIDATES = 1_536
@@ -54,33 +53,6 @@ _BEYOND = 3.0
 """Deviations by which values of a coordinate are moved to see whether a teacher looks at it."""
 _LOOKED_AT = 1e-6
 """Change of answers, as a share of their mean square, below which a teacher does not look."""
-
-
-@dataclass(frozen=True)
-class Effort:
-    """How much is learned in a round.
-
-    Attributes:
-        steps: Of gradient descent.
-        states: In each of them.
-        encoder_rate: Adam's learning rate of an encoder, which falls linearly to a hundredth.
-        rows_rate: That of rows, targets and inner learning rate.
-        warm: Steps in which the rates rise at first. Without them Adam's first steps, as large as
-            all others, undo a good start.
-    """
-
-    steps: int
-    states: int
-    encoder_rate: float
-    rows_rate: float
-    warm: int = 0
-
-
-VECTORS = Effort(1_500, 512, 1e-3, 1e-2)
-FRAMES = Effort(1_000, 256, 1e-3, 3e-3)
-"""One thread takes 1,700 frames a second through the Nature CNN, forward and backward."""
-KNOWN = dataclasses.replace(FRAMES, steps=500, encoder_rate=3e-4, warm=50)
-"""Where the encoder starts as the teacher's own layers."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +84,7 @@ def learn_from_play(
     learner: LearnerSpec,
     instances: int,
     rounds: int,
-    play: Callable[[PlayedRows], tuple[Tensor, float]],
+    play: Callable[[list[PlayedRows]], tuple[int, Tensor, float]],
     *,
     progress: bool,
 ) -> PlayedRows:
@@ -130,7 +102,8 @@ def learn_from_play(
         learner: The network; its encoder level says which of its layers are an encoder's.
         instances: Rows k.
         rounds: In which learners play and the teacher answers, after the first.
-        play: Lets fresh learners play: what they met ``(n, n_all_inputs)``, and their mean return.
+        play: Lets fresh learners of several play, and tells of those that got most: whose they
+            are, by place, what they met ``(n, n_all_inputs)``, and their mean return.
         progress: Whether to show a bar.
 
     Raises:
@@ -151,7 +124,9 @@ def learn_from_play(
     knows = bool(shapes) and network is not None and _shapes(network)[: len(shapes)] == shapes
     if knows:
         start_spanning(batch, encoder, learner, shown, answers, task)
-    effort = VECTORS if not world.shows_frames else KNOWN if knows else FRAMES
+    effort = VECTORS if not world.shows_frames else FRAMES
+    if knows:
+        effort = KNOWN if learner.encoder_level == 4 else BELOW
     best, highest = None, -torch.inf
     bar = tqdm(
         total=(rounds + 1) * effort.steps,
@@ -165,11 +140,16 @@ def learn_from_play(
             _learn(encoder, batch, learner, task, shown, answers, world, effort, bar)
             found = _rounded(encoder, batch)
             # 2. Fresh learners play with what was learned, and the best round stays.
-            visited, got = play(found)
-            logger.info("round %d: learners get %.1f", number, got)
+            sharpened = [
+                dataclasses.replace(found, targets=factor * found.targets)
+                for factor in effort.sharper
+            ]
+            place, visited, got = play(sharpened)
+            said = "round %d: learners get %.1f with targets times %g"
+            logger.info(said, number, got, effort.sharper[place])
             bar.set_postfix_str(f"return {written(got)}", refresh=False)
             if best is None or got > highest:
-                best, highest = found, got
+                best, highest = sharpened[place], got
             # 3. The teacher answers where they came.
             if number < rounds:
                 shown = torch.cat([shown, transform(visited)])
@@ -288,8 +268,12 @@ def _learn(
     bar: tqdm,
 ) -> None:
     """One round of Adam on rows and encoder, in place."""
-    rates = effort.encoder_rate, effort.rows_rate
-    groups = [*zip(rates, ([*encoder.parameters()], [*batch.parameters()]), strict=True)]
+    targets_rate = effort.targets_rate * float(batch.targets.detach().std())
+    groups = [
+        (effort.encoder_rate, [*encoder.parameters()]),
+        (effort.rows_rate, [batch.rows, batch.log_learning_rate]),
+        (targets_rate, [batch.targets]),
+    ]
     optimizer = torch.optim.Adam([{"params": group, "lr": rate} for rate, group in groups])
 
     def rate(step: int) -> float:
@@ -297,10 +281,11 @@ def _learn(
 
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
     size = answers.square().mean().clamp(min=1e-8)  # a teacher may never act
-    for _ in range(effort.steps):
+    for step in range(effort.steps):
         chosen = torch.randint(len(shown), (effort.states,))
         # 1. Fresh learners take their gradient step on the rows, or on the encoder's features.
-        fresh = Population.draw(learner, task, LEARNERS)
+        if step % effort.drawn_every == 0:
+            fresh = Population.draw(learner, task, effort.learners)
         features = encoder(batch.observations)
         learners = fresh.step(features, batch.targets, batch.learning_rate, keep_graph=True)
         # 2. Their error in states, against the teacher.

@@ -19,6 +19,7 @@ import dataclasses
 import logging
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -361,18 +362,21 @@ def _behind(
         rows = found.observations, found.targets, found.learning_rate
         return shown.dataset(*rows, fixed, learner=learner, encoder=found.encoder)
 
-    def play(found: PlayedRows) -> tuple[Tensor, float]:
+    def answering(found: PlayedRows) -> Callable[[Tensor], Tensor]:
         dataset = made(found)
         learners = one_step_learners(dataset, torch.Generator().manual_seed(0), COPIES)
         encode = dataset.encoder or nn.Identity()
+        return lambda raw: learners.each_at_its_own(encode(transform(raw)))
 
-        def answer(raw: Tensor) -> Tensor:
-            return learners.each_at_its_own(encode(transform(raw)))
-
-        met, _, returns = act(answer)
+    def play(several: list[PlayedRows]) -> tuple[int, Tensor, float]:
+        answers = [answering(found) for found in several]
+        played = [act(answer) for answer in answers]
+        got = [float(each.returns.mean()) for each in played]
+        best = max(range(len(got)), key=got.__getitem__)
+        met = played[best].seen
         if sticky is not None:  # what is learned is to hold there, too
-            met = torch.cat([met, sticky(answer).seen])
-        return met, float(returns.mean())
+            met = torch.cat([met, sticky(answers[best]).seen])
+        return best, met, got[best]
 
     encoded = ENCODED_ROWS if settings.encoder else LEARNED_ROWS
     whole = world.shows_frames and learner.encoder_level == 4

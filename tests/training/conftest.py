@@ -34,7 +34,7 @@ def imitation_steps(monkeypatch) -> Callable[[int], None]:
     """Sets the gradient steps of each round in which rows are learned from play."""
 
     def change(steps: int) -> None:
-        for name in ("VECTORS", "FRAMES", "KNOWN"):
+        for name in ("VECTORS", "FRAMES", "KNOWN", "BELOW"):
             effort = dataclasses.replace(getattr(nonlinear_distillation, name), steps=steps)
             if name != "VECTORS":  # each takes half a millisecond or more
                 effort = dataclasses.replace(effort, states=16)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from distilled_envs.bars import tqdm
 from distilled_envs.learners.actions import comparable
 from distilled_envs.learners.encoder import make_encoder
 from distilled_envs.learners.networks import NATURE, has_weights, make_policy
@@ -59,33 +60,69 @@ def test_logits_count_up_to_a_constant():
     torch.testing.assert_close(missed, torch.zeros(1, 2))
 
 
+class Squares:
+    """Learners of a teacher that sees where a square is, with rows to learn it from."""
+
+    def __init__(self, level: int):
+        torch.manual_seed(0)
+        self.seen = torch.zeros(160, *FRAMES, dtype=torch.uint8)
+        for frame, (row, column) in zip(
+            self.seen, torch.randint(64, (160, 2)).tolist(), strict=True
+        ):
+            frame[:, row : row + 20, column : column + 20] = 255
+        teacher = make_policy(NATURE, FRAMES, 3)
+        with torch.no_grad():
+            [each for each in teacher if has_weights(each)][-1].weight.mul_(100)
+            self.answers = teacher(self.seen)
+        self.task = TaskSpec("categorical", FRAMES, 3)
+        self.learner = dataclasses.replace(NATURE, encoder_level=level)
+        self.encoder = make_encoder(self.learner, self.seen, teacher)
+        space = gym.spaces.Box(0, 255, FRAMES, np.uint8)
+        self.batch = DistilledBatch(space, 64, 3, 0.05, observations=self.seen[:64].float())
+        self.world = World(None, self.task, space, gym.spaces.Discrete(3))
+
+    def start(self) -> None:
+        start_spanning(self.batch, self.encoder, self.learner, self.seen, self.answers, self.task)
+
+    @torch.no_grad()
+    def missed(self) -> float:
+        """Fresh learners' mean square error after their step, as a share of the answers'."""
+        fresh, wanted = (
+            Population.draw(self.learner, self.task, 4),
+            comparable(self.task, self.answers),
+        )
+        rows = self.encoder(self.batch.observations)
+        learners = fresh.step(rows, self.batch.targets, self.batch.learning_rate)
+        error = comparable(self.task, learners(self.encoder(self.seen))) - wanted
+        return float(error.square().mean() / wanted.square().mean())
+
+
 @pytest.mark.parametrize("level", [2, 3, 4])
 def test_rows_start_where_fresh_learners_follow_already(level, monkeypatch):
     monkeypatch.setattr(nonlinear_distillation, "CANDIDATES", 128)
-    torch.manual_seed(0)
-    squares = torch.zeros(160, *FRAMES, dtype=torch.uint8)  # each in a place of its own
-    for frame, (row, column) in zip(squares, torch.randint(64, (160, 2)).tolist(), strict=True):
-        frame[:, row : row + 20, column : column + 20] = 255
-    teacher = make_policy(NATURE, FRAMES, 3)
-    with torch.no_grad():
-        [each for each in teacher if has_weights(each)][-1].weight.mul_(100)
-        answers = teacher(squares)
-    task, learner = (
-        TaskSpec("categorical", FRAMES, 3),
-        dataclasses.replace(NATURE, encoder_level=level),
+    squares = Squares(level)
+    before = squares.missed()
+    squares.start()
+    assert squares.missed() < 0.5 * before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("level", "effort"), [(3, "BELOW"), (4, "KNOWN")])
+def test_learning_goes_on_from_there(level, effort, monkeypatch):
+    monkeypatch.setattr(nonlinear_distillation, "CANDIDATES", 128)
+    squares = Squares(level)
+    squares.start()
+    before = squares.missed()
+    effort = dataclasses.replace(getattr(nonlinear_distillation, effort), steps=40, states=32)
+    nonlinear_distillation._learn(
+        squares.encoder,
+        squares.batch,
+        squares.learner,
+        squares.task,
+        squares.seen,
+        squares.answers,
+        squares.world,
+        effort,
+        tqdm(disable=True),
     )
-    encoder = make_encoder(learner, squares, teacher)
-    space = gym.spaces.Box(0, 255, FRAMES, np.uint8)
-    batch = DistilledBatch(space, 64, 3, 0.05, observations=squares[:64].float())
-
-    def missed() -> float:
-        fresh = Population.draw(learner, task, 4)
-        with torch.no_grad():
-            seen = encoder(squares)
-        learners = fresh.step(encoder(batch.observations).detach(), batch.targets, 0.05)
-        error = comparable(task, learners(seen)) - comparable(task, answers)
-        return float(error.square().mean() / comparable(task, answers).square().mean())
-
-    before = missed()
-    start_spanning(batch, encoder, learner, squares, answers, task)
-    assert missed() < 0.5 * before
+    assert squares.missed() < before
