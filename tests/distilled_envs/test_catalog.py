@@ -209,9 +209,9 @@ def test_specs_keep_the_protocol():
     ("game", "promised", "of_four"),
     [
         ("pong", 19, 14),
-        ("centipede", 9000, 4000),
-        ("ms_pacman", 1700, 900),
-        ("space_invaders", 800, 400),
+        ("centipede", 12_000, 5_000),
+        ("ms_pacman", 2500, 1200),
+        ("space_invaders", 1000, 500),
         ("breakout", 150, 60),
     ],
 )
