@@ -120,8 +120,8 @@ def learn_from_play(
     kernel = float(features.square().flatten(1).sum(1).mean()) + 1
     rate = instances * task.n_outputs / (2 * kernel)
     batch = DistilledBatch(space, instances, task.n_outputs, rate, observations=first)
-    shapes = _shapes(encoder)
-    knows = bool(shapes) and network is not None and _shapes(network)[: len(shapes)] == shapes
+    shapes, theirs = _shapes(encoder), [] if network is None else _shapes(network)
+    knows = world.shows_frames and theirs[: len(shapes)] == shapes
     if knows:
         start_spanning(batch, encoder, learner, shown, answers, task)
     effort = VECTORS if not world.shows_frames else FRAMES

@@ -97,7 +97,7 @@ class Squares:
         return float(error.square().mean() / wanted.square().mean())
 
 
-@pytest.mark.parametrize("level", [2, 3, 4])
+@pytest.mark.parametrize("level", [0, 1, 2, 3, 4])
 def test_rows_start_where_fresh_learners_follow_already(level, monkeypatch):
     monkeypatch.setattr(nonlinear_distillation, "CANDIDATES", 128)
     squares = Squares(level)
