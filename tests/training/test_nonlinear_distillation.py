@@ -15,7 +15,12 @@ from distilled_envs.learners.population import Population
 from distilled_envs.spec import FRAMES, TaskSpec
 from distilled_envs.training import nonlinear_distillation
 from distilled_envs.training.batch import DistilledBatch
-from distilled_envs.training.nonlinear_distillation import _missed, start_spanning
+from distilled_envs.training.efforts import BELOW
+from distilled_envs.training.nonlinear_distillation import (
+    _missed,
+    learn_from_play,
+    start_spanning,
+)
 from distilled_envs.training.world import World
 
 
@@ -70,16 +75,15 @@ class Squares:
             self.seen, torch.randint(64, (160, 2)).tolist(), strict=True
         ):
             frame[:, row : row + 20, column : column + 20] = 255
-        teacher = make_policy(NATURE, FRAMES, 3)
-        with torch.no_grad():
-            [each for each in teacher if has_weights(each)][-1].weight.mul_(100)
-            self.answers = teacher(self.seen)
+        self.teacher = make_policy(NATURE, FRAMES, 3).requires_grad_(False)
+        [each for each in self.teacher if has_weights(each)][-1].weight.mul_(100)
+        self.answers = self.teacher(self.seen)
         self.task = TaskSpec("categorical", FRAMES, 3)
         self.learner = dataclasses.replace(NATURE, encoder_level=level)
-        self.encoder = make_encoder(self.learner, self.seen, teacher)
-        space = gym.spaces.Box(0, 255, FRAMES, np.uint8)
-        self.batch = DistilledBatch(space, 64, 3, 0.05, observations=self.seen[:64].float())
-        self.world = World(None, self.task, space, gym.spaces.Discrete(3))
+        self.encoder = make_encoder(self.learner, self.seen, self.teacher)
+        self.space = gym.spaces.Box(0, 255, FRAMES, np.uint8)
+        self.batch = DistilledBatch(self.space, 64, 3, 0.05, observations=self.seen[:64].float())
+        self.world = World(gym.spec("CartPole-v1"), self.task, self.space, gym.spaces.Discrete(3))
 
     def start(self) -> None:
         start_spanning(self.batch, self.encoder, self.learner, self.seen, self.answers, self.task)
@@ -126,3 +130,32 @@ def test_learning_goes_on_from_there(level, effort, monkeypatch):
         tqdm(disable=True),
     )
     assert squares.missed() < before
+
+
+def test_targets_are_sharpened_as_play_shows(imitation_steps, monkeypatch):
+    monkeypatch.setattr(nonlinear_distillation, "CANDIDATES", 128)
+    imitation_steps(1)
+    squares, tried = Squares(3), []
+
+    def play(several):
+        tried.extend(several)
+        return 2, squares.seen, float(len(tried))
+
+    found = learn_from_play(
+        squares.teacher,
+        squares.teacher,
+        squares.world,
+        squares.seen,
+        squares.answers,
+        lambda raw: raw,
+        squares.space,
+        squares.learner,
+        8,
+        1,
+        play,
+        progress=False,
+    )
+    assert len(tried) == 6  # in two rounds, of which the second got more
+    sharper = BELOW.sharper[2]
+    torch.testing.assert_close(found.targets, sharper * tried[3].targets)
+    assert found.targets is tried[5].targets
