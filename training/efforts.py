@@ -21,6 +21,7 @@ class Effort:
         learners: Fresh ones in one step.
         drawn_every: Steps for which they stay the same, before others are drawn.
         sharper: Factors on targets that are tried in play.
+        newest: Share of the states that are of the last play, and not of all.
     """
 
     steps: int
@@ -32,6 +33,7 @@ class Effort:
     learners: int = LEARNERS
     drawn_every: int = 1
     sharper: tuple[float, ...] = (1.0,)
+    newest: float = 0.0
 
 
 VECTORS = Effort(1_500, 512, 1e-3, 1e-2, 1e-2)
@@ -49,6 +51,7 @@ BELOW = Effort(
     learners=2,
     drawn_every=4,
     sharper=(1.0, 2.0, 4.0),
+    newest=0.5,
 )
 """Where it starts as the first of them, and hidden layers are fresh. On Pong, level 3, 300 steps
 bring the divergence from 0.55 to 0.25 with two learners and with four, and two drawn every fourth

@@ -127,7 +127,7 @@ def learn_from_play(
     effort = VECTORS if not world.shows_frames else FRAMES
     if knows:
         effort = KNOWN if learner.encoder_level == 4 else BELOW
-    best, highest = None, -torch.inf
+    best, highest, newest = None, -torch.inf, 0
     bar = tqdm(
         total=(rounds + 1) * effort.steps,
         desc=f"{world.spec.id}: imitate",
@@ -137,7 +137,7 @@ def learn_from_play(
     with bar:
         for number in range(rounds + 1):
             # 1. Rows and encoder learn to teach the teacher's answers, wherever anybody came.
-            _learn(encoder, batch, learner, task, shown, answers, world, effort, bar)
+            _learn(encoder, batch, learner, task, shown, answers, newest, world, effort, bar)
             found = _rounded(encoder, batch)
             # 2. Fresh learners play with what was learned, and the best round stays.
             sharpened = [
@@ -152,6 +152,7 @@ def learn_from_play(
                 best, highest = sharpened[place], got
             # 3. The teacher answers where they came.
             if number < rounds:
+                newest = len(shown)
                 shown = torch.cat([shown, transform(visited)])
                 answers = torch.cat([answers, *map(teacher, visited.split(SOME))])
     assert best is not None
@@ -263,11 +264,12 @@ def _learn(
     task: TaskSpec,
     shown: Tensor,
     answers: Tensor,
+    newest: int,
     world: World,
     effort: Effort,
     bar: tqdm,
 ) -> None:
-    """One round of Adam on rows and encoder, in place."""
+    """One round of Adam on rows and encoder, in place; states from ``newest`` on came last."""
     targets_rate = effort.targets_rate * float(batch.targets.detach().std())
     groups = [
         (effort.encoder_rate, [*encoder.parameters()]),
@@ -282,7 +284,13 @@ def _learn(
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
     size = answers.square().mean().clamp(min=1e-8)  # a teacher may never act
     for step in range(effort.steps):
-        chosen = torch.randint(len(shown), (effort.states,))
+        last = round(effort.newest * effort.states)
+        chosen = torch.cat(
+            [
+                torch.randint(len(shown), (effort.states - last,)),
+                torch.randint(newest, len(shown), (last,)),
+            ]
+        )
         # 1. Fresh learners take their gradient step on the rows, or on the encoder's features.
         if step % effort.drawn_every == 0:
             fresh = Population.draw(learner, task, effort.learners)

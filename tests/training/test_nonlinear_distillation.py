@@ -125,6 +125,7 @@ def test_learning_goes_on_from_there(level, effort, monkeypatch):
         squares.task,
         squares.seen,
         squares.answers,
+        0,
         squares.world,
         effort,
         tqdm(disable=True),
