@@ -127,6 +127,8 @@ def learn_from_play(
     effort = VECTORS if not world.shows_frames else FRAMES
     if knows:
         effort = KNOWN if learner.encoder_level == 4 else BELOW
+    # Only of sampled choices does the size of targets say how much is left to chance.
+    factors = (1.0,) if world.is_played_greedily else effort.sharper
     best, highest, newest = None, -torch.inf, 0
     bar = tqdm(
         total=(rounds + 1) * effort.steps,
@@ -141,12 +143,11 @@ def learn_from_play(
             found = _rounded(encoder, batch)
             # 2. Fresh learners play with what was learned, and the best round stays.
             sharpened = [
-                dataclasses.replace(found, targets=factor * found.targets)
-                for factor in effort.sharper
+                dataclasses.replace(found, targets=factor * found.targets) for factor in factors
             ]
             place, visited, got = play(sharpened)
             said = "round %d: learners get %.1f with targets times %g"
-            logger.info(said, number, got, effort.sharper[place])
+            logger.info(said, number, got, factors[place])
             bar.set_postfix_str(f"return {written(got)}", refresh=False)
             if best is None or got > highest:
                 best, highest = sharpened[place], got
