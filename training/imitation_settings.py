@@ -35,7 +35,7 @@ class ImitationSettings:
     temperature: float | None = None
     """Of choices at frames: the teacher's logits are divided by it, so that learners leave less to
     chance below 1. None tries 1, 0.5 and 0.25, and takes what gets most; below level 4 it takes
-    1, and learners are sharpened as they play."""
+    1, and learners behind layers of the teacher's are sharpened as they play."""
     enough: float = 0.95
     """Share of the teacher's return that networks must keep after one step on a linear policy's
     rows; where they keep less, rows are learned, which takes minutes, and the better ones stay."""

@@ -129,7 +129,7 @@ def learn_from_play(
         effort = KNOWN if learner.encoder_level == 4 else BELOW
     # Only of sampled choices does the size of targets say how much is left to chance.
     factors = (1.0,) if world.is_played_greedily else effort.sharper
-    best, highest, newest = None, -torch.inf, 0
+    best, highest, newest_from = None, -torch.inf, 0
     bar = tqdm(
         total=(rounds + 1) * effort.steps,
         desc=f"{world.spec.id}: imitate",
@@ -139,7 +139,7 @@ def learn_from_play(
     with bar:
         for number in range(rounds + 1):
             # 1. Rows and encoder learn to teach the teacher's answers, wherever anybody came.
-            _learn(encoder, batch, learner, task, shown, answers, newest, world, effort, bar)
+            _learn(encoder, batch, learner, task, shown, answers, newest_from, world, effort, bar)
             found = _rounded(encoder, batch)
             # 2. Fresh learners play with what was learned, and the best round stays.
             sharpened = [
@@ -153,7 +153,7 @@ def learn_from_play(
                 best, highest = sharpened[place], got
             # 3. The teacher answers where they came.
             if number < rounds:
-                newest = len(shown)
+                newest_from = len(shown)
                 shown = torch.cat([shown, transform(visited)])
                 answers = torch.cat([answers, *map(teacher, visited.split(SOME))])
     assert best is not None
@@ -265,12 +265,12 @@ def _learn(
     task: TaskSpec,
     shown: Tensor,
     answers: Tensor,
-    newest: int,
+    newest_from: int,
     world: World,
     effort: Effort,
     bar: tqdm,
 ) -> None:
-    """One round of Adam on rows and encoder, in place; states from ``newest`` on came last."""
+    """One round of Adam on rows and encoder, in place; states of the last play come at the end."""
     targets_rate = effort.targets_rate * float(batch.targets.detach().std())
     groups = [
         (effort.encoder_rate, [*encoder.parameters()]),
@@ -284,14 +284,11 @@ def _learn(
 
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
     size = answers.square().mean().clamp(min=1e-8)  # a teacher may never act
+    newest = round(effort.newest * effort.states)
     for step in range(effort.steps):
-        last = round(effort.newest * effort.states)
-        chosen = torch.cat(
-            [
-                torch.randint(len(shown), (effort.states - last,)),
-                torch.randint(newest, len(shown), (last,)),
-            ]
-        )
+        of_all = torch.randint(len(shown), (effort.states - newest,))
+        of_newest = torch.randint(newest_from, len(shown), (newest,))
+        chosen = torch.cat([of_all, of_newest])
         # 1. Fresh learners take their gradient step on the rows, or on the encoder's features.
         if step % effort.drawn_every == 0:
             fresh = Population.draw(learner, task, effort.learners)

@@ -156,7 +156,7 @@ def _imitated(
     if world.is_played_greedily:
         played = act(teacher.answer, settings.episodes)
     else:
-        # Learners whose hidden layers are fresh, too, are sharpened as they play.
+        # Below level 4 learners behind layers of the teacher's are sharpened as they play.
         asked = settings.temperature or (1.0 if settings.encoder_level in range(4) else None)
         teacher, played, record["temperature"] = played_at_best(
             teacher, act, settings.episodes, asked

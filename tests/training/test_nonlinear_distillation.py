@@ -91,10 +91,8 @@ class Squares:
     @torch.no_grad()
     def missed(self) -> float:
         """Fresh learners' mean square error after their step, as a share of the answers'."""
-        fresh, wanted = (
-            Population.draw(self.learner, self.task, 4),
-            comparable(self.task, self.answers),
-        )
+        fresh = Population.draw(self.learner, self.task, 4)
+        wanted = comparable(self.task, self.answers)
         rows = self.encoder(self.batch.observations)
         learners = fresh.step(rows, self.batch.targets, self.batch.learning_rate)
         error = comparable(self.task, learners(self.encoder(self.seen))) - wanted
